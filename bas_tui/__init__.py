@@ -1,0 +1,1 @@
+"""Front ends of bas: the command line and the terminal application."""

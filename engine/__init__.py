@@ -1,0 +1,1 @@
+"""The method: scenes, losses, training, generation. No front end in here."""
