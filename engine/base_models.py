@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from engine.settings import read_toml
 
 SD21_UNET_FP32 = "6dfae3e5f7d459b50f4b0850ead945972c75bb0e1897628933e169eb43974214"
 SD21_UNET_FP16 = "28ec9cf3b239c0751c201b1f6fb46b551df5862731b30a37aa1360101cb3fbab"
@@ -68,3 +71,15 @@ def has_cuda_device() -> bool:
 def default_base() -> str:
     """`sd21` where a CUDA device is seen, else `pocket`."""
     return "sd21" if has_cuda_device() else "pocket"
+
+
+RECIPE_FILE = "bas_recipe.toml"
+
+
+def recipe_settings(base: str) -> dict[str, Any]:
+    """The settings a base model recommends: `bas_recipe.toml` in its folder, dotted; else {}."""
+    known = BASE_MODELS.get(base)
+    folder = known.folder if known else Path(base).expanduser()
+    if folder is None or not (folder / RECIPE_FILE).is_file():
+        return {}
+    return read_toml(folder / RECIPE_FILE)

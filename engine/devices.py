@@ -1,0 +1,47 @@
+"""Which device and which precision a run uses, and how that is said to the person."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from engine.errors import UserError
+
+
+def choose_device(requested: str) -> torch.device:
+    """`auto`: cuda, else mps, else cpu; raises UserError for a device that is not there."""
+    has_mps = torch.backends.mps.is_available()
+    if requested == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if has_mps else "cpu")
+    present = {"cuda": torch.cuda.is_available(), "mps": has_mps, "cpu": True}[requested]
+    if not present:
+        raise UserError(
+            f"there is no {requested} device here",
+            "use --set device=cpu, or install a torch build for your GPU",
+        )
+    return torch.device(requested)
+
+
+def choose_precision(requested: str, device: torch.device) -> str:
+    """fp32, bf16 or fp16. `auto`: bf16 on cuda, fp32 elsewhere.
+
+    bf16 on a CPU without bf16 instructions is emulated and slow, so it becomes fp32 there.
+    """
+    if requested == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    if requested == "bf16" and device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+        return "fp32"
+    if requested == "fp16" and device.type == "cpu":
+        return "fp32"
+    return requested
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Mixed precision over fp32 weights; a no-op for fp32."""
+    if precision == "fp32":
+        return nullcontext()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(device.type, dtype=dtype)

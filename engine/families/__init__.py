@@ -1,0 +1,1 @@
+"""Pipeline families: everything that differs between kinds of base models, behind one Protocol."""
