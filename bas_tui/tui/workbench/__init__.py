@@ -1,0 +1,1 @@
+"""The mask editor without a screen: concepts, strokes, undo, files. numpy and OpenCV only."""
