@@ -1,0 +1,25 @@
+"""The front ends' way to the engine: make, start, follow and command runs; ask for pictures.
+
+Nothing here imports torch or textual, needs an event loop, or can harm a host: a host neither knows
+nor waits for its viewers. All functions may be called from any thread.
+"""
+
+from bas_tui.client.bases import resolve_base
+from bas_tui.client.create import create_run
+from bas_tui.client.follow import follow
+from bas_tui.client.generator import GenerationRequest, Generator
+from bas_tui.client.host import send, start_host
+from bas_tui.client.prompts import check_learned, check_prompt, token_names
+
+__all__ = [
+    "GenerationRequest",
+    "Generator",
+    "check_learned",
+    "check_prompt",
+    "create_run",
+    "follow",
+    "resolve_base",
+    "send",
+    "start_host",
+    "token_names",
+]

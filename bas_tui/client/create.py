@@ -1,0 +1,100 @@
+"""Creates a run folder in one piece: everything is checked first, then one rename shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bas_tui.client.bases import resolve_base
+from engine.config import TrainConfig
+from engine.errors import UserError
+from engine.run_dir import ConceptEntry, Manifest, RunDir, home, new_run_dir, write_manifest
+from engine.settings import build_config, flatten, to_table
+
+if TYPE_CHECKING:
+    from engine.scene import Scene
+
+VERSIONED = ("bas-tui", "torch", "diffusers", "transformers", "accelerate")
+
+
+def create_run(
+    scene: Scene,
+    *,
+    base: str,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    scene_source: str = "",
+    initializers: Mapping[str, str] | None = None,
+    method: str = "break-a-scene",
+) -> RunDir:
+    """A new run folder, ready for `start_host`.
+
+    `settings` are dotted (`{"phase1.steps": 20}`), `initializers` words by concept name. Raises
+    UserError before anything is written when a setting, the base, the name or a word is wrong.
+    """
+    from engine.scene import save_scene, scene_hash
+
+    chosen = changed_settings(settings or {})
+    words = dict(initializers or {})
+    names = [concept.name for concept in scene.concepts]
+    for word in words:
+        if word not in names:
+            raise UserError(
+                f"--init {word!r} names no concept of this scene", f"it has {', '.join(names)}"
+            )
+    recorded = resolve_base(base)
+    run = new_run_dir(name, Path(scene_source).stem)
+    manifest = Manifest(
+        name=run.name,
+        created=time.time(),
+        base=recorded,
+        scene_source=scene_source,
+        concepts=tuple(
+            ConceptEntry(token=f"<asset{k}>", name=concept, initializer=words.get(concept, ""))
+            for k, concept in enumerate(names)
+        ),
+        settings=chosen,
+        method=method,
+        scene_hash=scene_hash(scene),
+        versions=versions(),
+    )
+    home().mkdir(parents=True, exist_ok=True)
+    temporary = RunDir(Path(tempfile.mkdtemp(dir=home(), prefix=".new-")))
+    try:
+        save_scene(scene, temporary.scene)
+        write_manifest(temporary, manifest)
+        # mkdtemp makes private folders; a run is as readable as the person's other files.
+        temporary.path.chmod(0o755)
+        run.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.path.rename(run.path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the run folder {run.path}: {error.strerror}",
+            "free the name or the disk, or set BAS_HOME to another folder",
+        ) from error
+    finally:
+        shutil.rmtree(temporary.path, ignore_errors=True)
+    return run
+
+
+def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that differ from the defaults, dotted and typed; raises UserError."""
+    config = flatten(to_table(build_config(settings)))
+    defaults = flatten(dataclasses.asdict(TrainConfig()))
+    return {key: value for key, value in config.items() if value != defaults[key]}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages a result depends on, without importing them."""
+    found: dict[str, str] = {}
+    for package in VERSIONED:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -1,0 +1,175 @@
+"""A resident process that makes pictures: `python -m engine generate`, one model kept loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import subprocess
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bas_tui.client.host import host_command, host_environment, last_line
+from engine.errors import UserError
+from engine.events import Event, GenerationEnded, from_line
+from engine.run_dir import RunDir, home
+
+CLOSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """What docs/architecture.md calls a request; None means the run's own setting."""
+
+    run: RunDir
+    prompt: str
+    out: Path
+    """Folder of the pictures; the host makes it."""
+    negative: str = ""
+    seed: int | None = None
+    count: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    step_previews: bool = False
+    device: str = "auto"
+    request: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+
+    def line(self) -> str:
+        """The request as one JSON line, without the newline."""
+        record: dict[str, Any] = {
+            **vars(self), "run": str(self.run.path.resolve()), "out": str(self.out.resolve())
+        }  # fmt: skip
+        return json.dumps(record)
+
+
+class Generator:
+    """Owns one generation process; started by the first request, started anew if it died.
+
+    Any thread may submit, cancel or close. A process that dies ends its requests with a
+    `generation_ended` of outcome "failed", so that an events iterator always ends.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._open: dict[str, queue.SimpleQueue[Event]] = {}
+        self._closed = False
+
+    def __enter__(self) -> Generator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def log(self) -> Path:
+        """What the process says besides events: warnings and tracebacks of libraries."""
+        return home() / "generate.log"
+
+    def submit(self, request: GenerationRequest) -> Iterator[Event]:
+        """Hand the request in now; the iterator yields its events up to `generation_ended`."""
+        mailbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        with self._lock:
+            if self._closed:
+                raise UserError("the generator is closed", "start a new one")
+            process = self._running()
+            self._open[request.request] = mailbox
+            try:
+                self._write(process, request.line())
+            except OSError:
+                pass  # It has just died; its reader ends every open request.
+        return _until_ended(mailbox)
+
+    def cancel(self, request: str) -> None:
+        """Ask for the end of a request; its iterator still ends with `generation_ended`."""
+        line = json.dumps({"command": "cancel", "request": request})
+        with self._lock, contextlib.suppress(OSError):
+            if self._process is not None and request in self._open:
+                self._write(self._process, line)
+
+    def close(self) -> None:
+        """End the process: by end of file first, then by force; open requests end as failed."""
+        with self._lock:
+            self._closed = True
+            process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        for last_resort in (process.terminate, process.kill):
+            try:
+                process.wait(CLOSE_SECONDS)
+                return
+            except subprocess.TimeoutExpired:
+                last_resort()
+        process.wait()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            process = subprocess.Popen(
+                host_command("generate"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                # Ctrl-C is this process's business: it cancels, the model stays loaded.
+                start_new_session=True,
+                env=host_environment(),
+            )
+        self._process = process
+        threading.Thread(target=self._read, args=(process,), daemon=True).start()
+        return process
+
+    @staticmethod
+    def _write(process: subprocess.Popen[bytes], line: str) -> None:
+        assert process.stdin is not None
+        process.stdin.write(line.encode() + b"\n")
+        process.stdin.flush()
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                event = from_line(line)
+            except UserError:
+                continue  # A library printed to stdout.
+            if event is not None:
+                self._deliver(event)
+        process.wait()
+        with self._lock:
+            if self._process is not None and self._process is not process:
+                return
+            closing, left = self._closed, list(self._open)
+        message = "closed" if closing else f"the generation process ended: {last_line(self.log)}"
+        remedy = "ask again" if closing else f"ask again; the whole story is in {self.log}"
+        for request in left:
+            outcome = "cancelled" if closing else "failed"
+            self._deliver(
+                GenerationEnded(request=request, outcome=outcome, message=message, remedy=remedy)
+            )
+
+    def _deliver(self, event: Event) -> None:
+        """To the request the event names; one that names none belongs to the oldest request."""
+        request: str | None = getattr(event, "request", None)
+        with self._lock:
+            key = request if request is not None else next(iter(self._open), None)
+            mailbox = self._open.get(key) if key is not None else None
+            if isinstance(event, GenerationEnded):
+                self._open.pop(event.request, None)
+        if mailbox is not None:
+            mailbox.put(event)
+
+
+def _until_ended(mailbox: queue.SimpleQueue[Event]) -> Iterator[Event]:
+    while True:
+        event = mailbox.get()
+        yield event
+        if isinstance(event, GenerationEnded):
+            return
