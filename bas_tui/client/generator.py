@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bas_tui.client.host import host_command, host_environment, last_line
 from engine.errors import UserError
@@ -46,6 +46,11 @@ class GenerationRequest:
         return json.dumps(record)
 
 
+class _Pending(NamedTuple):
+    process: subprocess.Popen[bytes]
+    mailbox: queue.SimpleQueue[Event]
+
+
 class Generator:
     """Owns one generation process; started by the first request, started anew if it died.
 
@@ -56,7 +61,7 @@ class Generator:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._open: dict[str, queue.SimpleQueue[Event]] = {}
+        self._open: dict[str, _Pending] = {}
         self._closed = False
 
     def __enter__(self) -> Generator:
@@ -77,11 +82,9 @@ class Generator:
             if self._closed:
                 raise UserError("the generator is closed", "start a new one")
             process = self._running()
-            self._open[request.request] = mailbox
-            try:
+            self._open[request.request] = _Pending(process, mailbox)
+            with contextlib.suppress(OSError):  # Should it just have died, its reader ends this.
                 self._write(process, request.line())
-            except OSError:
-                pass  # It has just died; its reader ends every open request.
         return _until_ended(mailbox)
 
     def cancel(self, request: str) -> None:
@@ -144,9 +147,8 @@ class Generator:
                 self._deliver(event)
         process.wait()
         with self._lock:
-            if self._process is not None and self._process is not process:
-                return
-            closing, left = self._closed, list(self._open)
+            closing = self._closed
+            left = [key for key, pending in self._open.items() if pending.process is process]
         message = "closed" if closing else f"the generation process ended: {last_line(self.log)}"
         remedy = "ask again" if closing else f"ask again; the whole story is in {self.log}"
         for request in left:
@@ -160,11 +162,11 @@ class Generator:
         request: str | None = getattr(event, "request", None)
         with self._lock:
             key = request if request is not None else next(iter(self._open), None)
-            mailbox = self._open.get(key) if key is not None else None
+            pending = self._open.get(key) if key is not None else None
             if isinstance(event, GenerationEnded):
                 self._open.pop(event.request, None)
-        if mailbox is not None:
-            mailbox.put(event)
+        if pending is not None:
+            pending.mailbox.put(event)
 
 
 def _until_ended(mailbox: queue.SimpleQueue[Event]) -> Iterator[Event]:
