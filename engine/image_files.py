@@ -1,13 +1,22 @@
-"""Opens picture files that a person names: three formats, a size limit, no decoder's traceback."""
+"""Reads picture files that a person names: three formats, a size limit, no decoder's traceback.
+
+Shapes: H, W height and width in pixels.
+"""
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
-from PIL import Image
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms
 
 from engine.errors import UserError
+
+Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Only these decoders run: Pillow's rarer readers have known holes."""
@@ -43,13 +52,12 @@ def open_picture(path: Path, what: str) -> Image.Image:
     if not path.is_file():
         raise UserError(f"the {what} {path} is no regular file", "name a PNG, JPEG or WebP file")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as file:
             # Pillow warns of bombs and of odd metadata on stderr; the limit below decides.
             warnings.simplefilter("ignore")
-            picture = Image.open(path, formats=FORMATS)
+            picture = Image.open(file, formats=FORMATS)
             width, height = picture.size
             if width * height > MAX_PIXELS:
-                picture.close()
                 raise _too_large(path, what, f"{width}x{height} pixels")
             picture.load()
     except UserError:
@@ -72,29 +80,95 @@ def open_picture(path: Path, what: str) -> Image.Image:
 
 def display_transpose(picture: Image.Image) -> Image.Transpose | None:
     """The rotation or flip that the EXIF orientation asks for, None for none."""
-    try:
-        orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # Damaged EXIF data is as good as none.
-        return None
-    return _TRANSPOSE_BY_ORIENTATION.get(orientation)
+    exif = _exif(picture)
+    return _TRANSPOSE_BY_ORIENTATION.get(exif.get(EXIF_ORIENTATION, 1)) if exif else None
 
 
 def metadata_kinds(picture: Image.Image) -> list[str]:
     """What the file carries besides pixels, in words; empty for a clean file."""
     kinds: list[str] = []
-    try:
-        exif = picture.getexif()
-        if len(exif):
-            kinds.append("EXIF with the GPS position" if EXIF_GPS in exif else "EXIF")
-    except Exception:
-        kinds.append("EXIF")
+    exif = _exif(picture)
+    if exif:
+        kinds.append("EXIF with the GPS position" if EXIF_GPS in exif else "EXIF")
     if "icc_profile" in picture.info:
         kinds.append("colour profile")
     if any(key.lower() in ("xmp", "xml:com.adobe.xmp") for key in map(str, picture.info)):
         kinds.append("XMP")
-    if picture.info.get("comment") or getattr(picture, "text", None):
+    written = [
+        value for key, value in picture.info.items() if key not in ("xmp", "XML:com.adobe.xmp")
+    ]
+    if picture.info.get("comment") or any(isinstance(value, str) for value in written):
         kinds.append("text")
     return kinds
+
+
+class Photo(NamedTuple):
+    """A picture as a scene needs it."""
+
+    pixels: Pixels
+    """HxWx3, upright."""
+    notes: list[str]
+    """What was done to it, one line each."""
+    transpose: Image.Transpose | None
+    """The turn that the EXIF orientation asked for, already applied."""
+
+
+def read_photo(path: Path) -> Photo:
+    """A picture upright, in sRGB, without transparency and metadata; raises UserError."""
+    picture = open_picture(path, "image")
+    notes: list[str] = []
+    if getattr(picture, "n_frames", 1) > 1:
+        notes.append("took the first frame of an animation")
+    transpose = display_transpose(picture)
+    kinds = metadata_kinds(picture)
+    rgb = _to_rgb(picture, notes)
+    if transpose is not None:
+        rgb = rgb.transpose(transpose)
+        notes.append(f"turned upright as its EXIF orientation says: {rgb.width}x{rgb.height}")
+    if kinds:
+        notes.append("dropped its metadata: " + ", ".join(kinds))
+    return Photo(np.array(rgb), notes, transpose)
+
+
+def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it.
+        grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
+        picture = Image.fromarray(grey)
+    if picture.has_transparency_data:
+        notes.append("put its transparent parts on white")
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    converted = _to_srgb(picture)
+    if converted is not None:
+        notes.append("converted its colours to sRGB")
+        return converted
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _to_srgb(picture: Image.Image) -> Image.Image | None:
+    """The picture in sRGB where its profile says another colour space, else None."""
+    profile_bytes = picture.info.get("icc_profile")
+    if not profile_bytes or picture.mode not in ("RGB", "CMYK"):
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(profile_bytes))
+        if "srgb" in ImageCms.getProfileDescription(profile).lower():
+            return None
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):  # A damaged profile is as good as none.
+        return None
+
+
+def _exif(picture: Image.Image) -> Image.Exif | None:
+    """The EXIF data; damaged data is as good as none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return picture.getexif()
+    except Exception:  # Pillow's parser raises nearly anything.
+        return None
 
 
 def _too_large(path: Path, what: str, size: str) -> UserError:

@@ -26,7 +26,7 @@ MIDTONE_SHARE = 0.5
 """A file with more pixels than this that are neither dark nor bright is a photo, not a mask."""
 
 NAME_LENGTH = 40
-_DEFAULT_NAME = re.compile(r"(mask|asset|label|labels|concept|object|segment)?s?_*\d*")
+_DEFAULT_NAME = re.compile(r"((mask|asset|label|concept|object|segment)s?)?_*\d*")
 
 
 def load_masks(
