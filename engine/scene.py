@@ -30,6 +30,8 @@ __all__ = [
     "Scene",
     "SceneConcept",
     "check_scene",
+    "find_image",
+    "find_masks",
     "load_image",
     "load_masks",
     "load_scene",
@@ -87,7 +89,7 @@ def load_scene(
     if not masks and (path / INDEX_NAME).is_file():
         saved = open_saved_scene(path)
         return _finish(dataclasses.replace(saved, source=str(path)), max_side, grid)
-    image_path = _find_image(path) if path.is_dir() else path
+    image_path = find_image(path) if path.is_dir() else path
     image, notes, transpose = read_photo(image_path)
     size = image.shape[1], image.shape[0]
     if min(size) < MIN_SIDE:
@@ -96,7 +98,7 @@ def load_scene(
             "take a larger picture",
         )
     if not masks:
-        masks = _find_masks(image_path)
+        masks = find_masks(image_path)
         where = masks[0].parent if masks[0].is_file() else masks[0]
         notes.append(f"masks found in {where}")
     concepts = load_masks(masks, size, transpose=transpose, exclude=image_path)
@@ -210,7 +212,7 @@ def _raise_first(findings: Sequence[Finding]) -> None:
         raise UserError(errors[0].message + more, errors[0].remedy)
 
 
-def _find_image(folder: Path) -> Path:
+def find_image(folder: Path) -> Path:
     """The image of a scene folder: img.jpg, scene.png and the like, else the only picture."""
     files = picture_files(folder)
     named = [file for stem in IMAGE_STEMS for file in files if file.stem.lower() == stem]
@@ -223,7 +225,7 @@ def _find_image(folder: Path) -> Path:
     raise UserError(f"the folder {folder} holds {problem}", "name the image img.jpg or img.png")
 
 
-def _find_masks(image: Path) -> list[Path]:
+def find_masks(image: Path) -> list[Path]:
     """Masks beside an image: <image>_masks/, masks/, or mask*.png."""
     for folder in (image.parent / f"{image.stem}_masks", image.parent / "masks"):
         if folder.is_dir() and picture_files(folder):
@@ -254,3 +256,7 @@ def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+_find_image = find_image
+_find_masks = find_masks
