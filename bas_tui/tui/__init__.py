@@ -1,0 +1,1 @@
+"""The terminal application: a viewer of run folders and hosts; it never loads torch."""

@@ -1,0 +1,351 @@
+"""The terminal application: screens, themes, keys, and everything that works on every screen."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App
+from textual.command import Provider
+from textual.css.query import NoMatches
+from textual.dom import DOMNode
+from textual.driver import Driver
+from textual.filter import LineFilter, NoColor
+from textual.widget import Widget
+
+from bas_tui.tui import prefs as preferences
+from bas_tui.tui.ascii_filter import AsciiFilter
+from bas_tui.tui.bindings import bindings_of, keymap_text, read_keymap
+from bas_tui.tui.clipboard import osc52
+from bas_tui.tui.driver import ByteMeter, counting
+from bas_tui.tui.screens.base import BasScreen
+from bas_tui.tui.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal, detect
+from bas_tui.tui.theme import THEMES, TITLES
+from bas_tui.tui.widgets.keybar import KeyBar
+from engine.errors import BasError
+from engine.run_dir import write_atomic
+
+SCREEN_CLASSES = {
+    "runs": ("bas_tui.tui.screens.runs", "RunsScreen"),
+    "scene": ("bas_tui.tui.screens.scene", "SceneScreen"),
+    "train": ("bas_tui.tui.screens.train", "TrainScreen"),
+    "compose": ("bas_tui.tui.screens.compose", "ComposeScreen"),
+}
+"""Imported when they are first opened: a start pays only for the screen it shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What to show first."""
+
+    screen: str = "runs"
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _provider() -> type[Provider]:
+    from bas_tui.tui.screens.commands import BasCommands
+
+    return BasCommands
+
+
+class BasApp(App[int]):
+    """A viewer of run folders and hosts. Closing it never touches a run."""
+
+    TITLE = "bas"
+    CSS_PATH = "app.tcss"
+    ALLOW_SELECT = False
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "f24"
+    """The registry binds the palette; this only moves Textual's own key out of the way."""
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_provider}
+    BINDINGS = bindings_of("app")
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-narrow"), (100, "-wide"), (150, "-very-wide"),
+    ]  # fmt: skip
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-short"), (30, "-tall"), (50, "-very-tall"),
+    ]  # fmt: skip
+
+    def __init__(
+        self,
+        start: Start | None = None,
+        *,
+        terminal: Terminal | None = None,
+        prefs: preferences.Prefs | None = None,
+    ) -> None:
+        self.meter = ByteMeter()
+        self.terminal = terminal or Terminal()
+        self.prefs = prefs or preferences.load()
+        super().__init__()
+        self._start = start or Start()
+        self.no_color = self.terminal.colors == 0
+        self.animation_level = "none"
+        self.unprinted = ""
+        """The last text that could not be copied; printed when the application closes."""
+        for name, (module, cls) in SCREEN_CLASSES.items():
+            self.add_mode(name, self._factory(module, cls))
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = self.prefs.theme if self.prefs.theme in TITLES else "bas-dark"
+        self.keymap, self._keymap_problems = read_keymap(self.keymap_path)
+        self.set_keymap(self.keymap)
+        self._set_terminal_classes()
+
+    @staticmethod
+    def _factory(module: str, cls: str) -> Any:
+        return lambda: getattr(import_module(module), cls)()
+
+    def get_driver_class(self) -> type[Driver]:
+        """The platform's driver, with its writes counted."""
+        return counting(super().get_driver_class(), self.meter)
+
+    def get_line_filters(self) -> list[LineFilter]:
+        """Last word on every line: no colours, or ASCII only, where the terminal wants that."""
+        if self.terminal.colors == 0:
+            filters: list[LineFilter] = [NoColor()]
+        else:
+            filters = list(super().get_line_filters())
+        if self.terminal.ascii:
+            filters.append(AsciiFilter())
+        return filters
+
+    async def on_mount(self) -> None:
+        """Open the first screen."""
+        await self.switch_mode(self._start.screen)
+        self._open(self._start.arguments)
+        self.set_interval(1.0, self._show_rate)
+        for problem in self._keymap_problems:
+            self.say(problem, "warning")
+
+    # Screens
+
+    @property
+    def bas_screen(self) -> BasScreen | None:
+        """The screen of the application that is shown, below any dialog."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, BasScreen):
+                return screen
+        return None
+
+    async def go(self, name: str, **arguments: Any) -> None:
+        """Show a screen; with arguments it opens what they name."""
+        while self.screen_stack and not isinstance(self.screen, BasScreen):
+            await self.pop_screen()
+        await self.switch_mode(name)
+        self._open(arguments)
+
+    def _open(self, arguments: dict[str, Any]) -> None:
+        screen = self.bas_screen
+        if screen is not None and arguments:
+            screen.call_after_refresh(screen.open, **arguments)
+
+    async def action_go(self, name: str) -> None:
+        """Go to a screen, with the current run where it is empty."""
+        await self.go(name)
+
+    def possible(self, action: str, node: DOMNode) -> bool:
+        """Whether an action is possible now (the palette lists only those)."""
+        name = action.partition("(")[0].rpartition(".")[2]
+        return bool(node.check_action(name, ()))
+
+    def on_resize(self) -> None:
+        """Ask for more room where there is too little."""
+        from bas_tui.tui.screens.dialogs import TooSmall
+
+        small = self.size.width < MIN_WIDTH or self.size.height < MIN_HEIGHT
+        shown = isinstance(self.screen, TooSmall)
+        if small and not shown:
+            self.push_screen(TooSmall())
+        elif shown and not small:
+            self.pop_screen()
+
+    # Messages, copying, commands
+
+    def say(self, text: str, level: str = "info", command: str = "") -> None:
+        """A message in the footer; `command` is the equivalent command line."""
+        if (screen := self.bas_screen) is not None and screen.is_mounted:
+            screen.call_after_refresh(screen.say, text, level, command)
+
+    def show_error(self, error: BasError) -> None:
+        """An error as its message and its remedy."""
+        self.say(f"{error.message} - {error.remedy}", "error")
+
+    def copy(self, text: str, label: str = "") -> None:
+        """Copy by OSC 52; where that cannot work, show the text and print it at the end."""
+        sequence = osc52(text, self.terminal)
+        if sequence is not None and self._driver is not None:
+            self._driver.write(sequence)
+            self.say(f"copied {label or text}")
+            return
+        from bas_tui.tui.screens.dialogs import TextDialog
+
+        self.unprinted = text
+        reason = "This terminal takes no copies; the text is also printed when bas closes."
+        self.push_screen(TextDialog(f"{label or 'Copy'}: {reason}", text))
+
+    def action_show_commands(self) -> None:
+        """The actions of this screen as commands; the chosen one is copied."""
+        from bas_tui.tui.screens.commands import CommandsScreen
+
+        if (screen := self.bas_screen) is not None:
+            commands = screen.commands()
+            self.push_screen(
+                CommandsScreen(commands), lambda command: self.copy(command) if command else None
+            )
+
+    def action_help(self) -> None:
+        """Help for the focused part."""
+        from bas_tui.tui.screens.help import HelpScreen
+
+        if (screen := self.bas_screen) is not None:
+            self.push_screen(HelpScreen(screen, self.keymap))
+
+    def action_jump(self) -> None:
+        """Letters on everything that can have the focus."""
+        from bas_tui.tui.screens.jump import JumpScreen
+
+        def arrive(widget: Widget | None) -> None:
+            if widget is not None:
+                widget.focus()
+
+        self.push_screen(JumpScreen(self.screen), arrive)
+
+    # Preferences
+
+    def remember(self, **changes: Any) -> None:
+        """Change preferences and store them."""
+        self.prefs = dataclasses.replace(self.prefs, **changes)
+        preferences.save(self.prefs)
+
+    @property
+    def keymap_path(self) -> Path:
+        """The person's keymap file."""
+        return preferences.config_dir() / "keymap.toml"
+
+    def action_write_keymap(self) -> None:
+        """Write a keymap file to be edited; an existing one stays."""
+        path = self.keymap_path
+        if path.exists():
+            self.say(f"your keymap is {path}; it is read at the next start")
+            return
+        try:
+            write_atomic(path, keymap_text().encode())
+        except OSError as error:
+            self.say(f"cannot write {path}: {error.strerror}", "error")
+        else:
+            self.say(f"wrote {path}; edit it, it is read at the next start")
+
+    def use_theme(self, name: str) -> None:
+        """Change to a theme and remember it."""
+        self.theme = name
+        self.remember(theme=name)
+        self.say(f"theme: {TITLES[name]}")
+
+    def action_next_theme(self) -> None:
+        """The next theme."""
+        names = list(TITLES)
+        self.use_theme(names[(names.index(self.theme) + 1) % len(names)])
+
+    def action_toggle_low_bandwidth(self) -> None:
+        """Half the redraws, fewer colours - or back."""
+        low = not self.terminal.low_bandwidth
+        self._use_terminal(dataclasses.replace(self.terminal, low_bandwidth=low))
+        self.say("low bandwidth: on" if low else "low bandwidth: off", command=self._restart(low))
+
+    def _restart(self, low: bool) -> str:
+        return "bas --low-bandwidth" if low else "bas"
+
+    def action_toggle_ascii(self) -> None:
+        """ASCII only - or back."""
+        self._use_terminal(dataclasses.replace(self.terminal, ascii=not self.terminal.ascii))
+        self.say("ASCII only" if self.terminal.ascii else "blocks and braille")
+
+    def _use_terminal(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self._set_terminal_classes()
+        if (screen := self.bas_screen) is not None:
+            screen.terminal_changed()
+        self.refresh_css(animate=False)
+
+    def _set_terminal_classes(self) -> None:
+        self.set_class(self.terminal.ascii, "-ascii")
+        self.set_class(self.terminal.colors <= 16, "-few-colors")
+
+    def action_reset_layout(self) -> None:
+        """Default preferences, on the screen at once."""
+        kept = preferences.Prefs(last_run=self.prefs.last_run)
+        self.prefs = kept
+        preferences.save(kept)
+        self.theme = kept.theme
+        if (screen := self.bas_screen) is not None:
+            screen.reset_view()
+        self.say("view, filters and theme are back to the defaults")
+
+    # Leaving
+
+    def action_leave(self) -> None:
+        """Close; asks only where something unsaved would be lost."""
+        from bas_tui.tui.screens.dialogs import Confirm
+
+        losses = [text for screen in self._bas_screens() if (text := screen.unsaved())]
+        if not losses:
+            self.exit(0)
+            return
+        self.push_screen(
+            Confirm("Close and lose this?", "\n".join(losses), yes="Close", no="Stay"),
+            lambda sure: self.exit(0) if sure else None,
+        )
+
+    def _bas_screens(self) -> Iterable[BasScreen]:
+        for stack in self._screen_stacks.values():
+            yield from (screen for screen in stack if isinstance(screen, BasScreen))
+
+    def _show_rate(self) -> None:
+        rate = self.meter.rate()
+        try:
+            bar = self.screen.query_one(KeyBar)
+        except NoMatches:
+            return
+        bar.rate = f"{rate:.1f} kB/s" if rate >= 0.3 else "idle"
+
+
+def run(
+    screen: str = "runs",
+    *,
+    scene: Path | None = None,
+    masks: Path | None = None,
+    base: str | None = None,
+    run: str | None = None,
+    control: bool = True,
+    low_bandwidth: bool | None = None,
+    color: str = "auto",
+) -> int:
+    """Run the application on this terminal until the person leaves; the exit code.
+
+    `screen` is runs, scene, train or compose; `run` names a run folder; `control` False shows a
+    run read-only. `low_bandwidth` None means: yes under SSH. `color` is auto, truecolor, 256, 16
+    or none.
+    """
+    terminal = detect(color, low_bandwidth)
+    systems = {0: "256", 16: "standard", 256: "256"}
+    system = "256" if terminal.low_bandwidth and terminal.colors > 256 else None
+    os.environ.setdefault(
+        "TEXTUAL_COLOR_SYSTEM", system or systems.get(terminal.colors, "truecolor")
+    )
+    arguments: dict[str, Any] = {
+        name: value
+        for name, value in (("scene", scene), ("masks", masks), ("base", base), ("run", run))
+        if value is not None
+    }
+    if screen == "train":
+        arguments["control"] = control
+    app = BasApp(Start(screen=screen, arguments=arguments), terminal=terminal)
+    result = app.run()
+    if app.unprinted:
+        print(app.unprinted)
+    return app.return_code or result or 0

@@ -1,0 +1,43 @@
+"""A terminal driver that counts what it writes, for the footer and the byte budget."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from textual.driver import Driver
+
+WINDOW = 3.0
+"""Seconds over which the rate is averaged."""
+
+
+class ByteMeter:
+    """Bytes written to the terminal: the total and the rate of the last seconds."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def add(self, data: str) -> None:
+        """Count a write."""
+        self.total += len(data) if data.isascii() else len(data.encode("utf-8", "replace"))
+
+    def rate(self) -> float:
+        """Kilobytes (1000 bytes) a second over the last WINDOW seconds; call it regularly."""
+        now = time.monotonic()
+        self._marks.append((now, self.total))
+        while len(self._marks) > 2 and self._marks[1][0] <= now - WINDOW:
+            self._marks.popleft()
+        since, before = self._marks[0]
+        return (self.total - before) / max(now - since, 0.2) / 1000
+
+
+def counting(driver: type[Driver], meter: ByteMeter) -> type[Driver]:
+    """A driver class like `driver` whose writes are counted by `meter`."""
+
+    class CountingDriver(driver):  # pyright: ignore[reportImplicitAbstractClass]
+        def write(self, data: str) -> None:
+            meter.add(data)
+            super().write(data)
+
+    return CountingDriver

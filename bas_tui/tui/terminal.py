@@ -1,0 +1,92 @@
+"""What the terminal can show, decided once at the start from flags and the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+ColorName = Literal["auto", "truecolor", "256", "16", "none"]
+TRUECOLOR = 1 << 24
+MIN_WIDTH, MIN_HEIGHT = 72, 20
+"""Below this size the application asks for a larger window instead of cutting things off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terminal:
+    """Capabilities and habits of the terminal the application runs in."""
+
+    colors: int = TRUECOLOR
+    """0 (NO_COLOR), 16, 256 or 2**24."""
+    ascii: bool = False
+    """Write ASCII only: no half-blocks, no braille, no line drawing."""
+    low_bandwidth: bool = False
+    """Redraw seldom and with few colours, for slow links."""
+    tmux: bool = False
+    clipboard: bool = True
+    """Whether OSC 52 can be expected to reach a clipboard."""
+
+    @property
+    def quantise(self) -> bool:
+        """Whether pictures are reduced to the 256-colour palette before they are compared."""
+        return self.low_bandwidth or self.colors <= 256
+
+    @property
+    def cadence(self) -> float:
+        """Seconds between redraws of things that change by themselves."""
+        return 2.0 if self.low_bandwidth else 1.0
+
+    @property
+    def blocks(self) -> bool:
+        """Whether pictures are drawn with half-blocks (needs colours and Unicode)."""
+        return self.colors > 0 and not self.ascii
+
+
+def detect(
+    color: str = "auto",
+    low_bandwidth: bool | None = None,
+    ascii_only: bool | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Terminal:
+    """The terminal as flags and environment describe it; asks the terminal itself nothing.
+
+    `low_bandwidth` None means: yes under SSH. `ascii_only` None means: yes with TERM=dumb or where
+    the locale is not UTF-8.
+    """
+    environ = os.environ if environ is None else environ
+    term = environ.get("TERM", "")
+    if color == "auto":
+        colors = _detect_colors(environ, term)
+    else:
+        colors = {"truecolor": TRUECOLOR, "256": 256, "16": 16, "none": 0}.get(color, TRUECOLOR)
+    if ascii_only is None:
+        ascii_only = bool(environ.get("BAS_ASCII")) or term == "dumb" or not _is_utf8(environ)
+    if low_bandwidth is None:
+        low_bandwidth = bool(environ.get("SSH_CONNECTION"))
+    return Terminal(
+        colors=colors,
+        ascii=ascii_only,
+        low_bandwidth=low_bandwidth,
+        tmux=bool(environ.get("TMUX")),
+        clipboard=term not in ("dumb", "linux") and environ.get("TERM_PROGRAM") != "Apple_Terminal",
+    )
+
+
+def _detect_colors(environ: Mapping[str, str], term: str) -> int:
+    # NO_COLOR counts only with a value (https://no-color.org).
+    if environ.get("NO_COLOR"):
+        return 0
+    if environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return TRUECOLOR
+    if "256color" in term or "kitty" in term or "direct" in term:
+        return 256
+    return 0 if term == "dumb" else 16
+
+
+def _is_utf8(environ: Mapping[str, str]) -> bool:
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        if value := environ.get(name):
+            return "utf-8" in value.lower() or "utf8" in value.lower()
+    # No locale at all is the rule in containers, whose terminals nevertheless speak UTF-8.
+    return True

@@ -1,0 +1,84 @@
+"""The one line on top: which screen, which run, base model, device, live or finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+SCREENS = {"runs": "Runs", "scene": "Scene", "train": "Train", "compose": "Compose"}
+
+_STATE_MARKS = {
+    "live": ("●", "$success"),
+    "starting": ("○", "$accent"),
+    "paused": ("‖", "$warning"),
+    "finished": ("✓", "$success"),
+    "stopped": ("■", "$faint"),
+    "failed": ("✗", "$error"),
+    "interrupted": ("✗", "$error"),
+    "new": ("○", "$faint"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeaderInfo:
+    """What the header says; empty fields are left out."""
+
+    run: str = ""
+    base: str = ""
+    device: str = ""
+    state: str = ""
+    """`live`, `paused`, `finished`, ... - see STATE_MARKS; other words are shown as they are."""
+    detail: str = ""
+    """A few words after the state, such as `read-only`."""
+
+
+class HeaderBar(Widget):
+    """Tabs of the screens at the left, the current run at the right."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    HeaderBar { height: 1; width: 100%; dock: top; background: $panel; color: $foreground; }
+    """
+
+    info: reactive[HeaderInfo] = reactive(HeaderInfo())
+
+    def __init__(self, current: str) -> None:
+        super().__init__()
+        self._current = current
+
+    def render(self) -> Content:
+        """Tabs, then as much about the run as fits."""
+        tabs = Content.assemble(
+            Content.styled(" bas ", "bold $primary"),
+            *(
+                Content.from_markup(
+                    f"[{'bold $background on $primary' if name == self._current else '$foreground'}"
+                    f" @click=app.go('{name}')] {title} [/]"
+                )
+                for name, title in SCREENS.items()
+            ),
+        )
+        right = self._status(self.size.width - tabs.cell_length - 2)
+        gap = max(1, self.size.width - tabs.cell_length - right.cell_length - 1)
+        return Content.assemble(tabs, " " * gap, right, " ")
+
+    def _status(self, room: int) -> Content:
+        info = self.info
+        mark, color = _STATE_MARKS.get(info.state, ("", "$foreground"))
+        state = Content.styled(f"{mark} {info.state}".strip(), f"bold {color}")
+        if info.detail:
+            state = Content.assemble(state, Content.styled(f" {info.detail}", "$faint"))
+        if not info.state:
+            state = Content("")
+        where = " on ".join(part for part in (info.base, info.device) if part)
+        name_room = max(8, room - state.cell_length - len(where) - 6)
+        name = info.run if len(info.run) <= name_room else info.run[: name_room - 1] + "…"
+        parts = [
+            part
+            for part in (Content.styled(name, "bold"), Content.styled(where, "$faint"), state)
+            if part.cell_length
+        ]
+        return Content(" · ").join(parts)
