@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,8 +21,9 @@ from bas_tui.tui.workbench.history import (
 )
 from bas_tui.tui.workbench.ops import Mask, Picture
 from engine.errors import UserError
+from engine.mask_files import concept_name
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_DEFAULT_NAME = re.compile(r"asset\d+")
 
 
 class ConceptMask(NamedTuple):
@@ -170,9 +172,9 @@ class MaskDocument:
     # Concepts
 
     def add(self, name: str = "", initializer: str = "", mask: Mask | None = None) -> int:
-        """Append a concept and return its key; without a name it becomes `thing1`, `thing2`, ..."""
+        """Append a concept and return its key; without a name it is called like its token."""
         self.end_stroke()
-        name = self._check_name(name, None) if name.strip() else self._free_name()
+        name = self._check_name(name, len(self.concepts), None)
         key, self._next_key = self._next_key, self._next_key + 1
         after = (*self.concepts, Concept(key=key, name=name, initializer=initializer.strip()))
         self._masks[key] = np.zeros(self.shape, np.bool_)
@@ -209,8 +211,12 @@ class MaskDocument:
         self._restructure("delete", after, patch)
 
     def rename(self, key: int, name: str) -> None:
-        """Raises UserError for a name that is taken or cannot be a token's name."""
-        name = self._check_name(name, key)
+        """Give it another name, as a mask file of that name would get it: `Red Cat` -> `red_cat`.
+
+        Raises UserError for a name that is taken or has no letter or digit.
+        """
+        position = next(i for i, c in enumerate(self.concepts) if c.key == key)
+        name = self._check_name(name, position, key)
         self._change(key, "rename", name, self.concept(key).initializer)
 
     def set_initializer(self, key: int, word: str) -> None:
@@ -250,6 +256,7 @@ class MaskDocument:
         self._restructure(label, tuple(changed if c.key == key else c for c in self.concepts), None)
 
     def _restructure(self, label: str, after: tuple[Concept, ...], patch: Patch | None) -> None:
+        after = _renumbered(after)
         if after == self.concepts:
             return
         patches = () if patch is None else (patch,)
@@ -262,18 +269,20 @@ class MaskDocument:
         )
         return patch.box
 
-    def _free_name(self) -> str:
-        taken = {c.name for c in self.concepts}
-        return next(name for n in range(1, 10_000) if (name := f"thing{n}") not in taken)
+    def _check_name(self, name: str, position: int, key: int | None) -> str:
+        plain = concept_name(name, position)
+        if name.strip() and not re.search(r"[a-z0-9]", name.lower()):
+            raise UserError(f"{name!r} cannot name a concept", "use letters and digits")
+        if any(c.name == plain and c.key != key for c in self.concepts):
+            raise UserError(f"there is already a concept {plain!r}", "choose another name")
+        return plain
 
-    def _check_name(self, name: str, key: int | None) -> str:
-        name = re.sub(r"\s+", "_", name.strip())
-        if not NAME_PATTERN.fullmatch(name):
-            raise UserError(
-                f"{name!r} cannot name a concept", "use letters, digits, dash, underscore"
-            )
-        if re.fullmatch(r"asset\d+", name):
-            raise UserError(f"{name!r} is the name of a token", "choose another name")
-        if any(c.name == name and c.key != key for c in self.concepts):
-            raise UserError(f"there is already a concept {name!r}", "choose another name")
-        return name
+
+def _renumbered(concepts: tuple[Concept, ...]) -> tuple[Concept, ...]:
+    """Default names follow the position, so that they are always the token's own name."""
+    return tuple(
+        dataclasses.replace(concept, name=f"asset{position}")
+        if _DEFAULT_NAME.fullmatch(concept.name)
+        else concept
+        for position, concept in enumerate(concepts)
+    )

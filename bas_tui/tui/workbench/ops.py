@@ -56,7 +56,7 @@ def grow(mask: Mask, pixels: int) -> Mask:
 
 
 def shrink(mask: Mask, pixels: int) -> Mask:
-    """Remove every pixel within `pixels` of an unmasked one; the picture's edge counts as masked."""
+    """Remove every pixel within `pixels` of an unmasked one; beyond the edge counts as masked."""
     return cv2.erode(mask.astype(np.uint8), _disc(pixels)).astype(bool)
 
 

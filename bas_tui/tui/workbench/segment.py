@@ -21,14 +21,13 @@ def box_to_mask(
     box: Box,
     *,
     inside: Mask | None = None,
-    others: Mask | None = None,
     iterations: int = 5,
 ) -> Mask:
     """The thing inside `box`, as an HxW mask that is empty outside the box.
 
-    `inside` (HxW) marks pixels known to belong to the thing, `others` pixels that probably belong
-    to something else. The result is the same for the same input. Raises UserError for a box that
-    is too small or leaves no background, and where nothing stands out from it.
+    `inside` (HxW) marks pixels known to belong to the thing. The result is the same for the same
+    input. Raises UserError for a box that is too small or leaves no background, and where nothing
+    stands out from it.
     """
     height, width = image.shape[:2]
     box = box.clip(width, height)
@@ -46,8 +45,6 @@ def box_to_mask(
     ).clip(width, height)
     labels = np.full((height, width), cv2.GC_BGD, np.uint8)
     labels[box.slices] = cv2.GC_PR_FGD
-    if others is not None:
-        labels[box.slices][others[box.slices]] = cv2.GC_PR_BGD
     if inside is not None:
         labels[box.slices][inside[box.slices]] = cv2.GC_FGD
     found = _grab_cut(image[window.slices], labels[window.slices], iterations)
