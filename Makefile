@@ -1,0 +1,53 @@
+# Needs Python 3.11 or newer with pip and venv, and nothing else. basedpyright stands in for pyright
+# because it brings its own Node.js through pip; pyright fetches one while it runs.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check bench pocket-eval clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(DEV) ## make the virtual environment .venv with all tools
+
+demo: $(RUNTIME) ## install, learn the bundled scene, draw it anew (minutes on a laptop)
+	$(BIN)/bas demo
+
+test: $(DEV) ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(DEV) ## format, lint, types, architecture, house rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/house
+
+bench: $(DEV) ## count the operations of a training step, time the parts
+	$(BIN)/python -m tests.bench
+
+pocket-eval: $(DEV) ## measure the embedded model
+	$(BIN)/python -m engine.pocket.evaluate
+
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find bas_tui engine tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(PIP) -e '.[dev]'
+	@touch $@
