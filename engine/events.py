@@ -13,7 +13,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from engine.errors import UserError
 
@@ -264,7 +264,7 @@ def to_line(event: Event) -> str:
     """One JSON object on one line, without the newline. Not-a-number becomes null."""
     record: dict[str, Any] = {"kind": event.kind}
     for field in dataclasses.fields(event):
-        value = getattr(event, field.name)
+        value: Any = getattr(event, field.name)
         if (event.kind, field.name) in _NESTED:
             value = [vars(item) for item in value]
         elif isinstance(value, float) and not math.isfinite(value):
@@ -287,12 +287,12 @@ def from_line(line: str | bytes) -> Event | None:
         for field in dataclasses.fields(cls):
             if field.name not in record:
                 continue
-            value = record[field.name]
+            value: Any = record[field.name]
             nested = _NESTED.get((cls.kind, field.name))
             if nested is not None:
                 value = tuple(nested(**item) for item in value)
             elif isinstance(value, list):
-                value = tuple(value)
+                value = tuple(cast(list[Any], value))
             elif value is None:
                 value = math.nan
             values[field.name] = value

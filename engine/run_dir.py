@@ -16,7 +16,7 @@ import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import platformdirs
 import tomli_w
@@ -386,5 +386,5 @@ def _tail_records(path: Path, size: int = 65536) -> list[dict[str, Any]]:
         except ValueError:
             continue
         if isinstance(record, dict):
-            records.append(record)
+            records.append(cast(dict[str, Any], record))
     return records

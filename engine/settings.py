@@ -9,15 +9,15 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from engine.config import TrainConfig
 from engine.errors import UserError
 
 
-def setting_keys(cls: type = TrainConfig, prefix: str = "") -> dict[str, type]:
+def setting_keys(cls: type = TrainConfig, prefix: str = "") -> dict[str, Any]:
     """Every dotted key of the configuration with its type, in declaration order."""
-    keys: dict[str, type] = {}
+    keys: dict[str, Any] = {}
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
@@ -33,7 +33,7 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
+            flat |= flatten(cast(Mapping[str, Any], value), f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
