@@ -1,0 +1,62 @@
+"""Writes the trained parts as a diffusers folder in half precision, files of at most 16 MiB."""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+FILE_SIZE = "15MB"
+
+
+def pipeline(
+    unet: UNet2DConditionModel,
+    text: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    vae: AutoencoderKL,
+    scheduler: DDIMScheduler,
+) -> StableDiffusionPipeline:
+    """Assemble the parts."""
+    pipe = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,  # pyright: ignore[reportArgumentType]
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def export(pipe: StableDiffusionPipeline, folder: Path) -> None:
+    """Write a pipeline's weights in half precision; other files in ``folder`` stay.
+
+    The parts load in single precision unless asked otherwise: half precision is how they are
+    stored, not how a CPU computes.
+    """
+    for part in ("unet", "text_encoder", "vae"):
+        for stale in (folder / part).glob("*.safetensors*"):
+            stale.unlink()
+    pipe.to(torch.float16)
+    pipe.save_pretrained(folder, max_shard_size=FILE_SIZE, safe_serialization=True)
+    pipe.to(torch.float32)
+    for path in folder.rglob("*.json"):
+        facts = json.loads(path.read_text())
+        if not isinstance(facts, dict) or path.name == "tokenizer.json":
+            continue
+        # Where the parts lay on the build machine is nobody's business.
+        facts.pop("_name_or_path", None)
+        if facts.get("dtype") == "float16":
+            facts["dtype"] = "float32"
+        path.write_text(json.dumps(facts, indent=2) + "\n")
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)
+
+
+def size_mb(folder: Path) -> float:
+    """Size of the weights in MB (10^6 bytes)."""
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6

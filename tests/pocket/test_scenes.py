@@ -1,0 +1,104 @@
+import subprocess
+import sys
+
+import numpy as np
+
+from engine import pocket
+from engine.pocket import captions, composer, latents, objects, tokenizer
+
+
+def test_training_never_draws_heldout_or_reserved_objects(sprites):
+    sets = objects.catalogue()
+    allowed = set(sets.training())
+    assert not allowed & set(sets.heldout)
+    assert not allowed & set(sets.reserved)
+    assert set(objects.FOCUS) <= set(sets.core)
+    assert not set(sets.training().values()) & {*sets.heldout.values(), *sets.reserved.values()}
+    # A composer draws what it is given and nothing else; the build gives it training() only.
+    maker = composer.Composer({"dog": sprites["dog"], "kite": sprites["kite"]}, variants=1)
+    rng = np.random.default_rng(0)
+    drawn = {name for _ in range(60) for name in maker.draw(rng, COUNTS).names}
+    assert drawn == {"dog", "kite"}
+
+
+COUNTS = composer.Mixture(counts=(0.5, 0.5, 0.0))
+
+
+def test_the_build_composes_training_objects_only(monkeypatch, tmp_path):
+    from engine.pocket import build
+
+    asked = {}
+    monkeypatch.setattr(objects, "fetch", lambda folder: tmp_path)
+    monkeypatch.setattr(objects, "load_sprites", lambda assets, stems: asked.update(stems) or {})
+    build.make_composer()
+    assert asked == objects.catalogue().training()
+
+
+def test_masks_match_pixels(sprites):
+    maker = composer.Composer(sprites, variants=1)
+    scene = maker.compose(np.random.default_rng(1), ["dog", "kite"], "plain white")
+    assert scene.masks.shape == (2, composer.SIDE, composer.SIDE)
+    red, blue = scene.image[scene.masks[0] == 1], scene.image[scene.masks[1] == 1]
+    assert (red[:, 0] > red[:, 2] + 100).all()
+    assert (blue[:, 2] > blue[:, 0] + 100).all()
+    beyond = scene.image[scene.masks.max(0) == 0].astype(int)
+    assert (np.ptp(beyond, axis=1) < 40).all()
+
+
+def test_covered_objects_lose_their_masked_pixels(sprites):
+    maker = composer.Composer(sprites, variants=1)
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        scene = maker.compose(rng, ["dog", "kite", "bear"], "grass")
+        assert scene.masks.sum(0).max() <= 1 + 1e-5
+
+
+def test_equal_seeds_give_equal_scenes(sprites):
+    pictures = [
+        composer.Composer(sprites, seed=3, variants=2).draw(np.random.default_rng(5)).image
+        for _ in range(2)
+    ]
+    assert np.array_equal(*pictures)
+
+
+def test_every_name_is_found_in_its_caption(words):
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        names = ["bear", "polar bear", "dog"]
+        text = captions.caption(rng, names, ["in the snow"], "")
+        ids, positions = tokenizer.last_tokens(words, text, names)
+        for name, at in zip(names, positions, strict=True):
+            assert words.decode(ids[at]).strip() == name.split()[-1]
+        alone, of_polar = positions[0], positions[1]
+        assert words.decode(ids[of_polar - 1]).strip() == "polar"
+        assert words.decode(ids[alone - 1]).strip() != "polar"
+
+
+def test_words_are_single_tokens_and_placeholders_can_be_added(words):
+    assert len(words.tokenize("a photo of a polar bear on a gray background")) == 10
+    fresh = tokenizer.train(["a photo of"])
+    assert fresh.add_tokens(["<asset0>"]) == 1
+    assert "<asset0>" in fresh.tokenize("a photo of <asset0>")
+
+
+def test_cells_hold_covered_shares():
+    masks = np.zeros((1, composer.SIDE, composer.SIDE), np.float32)
+    masks[0, :8, :4] = 1
+    shares = latents.cells(masks)
+    assert shares.shape == (1, 16, 16)
+    assert shares[0, 0, 0] == 128 and shares.sum() == 128
+
+
+def test_demo_scenes_have_pictures_and_masks_of_heldout_objects():
+    assert pocket.demo_scenes()[0] == "teapot_penguin"
+    assert len(pocket.demo_scenes()) >= 3
+    heldout = objects.catalogue().heldout
+    for name in pocket.demo_scenes():
+        picture, masks = pocket.demo_scene(name)
+        assert picture.exists() and len(masks) >= 2
+        assert all(mask.replace("_", " ") in heldout for mask in masks)
+
+
+def test_importing_the_package_loads_no_torch():
+    code = "import engine.pocket, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
