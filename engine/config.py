@@ -198,7 +198,7 @@ class TrainConfig:
 
     batch_size: int = 1
     gradient_accumulation: int = 1
-    checkpoint_every: int = 100
+    checkpoint_every: int = 200
     """Steps between checkpoints; the phase switch and the end are always kept."""
 
     checkpoint_keep: int = 2
@@ -213,9 +213,6 @@ class TrainConfig:
 
     gradient_checkpointing: bool = False
     """Recompute activations in backward: less memory, about a fifth slower."""
-
-    compile: bool = False
-    """torch.compile the UNet (a GPU with a long run gains; a short one does not)."""
 
     phase1: Phase1Config = field(default_factory=Phase1Config)
     phase2: Phase2Config = field(default_factory=Phase2Config)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from engine.errors import UserError
 
@@ -45,3 +48,21 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
         return nullcontext()
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16
     return torch.autocast(device.type, dtype=dtype)
+
+
+def make_accelerator(device: str, precision: str, gradient_accumulation: int) -> Accelerator:
+    """The one Accelerator of a run: device, mixed precision and accumulation.
+
+    Under `accelerate launch` it joins the group of processes; otherwise it starts afresh, so that
+    a notebook may train twice with different settings.
+    """
+    chosen = choose_device(device)
+    if "WORLD_SIZE" not in os.environ:
+        # Accelerate keeps the first precision of a process for ever; only this call undoes that.
+        AcceleratorState._reset_state(reset_partial_state=True)
+    names = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+    return Accelerator(
+        cpu=chosen.type == "cpu",
+        mixed_precision=names[choose_precision(precision, chosen)],
+        gradient_accumulation_steps=gradient_accumulation,
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from engine.errors import UserError
 
 
 def attention_grids(unet: UNet2DConditionModel, latent_size: int) -> dict[str, int]:
-    """Names of the processors of cross-attention layers in down and up blocks -> query grid side."""
+    """Processor names of cross-attention layers in down and up blocks -> query grid side."""
     down_types = unet.config["down_block_types"]
     up_types = unet.config["up_block_types"]
     sides: dict[str, int] = {}
@@ -66,6 +67,7 @@ class Recorder:
         """`plain_attention`: matmul and softmax in every other layer too (faster on small CPUs)."""
         self._unet = unet
         self._layers = frozenset(layers)
+        self._before: dict[str, Any] = {}
         self._plain = plain_attention
         self._columns_BK: torch.Tensor | None = None
         self._sink: list[torch.Tensor] | None = None
@@ -74,12 +76,11 @@ class Recorder:
         self._before = dict(self._unet.attn_processors)
         recording = _RecordingProcessor(self)
         other = AttnProcessor()
-        self._unet.set_attn_processor(
-            {
-                name: recording if name in self._layers else (other if self._plain else processor)
-                for name, processor in self._before.items()
-            }
-        )
+        chosen: dict[str, Any] = {
+            name: recording if name in self._layers else (other if self._plain else processor)
+            for name, processor in self._before.items()
+        }
+        self._unet.set_attn_processor(chosen)
         return self
 
     def __exit__(
@@ -130,6 +131,7 @@ class _RecordingProcessor:
     ) -> torch.Tensor:
         assert encoder_hidden_states is not None, "only cross-attention layers are recorded"
         assert attention_mask is None, "SD's UNet passes no attention mask"
+        assert attn.to_k is not None and attn.to_v is not None and attn.to_out is not None
         heads = attn.heads
         query_BHQD = _split_heads(attn.to_q(hidden_states), heads)
         key_BHLD = _split_heads(attn.to_k(encoder_hidden_states), heads)

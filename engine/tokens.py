@@ -29,6 +29,11 @@ class PlaceholderEmbedding(nn.Module):
     other rows have no gradient, and their weight decay is below half an ulp at the paper's rates.
     """
 
+    vocabulary: torch.Tensor
+    word_ids: torch.Tensor
+    _frozen_id: torch.Tensor
+    _slot: torch.Tensor
+
     def __init__(
         self,
         vocabulary_VD: torch.Tensor,
@@ -52,11 +57,6 @@ class PlaceholderEmbedding(nn.Module):
         self.register_buffer("_slot", slots, persistent=False)
         self.embedding_dim = vocabulary_VD.shape[1]
         self.num_embeddings = count
-
-    vocabulary: torch.Tensor
-    word_ids: torch.Tensor
-    _frozen_id: torch.Tensor
-    _slot: torch.Tensor
 
     @property
     def weight(self) -> torch.Tensor:

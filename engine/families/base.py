@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from transformers import CLIPTokenizer, PreTrainedModel
 
+from engine.recorder import Recorder
+
 
 class Posterior(NamedTuple):
     """The VAE's posterior in latent units (scaling factor applied); both (B, C, H, W)."""
@@ -86,6 +88,14 @@ class Family(Protocol):
 
     def weights(self) -> dict[str, nn.Parameter]:
         """Every weight that training may change, by the same names as `trainable`."""
+        ...
+
+    def recorder(self, layers: Sequence[str], *, plain_attention: bool) -> Recorder:
+        """A recorder of these layers' cross-attention, to be entered for the training."""
+        ...
+
+    def checkpoint_activations(self) -> None:
+        """Trade time for memory: recompute activations in the backward pass."""
         ...
 
     def park_vae(self, *, parked: bool) -> None:

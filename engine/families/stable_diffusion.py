@@ -22,7 +22,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from engine.families.base import Denoised, OnStep, Posterior
-from engine.recorder import layers_on_grid
+from engine.recorder import Recorder, layers_on_grid
 from engine.tokens import PlaceholderEmbedding
 
 EMBEDDING_PREFIX = "text_encoder.placeholder."
@@ -67,7 +67,8 @@ class StableDiffusion:
     def encode_image(self, pixels_BCHW: torch.Tensor) -> Posterior:
         """VAE posterior of pictures in -1..1."""
         pixels_BCHW = pixels_BCHW.to(self.vae.device, self.vae.dtype)
-        distribution: Any = self.vae.encode(pixels_BCHW).latent_dist  # type: ignore[union-attr]
+        encoded: Any = self.vae.encode(pixels_BCHW)
+        distribution = encoded.latent_dist
         scale: float = self.vae.config["scaling_factor"]
         return Posterior(distribution.mean.float() * scale, distribution.std.float() * scale)
 
@@ -76,8 +77,8 @@ class StableDiffusion:
         """Pictures of latents, uint8 (B, H, W, 3)."""
         latents_BCHW = latents_BCHW.to(self.vae.device, self.vae.dtype)
         scale: float = self.vae.config["scaling_factor"]
-        pixels: Any = self.vae.decode(latents_BCHW / scale).sample  # type: ignore[union-attr]
-        pixels_BHWC = (pixels.float().clamp(-1, 1) + 1).permute(0, 2, 3, 1) * 127.5
+        decoded: Any = self.vae.decode(latents_BCHW / scale)
+        pixels_BHWC = (decoded.sample.float().clamp(-1, 1) + 1).permute(0, 2, 3, 1) * 127.5
         return pixels_BHWC.round().to(torch.uint8).cpu().numpy()
 
     def encode_text(self, input_ids_BL: torch.Tensor) -> torch.Tensor:
@@ -125,6 +126,14 @@ class StableDiffusion:
         assert isinstance(embedding, PlaceholderEmbedding), "no placeholder tokens were added"
         return embedding
 
+    def recorder(self, layers: Sequence[str], *, plain_attention: bool) -> Recorder:
+        """A recorder of these layers' cross-attention, to be entered for the training."""
+        return Recorder(self.unet, layers, plain_attention=plain_attention)
+
+    def checkpoint_activations(self) -> None:
+        """Recompute the UNet's activations in the backward pass."""
+        self.unet.enable_gradient_checkpointing()
+
     def park_vae(self, *, parked: bool) -> None:
         """Move the VAE to main memory, or back to the device."""
         self.vae.to(torch.device("cpu") if parked else self.device)
@@ -141,14 +150,16 @@ class StableDiffusion:
         on_step: OnStep | None = None,
     ) -> Iterator[np.ndarray]:
         """Sample with DDIM, one picture at a time; the starting noise is drawn on the CPU."""
-        pipeline = StableDiffusionPipeline(
+        # diffusers' annotations of these two constructors are narrower than what they accept.
+        build: Any = StableDiffusionPipeline
+        pipeline: Any = build(
             vae=self.vae,
             text_encoder=self.text_encoder,
             tokenizer=self.tokenizer,
             unet=self.unet,
             scheduler=DDIMScheduler.from_config(self.scheduler_config, clip_sample=False),
-            safety_checker=None,  # type: ignore[arg-type]
-            feature_extractor=None,  # type: ignore[arg-type]
+            safety_checker=None,
+            feature_extractor=None,
             requires_safety_checker=False,
         )
         pipeline.set_progress_bar_config(disable=True)
@@ -174,5 +185,5 @@ class StableDiffusion:
                     latents=noise,
                     output_type="latent",
                     callback_on_step_end=step_done,
-                ).images  # type: ignore[union-attr]
+                ).images
             yield self.decode(latents)[0]

@@ -1,0 +1,91 @@
+"""Everything a run prepares before its first step: encoded pictures and the prior.
+
+Both are generators that yield progress and return their result (`data = yield from ...`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engine.config import DataConfig, LossConfig
+from engine.events import Progress
+from engine.families.base import Family, Posterior
+from engine.masks import resize_masks
+from engine.prior import load_prior, prepare_prior, prior_folder
+from engine.samples import (
+    Pair,
+    Picture,
+    cropped_pictures,
+    cutout_pictures,
+    encode_picture,
+    stream,
+)
+from engine.scene import Scene
+
+
+def encode_scene(
+    family: Family, scene: Scene, data: DataConfig, *, grid: int, seed: int
+) -> Generator[Progress, None, list[Pair]]:
+    """Encode the scene at the training resolution once, with its crops or cut-outs.
+
+    `scene` is already resized. The first pair is the whole scene; with cut-outs every pair is one.
+    """
+    image = scene.image
+    masks = np.stack([concept.mask for concept in scene.concepts])
+    everything = tuple(range(len(masks)))
+    generator = stream(seed, "pictures")
+    pictures: list[Picture] = []
+    if data.cutouts:
+        pictures += cutout_pictures(
+            image, masks, data.variants, union=data.union_sampling, generator=generator
+        )
+    else:
+        pictures.append(Picture(image, masks, everything, False))
+        if data.crop > 0:
+            pictures += cropped_pictures(image, masks, data.variants, data.crop_min_side, generator)
+    pairs: list[Pair] = []
+    for index, picture in enumerate(pictures):
+        yield Progress(stage="encode", done=index, total=len(pictures))
+        pairs.append(encode_picture(family, picture, grid))
+    yield Progress(stage="encode", done=len(pictures), total=len(pictures))
+    return pairs
+
+
+def prepare_prior_posteriors(
+    family: Family,
+    cache: Path,
+    loss: LossConfig,
+    *,
+    base_hash: str,
+    guidance: float,
+    resolution: int,
+) -> Generator[Progress, None, Posterior]:
+    """Sample (once per base model) and load the prior pictures' posteriors."""
+    folder = prior_folder(
+        cache,
+        base_hash=base_hash,
+        prompt=loss.prior_prompt,
+        steps=loss.prior_steps,
+        guidance=guidance,
+        resolution=resolution,
+    )
+    yield from prepare_prior(
+        family,
+        folder,
+        prompt=loss.prior_prompt,
+        count=loss.prior_images,
+        steps=loss.prior_steps,
+        guidance=guidance,
+        resolution=resolution,
+    )
+    return load_prior(folder, loss.prior_images)
+
+
+def concept_grid_masks(scene: Scene, grid: int) -> torch.Tensor:
+    """The concepts' masks on the attention grid as uint8 0 or 255; (N, grid * grid)."""
+    masks_NHW = torch.from_numpy(np.stack([concept.mask for concept in scene.concepts])).float()
+    return (resize_masks(masks_NHW, grid).flatten(1) * 255).to(torch.uint8)
