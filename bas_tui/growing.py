@@ -101,7 +101,7 @@ class Table(Generic[Row]):
         return self._columns[self._names.index(name)][begin:end]
 
     def _view(self, columns: tuple[array[float], ...], length: int) -> Table[Row]:
-        view: Table[Row] = Table.__new__(Table)
+        view: Table[Row] = Table(self._make, ())
         view._make, view._names = self._make, self._names
         view._columns, view._length = columns, length
         return view

@@ -137,7 +137,9 @@ class RunState:
     nan_step: int | None = None
     """First step whose loss was not a number."""
 
-    attention: Mapping[str, Log[AttentionFrame]] = field(default_factory=dict)
+    attention: Mapping[str, Log[AttentionFrame]] = field(
+        default_factory=dict[str, Log[AttentionFrame]]
+    )
     """Frames by token, oldest first."""
     previews: Log[PreviewSaved] = field(default_factory=Log[PreviewSaved])
     checkpoints: Log[CheckpointSaved] = field(default_factory=Log[CheckpointSaved])

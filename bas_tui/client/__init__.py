@@ -9,7 +9,7 @@ from bas_tui.client.create import create_run
 from bas_tui.client.follow import follow
 from bas_tui.client.generator import GenerationRequest, Generator
 from bas_tui.client.host import send, start_host
-from bas_tui.client.prompts import check_learned, check_prompt, token_names
+from bas_tui.client.prompts import check_learned, check_prompt, has_learned, token_names
 
 __all__ = [
     "GenerationRequest",
@@ -18,6 +18,7 @@ __all__ = [
     "check_prompt",
     "create_run",
     "follow",
+    "has_learned",
     "resolve_base",
     "send",
     "start_host",

@@ -111,7 +111,10 @@ def _ask_hub(base: str, repositories: Sequence[str]) -> None:
     """Raise UserError where a model must be fetched and nothing has it; a gated one is named."""
     if not repositories or any(_cached(repository, weights=True) for repository in repositories):
         return
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import (
+        get_hf_file_metadata,  # pyright: ignore[reportUnknownVariableType]
+        hf_hub_url,
+    )
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     missing: list[str] = []

@@ -29,6 +29,7 @@ def create_run(
     *,
     base: str,
     name: str | None = None,
+    stem: str | None = None,
     settings: Mapping[str, Any] | None = None,
     scene_source: str = "",
     initializers: Mapping[str, str] | None = None,
@@ -36,8 +37,9 @@ def create_run(
 ) -> RunDir:
     """A new run folder, ready for `start_host`.
 
-    `settings` are dotted (`{"phase1.steps": 20}`), `initializers` words by concept name. Raises
-    UserError before anything is written when a setting, the base, the name or a word is wrong.
+    Where there is no `name`, `stem` (else the scene's file name) begins one. `settings` are dotted
+    (`{"phase1.steps": 20}`), `initializers` words by concept name. Raises UserError before
+    anything is written when a setting, the base, the name or a word is wrong.
     """
     from engine.scene import save_scene, scene_hash
 
@@ -50,7 +52,7 @@ def create_run(
                 f"--init {word!r} names no concept of this scene", f"it has {', '.join(names)}"
             )
     recorded = resolve_base(base)
-    run = new_run_dir(name, Path(scene_source).stem)
+    run = new_run_dir(name, stem or Path(scene_source).stem)
     manifest = Manifest(
         name=run.name,
         created=time.time(),

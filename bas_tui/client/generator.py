@@ -51,6 +51,24 @@ class _Pending(NamedTuple):
     mailbox: queue.SimpleQueue[Event]
 
 
+class Pictures(Iterator[Event]):
+    """The events of one request, up to its `generation_ended`.
+
+    An interrupt (Ctrl-C) while waiting loses nothing: the iteration can go on.
+    """
+
+    def __init__(self, mailbox: queue.SimpleQueue[Event]) -> None:
+        self._mailbox = mailbox
+        self._ended = False
+
+    def __next__(self) -> Event:
+        if self._ended:
+            raise StopIteration
+        event = self._mailbox.get()
+        self._ended = isinstance(event, GenerationEnded)
+        return event
+
+
 class Generator:
     """Owns one generation process; started by the first request, started anew if it died.
 
@@ -75,7 +93,7 @@ class Generator:
         """What the process says besides events: warnings and tracebacks of libraries."""
         return home() / "generate.log"
 
-    def submit(self, request: GenerationRequest) -> Iterator[Event]:
+    def submit(self, request: GenerationRequest) -> Pictures:
         """Hand the request in now; the iterator yields its events up to `generation_ended`."""
         mailbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         with self._lock:
@@ -85,7 +103,7 @@ class Generator:
             self._open[request.request] = _Pending(process, mailbox)
             with contextlib.suppress(OSError):  # Should it just have died, its reader ends this.
                 self._write(process, request.line())
-        return _until_ended(mailbox)
+        return Pictures(mailbox)
 
     def cancel(self, request: str) -> None:
         """Ask for the end of a request; its iterator still ends with `generation_ended`."""
@@ -167,11 +185,3 @@ class Generator:
                 self._open.pop(event.request, None)
         if pending is not None:
             pending.mailbox.put(event)
-
-
-def _until_ended(mailbox: queue.SimpleQueue[Event]) -> Iterator[Event]:
-    while True:
-        event = mailbox.get()
-        yield event
-        if isinstance(event, GenerationEnded):
-            return

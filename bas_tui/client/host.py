@@ -98,7 +98,7 @@ def send(run: RunDir, command: str, **values: Any) -> None:
                 link.sendall(line.encode())
                 sent = True
                 reply = _read_reply(link)
-        except OSError:
+        except (OSError, ValueError):
             reply = None
         if reply is not None:
             break
@@ -142,8 +142,8 @@ def _read_reply(link: socket.socket) -> dict[str, Any] | None:
         if not chunk:
             return None
         data += chunk
-    reply = json.loads(data.splitlines()[-1])
-    return reply if isinstance(reply, dict) else None
+    reply: dict[str, Any] = json.loads(data.splitlines()[-1])
+    return reply
 
 
 def _wait_for_the_old_host(run: RunDir) -> None:

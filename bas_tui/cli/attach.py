@@ -1,0 +1,106 @@
+"""Shows a run until it ends, and what Ctrl-C does meanwhile."""
+
+from __future__ import annotations
+
+import sys
+
+from bas_tui import client
+from bas_tui.cli import data, talk
+from bas_tui.cli.progress import display, duration, losses
+from bas_tui.run_state import RunState, interrupted, reduce, reduce_all
+from engine.errors import UserError
+from engine.run_dir import RunDir, host_pid, read_events
+
+
+def attach(
+    run: RunDir,
+    *,
+    as_json: bool,
+    plain: bool,
+    owner: bool,
+    show_from: int | None = None,
+    hint: bool = True,
+) -> int:
+    """Follow a run to its end; the exit code of what became of it.
+
+    `owner`: Ctrl-C asks whether the run should stop too. Events before `show_from` (None: all that
+    are on disk already) are known but not told. With `as_json` stdout gets the event lines -
+    all of them where `show_from` is None - and stderr no display. `hint`: say what to do next.
+    """
+    past = read_events(run)
+    if show_from is None:
+        show_from = past[-1].seq + 1 if past else 0
+        if as_json:
+            for event in past:
+                data.event_line(event)
+    state = reduce_all(event for event in past if event.seq < show_from)
+    live = sys.stderr.isatty() and not plain and not as_json
+    while True:
+        try:
+            with display(state, live=live) as shown:
+                for event in client.follow(run, max(show_from, state.seq + 1)):
+                    state = reduce(state, event)
+                    if as_json:
+                        data.event_line(event)
+                    else:
+                        shown.show(state, event)
+            break
+        except KeyboardInterrupt:
+            if not _go_on(run, owner):
+                return talk.INTERRUPTED
+    if not state.over and host_pid(run) is None:
+        state = interrupted(state)
+    return _conclude(run, state, quiet=as_json, hint=hint)
+
+
+def _go_on(run: RunDir, owner: bool) -> bool:
+    """Ask what Ctrl-C means; True: look on until the end (which a stop brings soon)."""
+    if owner and talk.is_interactive() and host_pid(run) is not None:
+        try:
+            answer = talk.ask("\n[s]top the run, [l]eave it running, or [w]atch on? [l]")
+        except KeyboardInterrupt:
+            answer = ""
+        if answer.startswith("w"):
+            return True
+        if answer.startswith("s"):
+            try:
+                client.send(run, "stop")
+            except UserError as problem:
+                talk.note("warning", problem.message, problem.remedy)
+            talk.say("stopping; a checkpoint is written")
+            return True
+    if host_pid(run) is not None:
+        talk.say(f"\n{run.name} goes on without this terminal")
+        talk.say(f"look at it: bas watch {run.name} · end it: bas stop {run.name}")
+    return False
+
+
+def _conclude(run: RunDir, state: RunState, *, quiet: bool, hint: bool) -> int:
+    ended = state.ended
+    if state.status == "finished":
+        if not quiet:
+            took = duration(state.time - state.started)
+            talk.say(f"finished in {took}: {losses(state)}", "green")
+        if hint and not quiet:
+            talk.say(f"draw with it: {generate_command(run, state)}")
+        return talk.DONE
+    if state.status == "stopped":
+        talk.say(f"stopped at step {state.step} · go on: bas resume {run.name}")
+        return talk.INTERRUPTED
+    if state.status == "failed" and ended is not None:
+        talk.error(
+            ended.message or f"the run failed at step {state.step}",
+            ended.remedy or f"see {run.log}, then: bas resume {run.name}",
+        )
+        return talk.FAILED
+    talk.error(
+        f"the host of {run.name} is gone since step {state.step}",
+        f"go on from the last checkpoint: bas resume {run.name}",
+    )
+    return talk.FAILED
+
+
+def generate_command(run: RunDir, state: RunState) -> str:
+    """A `bas gen` line that uses every token of the run."""
+    tokens = " and ".join(f"<{concept.name}>" for concept in state.concepts)
+    return f'bas gen "a photo of {tokens} in snow" --run {run.name}'

@@ -1,0 +1,71 @@
+"""The only owner of stdout: lines of data, JSON, tables and pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.events import Event, to_line
+
+Images = Literal["auto", "block", "none"]
+MAX_ROWS_SHARE = 0.75
+"""A picture fills at most this share of the terminal's height."""
+
+
+def line(text: str) -> None:
+    """One line of data."""
+    print(text, flush=True)
+
+
+def event_line(event: Event) -> None:
+    """An event as one JSON line."""
+    line(to_line(event))
+
+
+def json_line(record: Any) -> None:
+    """Any other data as one JSON line."""
+    line(json.dumps(record, ensure_ascii=False))
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()
+) -> None:
+    """A table for eyes on a terminal; tab-separated lines, without a head, elsewhere."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            line("\t".join(row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        style = styles[index] if index < len(styles) else ""
+        grid.add_column(column, style=style, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(grid)
+
+
+def picture(path: Path, images: Images) -> None:
+    """Show a picture in the terminal; nothing where stdout is none, or colours are unwanted."""
+    if images == "none" or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    from bas_tui.cli.pictures import draw
+
+    console = Console()
+    rows = max(4, int(console.height * MAX_ROWS_SHARE))
+    drawn = draw(path, console.width, rows, ask_terminal=images == "auto" and sys.stdin.isatty())
+    if drawn.raw:
+        line(drawn.text)
+    else:  # Through Rich, which turns true colours into the 256 of a lesser terminal.
+        console.print(Text.from_ansi(drawn.text))

@@ -1,0 +1,195 @@
+"""`bas gen`: pictures of a run's concepts in any prompt."""
+
+from __future__ import annotations
+
+import sys
+from collections import abc
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bas_tui.cli import data, options, talk
+
+if TYPE_CHECKING:
+    from bas_tui.client import GenerationRequest, Generator
+    from engine.events import Event
+
+
+def gen(
+    prompt: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROMPT",
+            help="What to draw. <asset0> or <teapot> stands for a learned thing.",
+            autocompletion=options.complete_prompt,
+        ),
+    ],
+    run: options.RunOption = None,
+    count: Annotated[
+        int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pictures.")
+    ] = 4,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="The same seed draws the same pictures.",
+            show_default="a new one",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Denoising steps.", show_default="the run's: 50"),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0.0,
+            help="Guidance scale: how closely the prompt is kept.",
+            show_default="the run's: 7.5",
+        ),
+    ] = None,
+    negative: Annotated[str, typer.Option(help="What to keep away from.")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Folder of the pictures.", show_default="in the run"
+        ),
+    ] = None,
+    images: options.ImagesOption = options.Images.block,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Draw learned things in a new picture.
+
+    Example:  bas gen "<asset0> and <asset1> in snow" -n 4 --seed 7
+
+    stdout gets the path of every picture; on a terminal the pictures are shown, too.
+    """
+    from bas_tui import client
+    from engine.run_dir import find_run
+
+    found = find_run(run)
+    client.check_prompt(found, prompt)
+    client.check_learned(found)
+    request = client.GenerationRequest(
+        run=found,
+        prompt=prompt,
+        out=check_folder(out or found.pictures),
+        negative=negative,
+        seed=seed,
+        count=count,
+        steps=steps,
+        guidance=guidance,
+    )
+    with client.Generator() as generator:
+        code = draw(generator, request, images=images.value, as_json=as_json)
+    raise typer.Exit(code)
+
+
+def check_folder(out: Path) -> Path:
+    """The absolute folder; raises UserError where a file is in its way."""
+    from engine.errors import UserError
+
+    out = out.expanduser().resolve()
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file", "name a folder with -o")
+    return out
+
+
+def draw(
+    generator: Generator,
+    request: GenerationRequest,
+    *,
+    images: data.Images = "block",
+    as_json: bool = False,
+) -> int:
+    """Make one request's pictures, tell and show them; the exit code. Ctrl-C cancels."""
+    from engine.events import GenerationEnded, Notice, PictureSaved
+
+    paths: list[Path] = []
+    ended: GenerationEnded | None = None
+    events = generator.submit(request)
+    cancelled = False
+    while ended is None:
+        try:
+            with _bar(not as_json and sys.stderr.isatty()) as show:
+                for event in events:
+                    if as_json:
+                        data.event_line(event)
+                    else:
+                        show(event)
+                    if isinstance(event, PictureSaved):
+                        paths.append(Path(event.path))
+                    elif isinstance(event, Notice) and not as_json:
+                        talk.note(event.level, event.message, event.remedy)
+                    elif isinstance(event, GenerationEnded):
+                        ended = event
+                        break
+        except KeyboardInterrupt:
+            if cancelled:
+                return talk.INTERRUPTED
+            cancelled = True
+            generator.cancel(request.request)
+    if not as_json:
+        for path in paths:
+            data.line(str(path))
+        shown = Path(ended.sheet) if ended.sheet else paths[0] if paths else None
+        if shown is not None and not cancelled:
+            data.picture(shown, images)
+    if ended.outcome == "failed":
+        talk.error(ended.message or "drawing failed", ended.remedy or f"see {generator.log}")
+        return talk.FAILED
+    return talk.INTERRUPTED if ended.outcome == "cancelled" else talk.DONE
+
+
+class _Show:
+    """Told every event of a request; silent where stderr is no terminal."""
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+
+
+@contextmanager
+def _bar(live: bool) -> abc.Generator[_Show]:
+    if not live:
+        yield _Show()
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(30), TimeRemainingColumn())
+    with Progress(*columns, console=talk.console(), transient=True) as progress:
+        yield _Bar(progress)
+
+
+class _Bar(_Show):
+    def __init__(self, progress: object) -> None:
+        from rich.progress import Progress
+
+        assert isinstance(progress, Progress)
+        self._progress = progress
+        self._task = progress.add_task("loading the model", total=None)
+        self._count = 1
+
+    def __call__(self, event: Event) -> None:
+        from engine import events as kinds
+
+        if isinstance(event, kinds.Progress):
+            self._progress.update(
+                self._task,
+                description=event.label or event.stage,
+                total=event.total or None,
+                completed=event.done,
+            )
+        elif isinstance(event, kinds.GenerationStarted):
+            self._count = event.count
+            talk.say(f"seed {event.seed}, {event.steps} steps, guidance {event.guidance:g}", "dim")
+        elif isinstance(event, kinds.GenerationStep):
+            self._progress.update(
+                self._task,
+                description=f"picture {event.index + 1} of {self._count}",
+                total=event.steps * self._count,
+                completed=event.index * event.steps + event.step,
+            )

@@ -1,0 +1,83 @@
+"""`bas`: the commands, in groups. Each command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bas_tui.cli import demo, generate, information, options, runs, screens, train
+from bas_tui.cli.talk import Commands
+
+app = typer.Typer(
+    name="bas",
+    cls=Commands,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+START, RUNS, DRAW, KNOW = "Learn", "Runs", "Draw", "Choose"
+
+app.command(rich_help_panel=START)(demo.demo)
+app.command(rich_help_panel=START)(train.train)
+app.command("open", rich_help_panel=START)(screens.open_)
+app.command(rich_help_panel=DRAW)(generate.gen)
+app.command("runs", rich_help_panel=RUNS)(runs.list_)
+app.command(rich_help_panel=RUNS)(runs.watch)
+app.command(rich_help_panel=RUNS)(screens.attach)
+app.command(rich_help_panel=RUNS)(runs.show)
+app.command(rich_help_panel=RUNS)(runs.pause)
+app.command(rich_help_panel=RUNS)(runs.stop)
+app.command(rich_help_panel=RUNS)(runs.resume)
+app.command(rich_help_panel=RUNS)(runs.rm)
+app.command(rich_help_panel=KNOW)(information.models)
+app.command(rich_help_panel=KNOW)(information.settings)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        from bas_tui.cli import data
+
+        try:
+            data.line(f"bas {version('bas-tui')}")
+        except PackageNotFoundError:
+            data.line("bas (a source checkout that is not installed)")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def bas(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", metavar="", help="Show the version.", callback=_version, is_eager=True
+        ),
+    ] = False,
+    low_bandwidth: options.LowBandwidthOption = None,
+    color: options.ColorOption = options.Color.auto,
+    plain: options.PlainOption = False,
+) -> None:
+    """Learn every thing in one photo as a word of its own, then draw them anew.
+
+    Example:  bas demo
+
+    Alone, `bas` opens the application. A run trains in its own process and outlives any terminal.
+
+    Exit codes: 0 done, 1 failed while running, 2 bad input or usage, 130 interrupted.
+    """
+    del version
+    if context.invoked_subcommand is not None:
+        return
+    if screens.can_open(plain):
+        screens.start("runs", low_bandwidth, color)
+    else:
+        runs.list_()
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="bas")

@@ -1,0 +1,149 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+APPLICATION = "The application"
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Run names for the shell."""
+    from engine.run_dir import list_runs
+
+    return [run.name for run in list_runs() if run.name.startswith(incomplete)]
+
+
+def complete_prompt(incomplete: str) -> list[tuple[str, str]]:
+    """The newest run's tokens for the shell, in place of the `<...` at the end of the prompt."""
+    from bas_tui.client.prompts import token_names
+    from engine.errors import UserError
+    from engine.run_dir import find_run, read_manifest
+
+    start = incomplete.rfind("<")
+    if start < 0 or ">" in incomplete[start:]:
+        start = len(incomplete)
+    try:
+        run = find_run(None)
+        names = token_names(read_manifest(run).concepts)
+    except UserError:
+        return []
+    head = incomplete[:start]
+    return [(head + name, run.name) for name in names if name.startswith(incomplete[start:])]
+
+
+def complete_base(incomplete: str) -> list[tuple[str, str]]:
+    """Named base models for the shell."""
+    from engine.base_models import BASE_MODELS
+
+    return [
+        (model.name, model.title)
+        for model in BASE_MODELS.values()
+        if model.name.startswith(incomplete)
+    ]
+
+
+def complete_setting(incomplete: str) -> list[str]:
+    """Keys for --set, up to the equals sign."""
+    from engine.settings import setting_keys
+
+    return [f"{key}=" for key in setting_keys() if key.startswith(incomplete)]
+
+
+class Images(StrEnum):
+    """How pictures are shown in the terminal."""
+
+    auto = "auto"
+    block = "block"
+    none = "none"
+
+
+class Color(StrEnum):
+    """Colours of the terminal application."""
+
+    auto = "auto"
+    truecolor = "truecolor"
+    eight_bit = "256"
+    sixteen = "16"
+    none = "none"
+
+
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]",
+        help="A run's name or the start of it.",
+        autocompletion=complete_run,
+        show_default="the newest",
+    ),
+]
+RunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        "-r",
+        metavar="RUN",
+        help="A run's name or the start of it.",
+        autocompletion=complete_run,
+        show_default="the newest",
+    ),
+]
+BaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        "-b",
+        metavar="BASE",
+        help="A name of `bas models`, a diffusers folder, a .safetensors file or a hub id.",
+        autocompletion=complete_base,
+        show_default="sd21 with an NVIDIA GPU, else pocket",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, as `bas settings` lists them. May be repeated.",
+        autocompletion=complete_setting,
+        show_default=False,
+    ),
+]
+ImagesOption = Annotated[
+    Images,
+    typer.Option(
+        help="How to show pictures in the terminal; auto asks it for kitty or iTerm2 graphics."
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", metavar="", help="Machine-readable lines on stdout.")
+]
+PlainOption = Annotated[
+    bool,
+    typer.Option("--plain", metavar="", help="Lines instead of a live display or the application."),
+]
+DetachOption = Annotated[
+    bool,
+    typer.Option("--detach", "-d", metavar="", help="Start it and return; see `bas watch`."),
+]
+LowBandwidthOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--low-bandwidth/--full-bandwidth",
+        metavar="",
+        help="Redraw less.",
+        show_default="on over SSH",
+        rich_help_panel=APPLICATION,
+    ),
+]
+ColorOption = Annotated[
+    Color,
+    typer.Option(
+        metavar="COLORS",
+        help="auto, truecolor, 256, 16 or none; SSH and tmux hide truecolor.",
+        rich_help_panel=APPLICATION,
+    ),
+]

@@ -1,0 +1,240 @@
+"""How a run looks on stderr: a live block of bars on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from bas_tui.cli import talk
+from bas_tui.run_state import RunState, Warned
+from engine.events import Event, Notice, PhaseStarted, PreviewSaved, Resumed, RunStarted, StepDone
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+PLAIN_SECONDS = 10.0
+STATUS_WORDS = {
+    "starting": "starting",
+    "downloading": "downloading the base model",
+    "loading": "loading the base model",
+    "encoding": "encoding the scene",
+    "prior": "drawing prior pictures",
+    "saving": "saving",
+}
+
+
+class Display(Protocol):
+    """What a run is shown with."""
+
+    def show(self, state: RunState, event: Event) -> None:
+        """Take note of one more event and the state after it."""
+        ...
+
+
+@contextmanager
+def display(state: RunState, *, live: bool) -> Generator[Display]:
+    """A live display on a terminal, else lines; `state` is what is known already."""
+    if live:
+        with _live(state) as shown:
+            yield shown
+    else:
+        if state.run:
+            talk.say(headline(state))
+            talk.say(standing(state))
+        yield Lines()
+
+
+def losses(state: RunState) -> str:
+    """`loss 0.1234  masked 0.1200  attention 0.0340`, moving averages; empty before any step."""
+    parts = [
+        f"{part} {value:.4f}"
+        for part in ("loss", "masked", "attention", "prior")
+        if (value := state.ema(part)) is not None and (part != "prior" or value)
+    ]
+    return "  ".join(parts)
+
+
+def duration(seconds: float | None) -> str:
+    """`1:02:03` or `2:03`; `-` where unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def pace(state: RunState) -> str:
+    """`3.2 it/s`, or `1.4 s/it` where a step takes longer than a second."""
+    if state.rate is None:
+        return ""
+    return f"{state.rate:.1f} it/s" if state.rate >= 1 else f"{1 / state.rate:.1f} s/it"
+
+
+def headline(state: RunState) -> str:
+    """Run, base model, device and tokens on one line."""
+    tokens = " ".join(f"<{concept.name}>" for concept in state.concepts)
+    return f"{state.run} · {state.base} on {state.device} {state.precision} · {tokens}"
+
+
+def standing(state: RunState) -> str:
+    """Status, step, losses, pace and time left on one line."""
+    parts = [
+        f"phase {state.phase}" if state.status == "training" else state.status,
+        f"step {state.step}/{state.total_steps}",
+        losses(state),
+    ]
+    if not state.over:
+        parts += [pace(state), f"{duration(state.eta)} left"]
+    return "  ".join(part for part in parts if part)
+
+
+class Lines:
+    """A line at every change, and every ten seconds of training."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._status = ""
+        self._warned: set[tuple[str, str]] = set()
+
+    def show(self, state: RunState, event: Event) -> None:
+        """Print what is new."""
+        for line in news(state, event):
+            talk.say(line)
+        if isinstance(event, Notice):
+            talk.note(event.level, event.message, event.remedy)
+        for warned in fresh_warnings(state, event, self._warned):
+            talk.note("warning", warned.message, warned.remedy)
+        if state.status != self._status:
+            self._status = state.status
+            if state.status in STATUS_WORDS and state.status != "starting":
+                talk.say(STATUS_WORDS[state.status])
+        elif isinstance(event, StepDone) and time.monotonic() >= self._next:
+            self._next = time.monotonic() + PLAIN_SECONDS
+            talk.say(standing(state))
+
+
+def news(state: RunState, event: Event) -> Iterator[str]:
+    """Lines worth keeping on the screen, without notices and warnings."""
+    if isinstance(event, RunStarted):
+        yield headline(state)
+        if event.step:
+            yield f"going on from step {event.step}"
+    elif isinstance(event, PhaseStarted):
+        plan = state.plan(event.phase)
+        span = f", steps {plan.first}-{plan.last}" if plan else ""
+        yield f"phase {event.phase}{span}: {event.trained_parameters:,} numbers are trained"
+    elif isinstance(event, PreviewSaved):
+        yield f"preview at step {event.step}: {event.path}"
+    elif isinstance(event, Resumed):
+        yield "going on"
+
+
+def fresh_warnings(state: RunState, event: Event, seen: set[tuple[str, str]]) -> Iterator[Warned]:
+    """Warnings of the numbers that were not given before; looked at once a step."""
+    if isinstance(event, StepDone):
+        for warned in state.warnings:
+            if (warned.kind, warned.token) not in seen:
+                seen.add((warned.kind, warned.token))
+                yield warned
+
+
+@contextmanager
+def _live(state: RunState) -> Generator[Display]:
+    from rich.live import Live
+
+    shown = _LiveDisplay(state)
+    with Live(
+        get_renderable=shown.render, console=talk.console(), refresh_per_second=4, transient=False
+    ) as live:
+        shown.live = live
+        yield shown
+        live.refresh()
+
+
+class _LiveDisplay:
+    """Bars by phase and a line of losses; notices scroll above."""
+
+    def __init__(self, state: RunState) -> None:
+        from rich.live import Live
+
+        self.live: Live | None = None
+        self._state = state
+        self._warned: set[tuple[str, str]] = set()
+
+    def show(self, state: RunState, event: Event) -> None:
+        self._state = state
+        if isinstance(event, RunStarted) or self.live is None:
+            return
+        for line in news(state, event):
+            self._print(line, "dim")
+        if isinstance(event, Notice):
+            style = {"info": "dim", "warning": "yellow", "error": "bold red"}[event.level]
+            text = f"{event.message} - {event.remedy}" if event.remedy else event.message
+            self._print(text if event.level == "info" else f"{event.level}: {text}", style)
+        for warned in fresh_warnings(state, event, self._warned):
+            self._print(f"warning: {warned.message} - {warned.remedy}", "yellow")
+
+    def _print(self, text: str, style: str) -> None:
+        from rich.text import Text
+
+        assert self.live is not None
+        self.live.console.print(Text(text, style=style))
+
+    def render(self) -> RenderableType:
+        """The block as it is now; Live asks for it four times a second."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        state = self._state
+        if not state.run:
+            return Text("starting ...", style="dim")
+        bars = Table.grid(padding=(0, 2))
+        for plan in state.phases:
+            done, total = state.phase_steps(plan.number)
+            if not total:
+                continue
+            here = plan.number == state.phase and not state.over
+            estimate = duration(state.phase_eta(plan.number))
+            left = "done" if done == total else f"{estimate} left" if estimate != "-" else ""
+            bars.add_row(
+                Text(f"phase {plan.number}", style="bold" if here else ""),
+                ProgressBar(total=total, completed=done, width=30),
+                Text(f"{done}/{total}"),
+                Text(left, style="dim"),
+            )
+        if state.stage is not None and not state.over:
+            stage = state.stage
+            label = stage.label or STATUS_WORDS.get(state.status, stage.name)
+            count = f"{stage.done}/{stage.total}" if stage.total else ""
+            total = stage.total or None
+            bars.add_row(
+                Text(stage.name, style="bold"),
+                ProgressBar(total=total, completed=stage.done, width=30, pulse=total is None),
+                Text(count),
+                Text(label, style="dim"),
+            )
+        numbers = "  ".join(part for part in (losses(state), pace(state)) if part)
+        status = {"paused": "paused: bas resume"}.get(state.status, "")
+        lines: list[RenderableType] = [Text(headline(state), style="bold"), bars]
+        if numbers:
+            lines.append(Text(numbers))
+        fits = _fits(state)
+        if fits:
+            lines.append(Text(f"attention on its mask  {fits}", style="dim"))
+        if status:
+            lines.append(Text(status, style="yellow"))
+        return Group(*lines)
+
+
+def _fits(state: RunState) -> str:
+    """`teapot 0.61  penguin 0.55`: the last IoU of each token's map with its mask."""
+    return "  ".join(
+        f"{concept.name} {frames[-1].iou:.2f}"
+        for concept in state.concepts
+        if (frames := state.attention.get(concept.token))
+    )

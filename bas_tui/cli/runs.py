@@ -1,0 +1,272 @@
+"""The library of runs: list, look, stop, pause, go on, remove."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bas_tui.cli import data, options, talk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.run_dir import RunDir, RunInfo
+
+STOP_SECONDS = 120.0
+"""How long `bas stop` waits for the last checkpoint to be written."""
+STATE_STYLES = {"training": "green", "failed": "red", "interrupted": "red", "paused": "yellow"}
+
+
+def list_(as_json: options.JsonOption = False) -> None:
+    """List all runs, the newest first.
+
+    Example:  bas runs
+    """
+    from engine.errors import UserError
+    from engine.run_dir import describe, list_runs
+
+    infos: list[RunInfo] = []
+    for run in list_runs():
+        try:
+            infos.append(describe(run))
+        except UserError as problem:
+            talk.note("warning", problem.message, problem.remedy)
+    if as_json:
+        for info in infos:
+            data.json_line(record(info))
+        return
+    if not infos:
+        talk.say("no runs yet - start one with `bas demo` or `bas train SCENE --masks M`")
+        return
+    data.table(
+        ("run", "state", "step", "loss", "base", "concepts", "when"),
+        [
+            (
+                info.run.name,
+                info.state,
+                f"{info.step}/{info.total_steps}",
+                "" if info.loss is None else f"{info.loss:.4f}",
+                short_base(info.base),
+                " ".join(f"<{concept.name}>" for concept in info.concepts),
+                age(info.created),
+            )
+            for info in infos
+        ],
+        ("bold", "", "", "", "", "cyan", "dim"),
+    )
+
+
+def watch(
+    run: options.RunArgument = None,
+    plain: options.PlainOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Watch a run's progress until it ends; leaving does not disturb it.
+
+    Example:  bas watch teapot
+    """
+    from bas_tui.cli.attach import attach
+    from engine.run_dir import find_run
+
+    raise typer.Exit(attach(find_run(run), as_json=as_json, plain=plain, owner=False))
+
+
+def show(run: options.RunArgument = None, as_json: options.JsonOption = False) -> None:
+    """Say what is in a run, and the commands to use it.
+
+    Example:  bas show teapot
+    """
+    from engine.run_dir import describe, find_run, read_manifest
+
+    found = find_run(run)
+    info, manifest = describe(found), read_manifest(found)
+    if as_json:
+        data.json_line(
+            record(info) | {
+                "method": manifest.method,
+                "scene": manifest.scene_source,
+                "settings": manifest.settings,
+                "versions": manifest.versions or {},
+                "base_sha256": manifest.base_hash,
+            }
+        )  # fmt: skip
+        return
+    loss = "" if info.loss is None else f", loss {info.loss:.4f}"
+    message = f": {info.message}" if info.message and info.state == "failed" else ""
+    words = {
+        c.name: f" (starts as {c.initializer})" if c.initializer else "" for c in info.concepts
+    }
+    rows = [
+        ("run", found.name),
+        ("folder", str(found.path)),
+        ("state", f"{info.state} at step {info.step}/{info.total_steps}{loss}{message}"),
+        ("base", manifest.base),
+        ("method", manifest.method),
+        ("scene", manifest.scene_source),
+        *((c.token, f"<{c.name}>{words[c.name]}") for c in info.concepts),
+        *(("setting", f"{key} = {value}") for key, value in manifest.settings.items()),
+        ("previews", str(count(found.previews, "*.png"))),
+        ("checkpoints", str(count(found.checkpoints, "*"))),
+        ("pictures", str(count(found.pictures, "*.png"))),
+    ]
+    data.table(("", ""), rows, ("dim", ""))
+    for command in useful_commands(found, info):
+        talk.say(command)
+
+
+def stop(run: options.RunArgument = None) -> None:
+    """End a run after its current step, with a checkpoint; `bas resume` goes on from there.
+
+    Example:  bas stop teapot
+    """
+    from bas_tui import client
+    from engine.errors import BasError
+    from engine.run_dir import describe, find_run, host_pid
+
+    found = find_run(run)
+    client.send(found, "stop")
+    deadline = time.monotonic() + STOP_SECONDS
+    while host_pid(found) is not None:
+        if time.monotonic() > deadline:
+            raise BasError(
+                f"{found.name} is still busy", "it stops as soon as it can; see bas runs"
+            )
+        time.sleep(0.05)
+    info = describe(found)
+    talk.say(f"{found.name} {info.state} at step {info.step}/{info.total_steps}")
+    if info.state != "finished":
+        talk.say(f"go on: bas resume {found.name}")
+
+
+def pause(run: options.RunArgument = None) -> None:
+    """Let a run stand still and keep its memory; `bas resume` goes on at once.
+
+    Example:  bas pause teapot
+    """
+    from bas_tui import client
+    from engine.run_dir import find_run
+
+    found = find_run(run)
+    client.send(found, "pause")
+    talk.say(f"{found.name} pauses after this step · go on: bas resume {found.name}")
+
+
+def resume(
+    run: options.RunArgument = None,
+    detach: options.DetachOption = False,
+    plain: options.PlainOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Go on with a paused run, or from the last checkpoint of one that stopped, failed or died.
+
+    Example:  bas resume teapot
+    """
+    from bas_tui import client
+    from bas_tui.cli.attach import attach
+    from bas_tui.cli.train import launch
+    from engine.errors import UserError
+    from engine.run_dir import describe, find_run, host_pid
+
+    found = find_run(run)
+    info = describe(found)
+    if info.state == "finished":
+        raise UserError(f"{found.name} is finished", f"draw with it: {gen_example(info)}")
+    if host_pid(found) is None or info.state in ("stopped", "failed"):
+        raise typer.Exit(launch(found, detach=detach, plain=plain, as_json=as_json))
+    if info.state != "paused":
+        raise UserError(f"{found.name} is training already", f"look at it: bas watch {found.name}")
+    client.send(found, "resume")
+    if detach:
+        talk.say(f"{found.name} goes on")
+        return
+    raise typer.Exit(attach(found, as_json=as_json, plain=plain, owner=True))
+
+
+def rm(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run's name or the start of it.",
+            autocompletion=options.complete_run,
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")] = False,
+) -> None:
+    """Delete a run with its pictures, checkpoints and concepts.
+
+    Example:  bas rm teapot-1122 --yes
+    """
+    from engine.errors import UserError
+    from engine.run_dir import describe, find_run, host_pid, remove_run
+
+    found = find_run(run)
+    if host_pid(found) is None and not yes:
+        info = describe(found)
+        if not talk.is_interactive():
+            raise UserError(f"{found.name} would be deleted for good", "say so with --yes")
+        names = " ".join(f"<{concept.name}>" for concept in info.concepts)
+        answer = talk.ask(f"delete {found.name} ({info.state}, {names}) for good? [y/N]")
+        if answer not in ("y", "yes"):
+            talk.say("kept")
+            return
+    remove_run(found)
+    talk.say(f"deleted {found.name}")
+
+
+def record(info: RunInfo) -> dict[str, object]:
+    """A run as one JSON object."""
+    return {
+        "run": info.run.name,
+        "path": str(info.run.path),
+        "state": info.state,
+        "step": info.step,
+        "total_steps": info.total_steps,
+        "phase": info.phase,
+        "loss": info.loss,
+        "base": info.base,
+        "concepts": [vars(concept) for concept in info.concepts],
+        "created": info.created,
+        "message": info.message,
+    }
+
+
+def useful_commands(run: RunDir, info: RunInfo) -> list[str]:
+    """What one can do with a run in its state, as command lines."""
+    from bas_tui.client import has_learned
+
+    commands: list[str] = []
+    if has_learned(run):
+        commands.append(gen_example(info))
+    if info.state in ("training", "paused"):
+        commands += [f"bas watch {run.name}", f"bas stop {run.name}"]
+    if info.state in ("new", "paused", "stopped", "failed", "interrupted"):
+        commands.append(f"bas resume {run.name}")
+    return commands
+
+
+def gen_example(info: RunInfo) -> str:
+    """A `bas gen` line with every token of the run."""
+    tokens = " and ".join(concept.token for concept in info.concepts)
+    return f'bas gen "a photo of {tokens} in snow" --run {info.run.name}'
+
+
+def count(folder: Path, pattern: str) -> int:
+    """How many visible files a folder holds."""
+    return sum(not path.name.startswith(".") for path in folder.glob(pattern))
+
+
+def short_base(base: str) -> str:
+    """A name, or the last part of a path."""
+    return base.rstrip("/").rpartition("/")[2] if base.startswith("/") else base
+
+
+def age(created: float) -> str:
+    """How long ago, in one unit."""
+    seconds = max(0.0, time.time() - created)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "just now"

@@ -1,0 +1,213 @@
+"""`bas train`: from a picture with masks to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bas_tui.cli import options, talk
+
+if TYPE_CHECKING:
+    from engine.run_dir import RunDir
+    from engine.scene import Scene
+
+
+def train(
+    scene: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SCENE", help="An image, or a folder with img.jpg and mask0.png, mask1.png ..."
+        ),
+    ],
+    masks: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--masks",
+            "-m",
+            metavar="M",
+            help="A mask per thing (its file name names it), a folder of them, or one label map. "
+            "May be repeated.",
+        ),
+    ] = None,
+    base: options.BaseOption = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the run.")] = None,
+    init: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--init",
+            metavar="NAME=WORD",
+            help="A word the thing NAME resembles; its token starts there. May be repeated.",
+        ),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option("--settings", metavar="FILE.toml", help="Settings from a TOML file."),
+    ] = None,
+    set_: options.SetOption = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="A preset: the paper's ablations and baselines."),
+    ] = None,
+    detach: options.DetachOption = False,
+    plain: options.PlainOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Learn a token for every masked thing of one picture.
+
+    Example:  bas train desk.jpg --masks teapot.png --masks plant.png --init teapot=pot
+
+    The run trains in its own process: closing this terminal does not end it.
+    """
+    run = make_run(
+        scene,
+        masks or (),
+        base=base,
+        name=name,
+        words=init or (),
+        settings_file=settings,
+        set_words=set_ or (),
+        method=method,
+    )
+    raise typer.Exit(launch(run, detach=detach, plain=plain, as_json=as_json))
+
+
+def make_run(
+    scene: Path,
+    masks: Sequence[Path],
+    *,
+    base: str | None = None,
+    name: str | None = None,
+    words: Sequence[str] = (),
+    settings_file: Path | None = None,
+    set_words: Sequence[str] = (),
+    method: str | None = None,
+    stem: str | None = None,
+) -> RunDir:
+    """Check everything, say what was chosen, and create the run folder; raises UserError.
+
+    `stem` begins the run's name where there is no `name`; without either the scene's file does.
+    """
+    from bas_tui import client
+    from engine.base_models import default_base
+    from engine.scene import load_scene
+    from engine.settings import build_config
+
+    initializers = parse_initializers(words)
+    chosen = base or default_base()
+    recorded = client.resolve_base(chosen, ask_hub=False)
+    merged = merge_settings(
+        recorded, method=method, settings_file=settings_file, set_words=set_words
+    )
+    config = build_config(merged)
+    loaded = load_scene(scene, masks, grid=config.loss.attention_grid)
+    run = client.create_run(
+        loaded,
+        base=recorded,
+        name=name,
+        stem=stem,
+        settings=merged,
+        scene_source=str(scene.expanduser().resolve()),
+        initializers=initializers,
+        method=method or "break-a-scene",
+    )
+    # Said only now: a mistake is answered by its own line and nothing else.
+    say_scene(loaded)
+    say_base(chosen, by_default=base is None)
+    tokens = ", ".join(
+        f"<asset{k}> (<{concept.name}>)" for k, concept in enumerate(loaded.concepts)
+    )
+    talk.say(f"run {run.name} learns {tokens}")
+    return run
+
+
+def launch(run: RunDir, *, detach: bool, plain: bool, as_json: bool) -> int:
+    """Start the run's host and, unless detached, show it to its end; the exit code."""
+    from bas_tui import client
+    from bas_tui.cli import data
+    from bas_tui.cli.attach import attach
+    from engine.run_dir import read_events
+
+    known = read_events(run)
+    pid = client.start_host(run)
+    if detach:
+        if as_json:
+            data.json_line({"run": run.name, "path": str(run.path), "pid": pid})
+        else:
+            data.line(run.name)
+            talk.say(f"look at it: bas watch {run.name} · end it: bas stop {run.name}")
+        return talk.DONE
+    show_from = known[-1].seq + 1 if known else 0
+    code = attach(run, as_json=as_json, plain=plain, owner=True, show_from=show_from)
+    if code == talk.DONE and not as_json:
+        data.line(run.name)
+    return code
+
+
+def say_base(base: str, *, by_default: bool) -> None:
+    """Which base model trains, and why where nobody chose it."""
+    from engine.base_models import BASE_MODELS
+
+    title = f", {BASE_MODELS[base].title}" if base in BASE_MODELS else ""
+    where = "there is no NVIDIA GPU" if base == "pocket" else "there is an NVIDIA GPU"
+    why = f" (the default where {where})"
+    talk.say(f"base model {base}{title}{why if by_default else ''}")
+
+
+def say_scene(scene: Scene) -> None:
+    """What was done to the person's files, and what is odd about them."""
+    for line in scene.notes:
+        talk.note("info", line)
+    for finding in scene.findings:
+        talk.note(finding.level, finding.message, finding.remedy)
+
+
+def parse_initializers(words: Sequence[str]) -> dict[str, str]:
+    """`["teapot=pot"]` -> `{"teapot": "pot"}`; raises UserError."""
+    from engine.errors import UserError
+
+    values: dict[str, str] = {}
+    for word in words:
+        concept, equals, start = word.partition("=")
+        if not equals or not concept.strip() or not start.strip():
+            raise UserError(f"--init {word!r} is no NAME=WORD", "write it like --init teapot=pot")
+        values[concept.strip().strip("<>")] = start.strip()
+    return values
+
+
+def merge_settings(
+    base: str,
+    *,
+    method: str | None = None,
+    settings_file: Path | None = None,
+    set_words: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Dotted settings: the base's recipe, then the method, the file, the words; later ones win."""
+    from engine.base_models import recipe_settings
+    from engine.settings import parse_words, read_toml
+
+    layers: list[Mapping[str, Any]] = [recipe_settings(base)]
+    if method is not None:
+        layers.append(method_settings(method))
+    if settings_file is not None:
+        layers.append(read_toml(settings_file.expanduser()))
+    layers.append(parse_words(set_words))
+    return {key: value for layer in layers for key, value in layer.items()}
+
+
+def method_settings(method: str) -> Mapping[str, Any]:
+    """The dotted settings of a preset; raises UserError for an unknown one."""
+    from engine.errors import UserError
+
+    try:
+        presets: Mapping[str, Mapping[str, Any]] = import_module("engine.methods").METHODS
+    except ModuleNotFoundError:
+        presets = {}
+    if method not in presets:
+        raise UserError(
+            f"there is no method {method!r}", f"take one of {', '.join(presets) or 'none'}"
+        )
+    return presets[method]
