@@ -9,7 +9,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench pocket-eval clean
+.PHONY: help venv demo test check lint types layers house bench pocket-eval clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,11 +22,19 @@ demo: $(RUNTIME) ## install, learn the bundled scene, draw it anew (minutes on a
 test: $(DEV) ## run the tests
 	$(BIN)/python -m pytest
 
-check: $(DEV) ## format, lint, types, architecture, house rules
+check: lint types layers house ## format, lint, types, architecture, house rules (make -k check: all of them)
+
+lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(DEV)
 	$(BIN)/basedpyright
-	$(BIN)/lint-imports
+
+layers: $(DEV)
+	$(BIN)/lint-imports --no-logo
+
+house: $(DEV)
 	$(BIN)/python -m pytest tests/house
 
 bench: $(DEV) ## count the operations of a training step, time the parts
