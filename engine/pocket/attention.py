@@ -32,9 +32,7 @@ class PlainAttention:
     def __init__(self, maps: Maps | None):
         self.maps = maps
 
-    def __call__(
-        self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None, **_
-    ) -> torch.Tensor:
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, **_) -> torch.Tensor:
         """hidden_states (B, queries, width) to the same shape."""
         source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         batch, queries, _width = hidden_states.shape

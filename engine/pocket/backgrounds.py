@@ -371,8 +371,6 @@ def grounded(kind: str) -> bool:
 
 def paint(rng: Rng, kind: str) -> np.ndarray:
     """Paint one background, uint8 (CANVAS, CANVAS, 3)."""
-    if kind in PLACES:
-        area = PLACES[kind].paint(rng)
-    else:
-        area = plain(rng, kind.removeprefix("plain "))
+    colour = kind.removeprefix("plain ")
+    area = PLACES[kind].paint(rng) if kind in PLACES else plain(rng, colour)
     return area.clip(0, 255).astype(np.uint8)

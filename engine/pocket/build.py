@@ -54,7 +54,6 @@ def run_stage(stage: str, options: argparse.Namespace) -> bool:
 
     from engine.pocket import distributed, objects
 
-    workdir: Path = options.workdir
     if options.device == "cpu":
         torch.set_num_threads(1)
     team = distributed.join()
@@ -64,7 +63,7 @@ def run_stage(stage: str, options: argparse.Namespace) -> bool:
     return STAGE_FUNCTIONS[stage](options, team)
 
 
-def tokenizer_stage(options: argparse.Namespace, team) -> bool:
+def tokenizer_stage(options: argparse.Namespace, _team) -> bool:
     """Train the tokenizer (seconds)."""
     from engine.pocket import objects, tokenizer
 
@@ -137,7 +136,7 @@ def base_stage(options: argparse.Namespace, team) -> bool:
     )
 
 
-def export_stage(options: argparse.Namespace, team) -> bool:
+def export_stage(options: argparse.Namespace, _team) -> bool:
     """Write the averaged weights as a diffusers folder."""
     from engine.pocket import base_model, export, tokenizer, vae_training
     from engine.pocket.base_training import Trainer

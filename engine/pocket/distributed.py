@@ -37,7 +37,9 @@ class Team(NamedTuple):
         dist.all_reduce(flat)
         flat /= self.world
         pieces = flat.split([g.numel() for g in gradients])
-        torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(pieces, gradients)])
+        torch._foreach_copy_(
+            gradients, [p.view_as(g) for p, g in zip(pieces, gradients, strict=True)]
+        )
 
     def agree(self, value: float) -> float:
         """The leader's value, on every process."""

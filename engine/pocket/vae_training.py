@@ -27,7 +27,7 @@ class VaeConfig:
 
     latent_channels: int = 8
     groups: int = 8
-    steps: int = 3400
+    steps: int = 3000
     crop_steps: int = 1500
     """The first steps see 64 px crops, twice as many as pictures later."""
 
@@ -99,7 +99,7 @@ class Losses(NamedTuple):
     """Mean absolute error of 4 x 4 means: colours of areas."""
 
     chroma: torch.Tensor
-    """Mean absolute error of colour differences, which the eye sees and the pixel term shrugs at."""
+    """Mean absolute error of colour differences, to which the pixel term is nearly blind."""
 
     edges: torch.Tensor
     """Mean absolute error of differences between neighbouring pixels."""

@@ -28,8 +28,8 @@ def test_the_build_composes_training_objects_only(monkeypatch, tmp_path):
     from engine.pocket import build
 
     asked = {}
-    monkeypatch.setattr(objects, "fetch", lambda folder: tmp_path)
-    monkeypatch.setattr(objects, "load_sprites", lambda assets, stems: asked.update(stems) or {})
+    monkeypatch.setattr(objects, "fetch", lambda _folder: tmp_path)
+    monkeypatch.setattr(objects, "load_sprites", lambda _assets, stems: asked.update(stems) or {})
     build.make_composer()
     assert asked == objects.catalogue().training()
 
