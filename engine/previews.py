@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from engine.families.base import Family
 from engine.run_dir import write_atomic
@@ -42,8 +42,10 @@ def render_preview(
     return Image.fromarray(np.concatenate(list(pictures), axis=1))
 
 
-def save_picture(picture: Image.Image, path: Path) -> None:
+def save_picture(
+    picture: Image.Image, path: Path, info: PngImagePlugin.PngInfo | None = None
+) -> None:
     """Write a PNG in one piece, so that a viewer never reads half of it."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    picture.save(buffer, "PNG", pnginfo=info)
     write_atomic(path, buffer.getvalue())

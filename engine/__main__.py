@@ -1,0 +1,32 @@
+"""`python -m engine run RUN_DIR` trains a run; `python -m engine generate` serves requests."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Choose the host; torch is imported only after the environment is set."""
+    parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("run", help="train a run folder to its end")
+    train.add_argument("run", type=Path)
+    commands.add_parser("generate", help="read requests on stdin, write events on stdout")
+    chosen = parser.parse_args(arguments)
+    # Spinning threads cost a busy 2-core machine over 1 s a step against 0.175 s (measured).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if chosen.command == "run":
+        from engine.host import run_host
+
+        return run_host(chosen.run)
+    from engine.generation import serve_generation
+
+    return serve_generation(sys.stdin, sys.stdout)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
