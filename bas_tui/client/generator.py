@@ -113,14 +113,17 @@ class Generator:
                 self._write(self._process, line)
 
     def close(self) -> None:
-        """End the process: by end of file first, then by force; open requests end as failed."""
+        """End the process, by word first and by force at last; open requests end as cancelled."""
         with self._lock:
             self._closed = True
             process, self._process = self._process, None
+            left = list(self._open)
         if process is None:
             return
         assert process.stdin is not None
         with contextlib.suppress(OSError):
+            for request in left:
+                self._write(process, json.dumps({"command": "cancel", "request": request}))
             process.stdin.close()
         for last_resort in (process.terminate, process.kill):
             try:
