@@ -72,7 +72,7 @@ def tiny_tokenizer() -> CLIPTokenizer:
     """CLIP's own tokenizer with merges for WORDS; any other word falls into its bytes."""
     alphabet = sorted(ByteLevel.alphabet())
     pieces = [*alphabet, *(byte + "</w>" for byte in alphabet)]
-    merges: list[tuple[str, str]] = []
+    merges: list[Any] = []
     for word in WORDS:
         symbols = [*word[:-1], word[-1] + "</w>"]
         # Merges apply in the order of the list, so a word is first cut as earlier words demand.
