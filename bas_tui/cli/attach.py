@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 from bas_tui import client
 from bas_tui.cli import data, talk
@@ -34,13 +35,13 @@ def attach(
             for event in past:
                 data.event_line(event)
     state = reduce_all(event for event in past if event.seq < show_from)
-    live = sys.stderr.isatty() and not plain and not as_json
+    live = sys.stderr.isatty() and not plain
     while True:
         try:
-            with display(state, live=live) as shown:
+            with nullcontext() if as_json else display(state, live=live) as shown:
                 for event in client.follow(run, max(show_from, state.seq + 1)):
                     state = reduce(state, event)
-                    if as_json:
+                    if shown is None:
                         data.event_line(event)
                     else:
                         shown.show(state, event)
@@ -48,8 +49,10 @@ def attach(
         except KeyboardInterrupt:
             if not _go_on(run, owner):
                 return talk.INTERRUPTED
-    if not state.over and host_pid(run) is None:
+    if not state.over:
         state = interrupted(state)
+    # The next command may need the run free: its host leaves a moment after its last word.
+    client.wait_until_gone(run)
     return _conclude(run, state, quiet=as_json, hint=hint)
 
 

@@ -36,7 +36,7 @@ def demo(
     from bas_tui import client
     from bas_tui.cli.attach import attach
     from bas_tui.cli.generate import draw
-    from bas_tui.cli.train import make_run
+    from bas_tui.cli.train import make_run, start
     from engine.errors import UserError
     from engine.pocket import demo_scene
 
@@ -52,7 +52,7 @@ def demo(
     run = make_run(picture, list(masks.values()), base="pocket", set_words=set_ or (), stem=chosen)
     talk.say(f"the scene: {picture}")
     data.picture(picture, images.value)
-    client.start_host(run)
+    start(run)
     code = attach(run, as_json=False, plain=plain, owner=True, show_from=0, hint=False)
     if code != talk.DONE:
         raise typer.Exit(code)

@@ -59,6 +59,9 @@ def gen(
             "--out", "-o", metavar="DIR", help="Folder of the pictures.", show_default="in the run"
         ),
     ] = None,
+    device: Annotated[
+        options.Device, typer.Option(metavar="DEVICE", help="auto, cuda, mps or cpu.")
+    ] = options.Device.auto,
     images: options.ImagesOption = options.Images.block,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -83,6 +86,7 @@ def gen(
         count=count,
         steps=steps,
         guidance=guidance,
+        device=device.value,
     )
     with client.Generator() as generator:
         code = draw(generator, request, images=images.value, as_json=as_json)

@@ -61,6 +61,15 @@ class Images(StrEnum):
     none = "none"
 
 
+class Device(StrEnum):
+    """Where pictures are computed."""
+
+    auto = "auto"
+    cuda = "cuda"
+    mps = "mps"
+    cpu = "cpu"
+
+
 class Color(StrEnum):
     """Colours of the terminal application."""
 

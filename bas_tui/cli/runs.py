@@ -123,17 +123,12 @@ def stop(run: options.RunArgument = None) -> None:
     """
     from bas_tui import client
     from engine.errors import BasError
-    from engine.run_dir import describe, find_run, host_pid
+    from engine.run_dir import describe, find_run
 
     found = find_run(run)
     client.send(found, "stop")
-    deadline = time.monotonic() + STOP_SECONDS
-    while host_pid(found) is not None:
-        if time.monotonic() > deadline:
-            raise BasError(
-                f"{found.name} is still busy", "it stops as soon as it can; see bas runs"
-            )
-        time.sleep(0.05)
+    if not client.wait_until_gone(found, STOP_SECONDS):
+        raise BasError(f"{found.name} is still busy", "it stops as soon as it can; see bas runs")
     info = describe(found)
     talk.say(f"{found.name} {info.state} at step {info.step}/{info.total_steps}")
     if info.state != "finished":

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -50,6 +51,11 @@ def note(level: str, message: str, remedy: str = "") -> None:
 def error(message: str, remedy: str) -> None:
     """The one line of an error."""
     note("error", message, remedy)
+
+
+def waiting(text: str) -> AbstractContextManager[object]:
+    """A spinner while the block runs; nothing where stderr is no terminal."""
+    return console().status(text) if sys.stderr.isatty() else nullcontext()
 
 
 def is_interactive() -> bool:

@@ -126,13 +126,12 @@ def make_run(
 
 def launch(run: RunDir, *, detach: bool, plain: bool, as_json: bool) -> int:
     """Start the run's host and, unless detached, show it to its end; the exit code."""
-    from bas_tui import client
     from bas_tui.cli import data
     from bas_tui.cli.attach import attach
     from engine.run_dir import read_events
 
     known = read_events(run)
-    pid = client.start_host(run)
+    pid = start(run)
     if detach:
         if as_json:
             data.json_line({"run": run.name, "path": str(run.path), "pid": pid})
@@ -145,6 +144,18 @@ def launch(run: RunDir, *, detach: bool, plain: bool, as_json: bool) -> int:
     if code == talk.DONE and not as_json:
         data.line(run.name)
     return code
+
+
+def start(run: RunDir) -> int:
+    """Start the run's host; loading its libraries takes seconds, so say that it lives."""
+    from bas_tui import client
+
+    try:
+        with talk.waiting("starting the run's own process"):
+            return client.start_host(run)
+    except KeyboardInterrupt:
+        talk.say(f"{run.name} goes on without this terminal · end it: bas stop {run.name}")
+        raise
 
 
 def say_base(base: str, *, by_default: bool) -> None:

@@ -8,7 +8,7 @@ from bas_tui.client.bases import resolve_base
 from bas_tui.client.create import create_run
 from bas_tui.client.follow import follow
 from bas_tui.client.generator import GenerationRequest, Generator
-from bas_tui.client.host import send, start_host
+from bas_tui.client.host import send, start_host, wait_until_gone
 from bas_tui.client.prompts import check_learned, check_prompt, has_learned, token_names
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "send",
     "start_host",
     "token_names",
+    "wait_until_gone",
 ]

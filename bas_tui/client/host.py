@@ -114,6 +114,16 @@ def send(run: RunDir, command: str, **values: Any) -> None:
         )
 
 
+def wait_until_gone(run: RunDir, seconds: float = LEAVE_SECONDS) -> bool:
+    """Wait for the run's host to leave; whether it did."""
+    deadline = time.monotonic() + seconds
+    while host_pid(run) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def connect(run: RunDir) -> socket.socket:
     """A connection to the host's control socket; raises OSError where nobody listens."""
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -148,11 +158,8 @@ def _read_reply(link: socket.socket) -> dict[str, Any] | None:
 
 def _wait_for_the_old_host(run: RunDir) -> None:
     """A host that said its last word may take a moment to leave; any other one stays."""
-    deadline = time.monotonic() + LEAVE_SECONDS
-    while host_pid(run) is not None:
-        if not said_last_word(run) or time.monotonic() > deadline:
-            raise UserError(f"{run.name} is training already", f"look at it: bas watch {run.name}")
-        time.sleep(0.1)
+    if host_pid(run) is not None and not (said_last_word(run) and wait_until_gone(run)):
+        raise UserError(f"{run.name} is training already", f"look at it: bas watch {run.name}")
 
 
 def said_last_word(run: RunDir) -> bool:
