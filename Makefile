@@ -40,7 +40,8 @@ house: $(DEV)
 bench: $(DEV) ## count the operations of a training step, time the parts
 	$(BIN)/python -m tests.bench
 
-pocket-eval: $(DEV) ## measure the embedded model
+pocket-eval: $(RUNTIME) ## measure the embedded model
+	$(PIP) -e '.[pocket-eval]'
 	$(BIN)/python -m engine.pocket.evaluate
 
 clean: ## remove the virtual environment and every cache
