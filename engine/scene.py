@@ -256,7 +256,3 @@ def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-_find_image = find_image
-_find_masks = find_masks

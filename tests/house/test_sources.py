@@ -102,6 +102,7 @@ def test_every_module_says_what_it_is() -> None:
     missing = [
         label(path)
         for path in SOURCES
-        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        if not label(path).startswith("tests/")
+        and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert missing == []
