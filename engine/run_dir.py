@@ -14,12 +14,14 @@ import shutil
 import tempfile
 import time
 import tomllib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import platformdirs
 import tomli_w
+from platformdirs import RuntimeDirWarning
 
 from engine.errors import UserError
 from engine.events import Event, RunEnded, StepDone, from_line
@@ -345,7 +347,10 @@ def socket_path(run: RunDir) -> Path:
     import hashlib
 
     digest = hashlib.sha256(str(run.path.resolve()).encode()).hexdigest()[:16]
-    folder = Path(platformdirs.user_runtime_dir("bas", False))
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR it falls back to the temporary folder, which is as good here.
+        warnings.simplefilter("ignore", RuntimeDirWarning)
+        folder = Path(platformdirs.user_runtime_dir("bas", False))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:

@@ -70,7 +70,8 @@ def _go_on(run: RunDir, owner: bool) -> bool:
                 client.send(run, "stop")
             except UserError as problem:
                 talk.note("warning", problem.message, problem.remedy)
-            talk.say("stopping; a checkpoint is written")
+            else:
+                talk.say("stopping; a checkpoint is written")
             return True
     if host_pid(run) is not None:
         talk.say(f"\n{run.name} goes on without this terminal")

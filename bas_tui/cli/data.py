@@ -44,7 +44,13 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    titled = any(columns)
+    grid = Table(
+        box=box.SIMPLE_HEAD if titled else None,
+        show_header=titled,
+        pad_edge=False,
+        header_style="bold",
+    )
     for index, column in enumerate(columns):
         style = styles[index] if index < len(styles) else ""
         grid.add_column(column, style=style, overflow="fold")

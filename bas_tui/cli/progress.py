@@ -166,10 +166,11 @@ class _LiveDisplay:
 
     def show(self, state: RunState, event: Event) -> None:
         self._state = state
-        if isinstance(event, RunStarted) or self.live is None:
+        if self.live is None:
             return
         for line in news(state, event):
-            self._print(line, "dim")
+            if line != headline(state):  # The block itself says it.
+                self._print(line, "dim")
         if isinstance(event, Notice):
             style = {"info": "dim", "warning": "yellow", "error": "bold red"}[event.level]
             text = f"{event.message} - {event.remedy}" if event.remedy else event.message

@@ -163,8 +163,7 @@ def say_base(base: str, *, by_default: bool) -> None:
     from engine.base_models import BASE_MODELS
 
     title = f", {BASE_MODELS[base].title}" if base in BASE_MODELS else ""
-    where = "there is no NVIDIA GPU" if base == "pocket" else "there is an NVIDIA GPU"
-    why = f" (the default where {where})"
+    why = f" (the default with{'out' if base == 'pocket' else ''} an NVIDIA GPU)"
     talk.say(f"base model {base}{title}{why if by_default else ''}")
 
 
