@@ -4,6 +4,10 @@ from bas_tui.tui.key_tables import Key
 
 KEYS = (
     Key(
+        id="scene.open", keys="O", action="open_scene", label="Open",
+        help="Open another picture, or a scene that came with bas.", command="bas open {scene}",
+    ),
+    Key(
         id="scene.train", keys="t", action="train", label="Train", show=True,
         help="Create the run and start training it in its own process.",
         command="bas train {scene} --masks {masks} --base {base}{settings}",
@@ -77,8 +81,8 @@ KEYS = (
         help="Go to the plan and back: base model, steps, settings.",
     ),
     Key(
-        id="scene.discard", keys="X", action="discard", label="Discard",
-        help="Drop all painting and read the masks from their files again; asks first.",
+        id="scene.discard", keys="X", action="discard", label="Back to files",
+        help="Drop the painting and take the masks as their files have them; undo takes it back.",
     ),
     Key(
         id="scene.copy", keys="y", action="copy", label="Copy command",
@@ -190,12 +194,16 @@ KEYS = (
         id="canvas.cancel", keys="escape", action="cancel", label="Cancel",
         help="Lift the pen, or forget the first corner of a box.",
     ),
-    Key(id="legend.down", keys="down,j", action="cycle(1)", label="Next", help="Next concept."),
     Key(
-        id="legend.up", keys="up,k", action="cycle(-1)", label="Previous", help="Previous concept."
+        id="legend.down", keys="down,j", action="screen.cycle(1)", label="Next",
+        help="Next concept.",
     ),
     Key(
-        id="legend.rename", keys="enter", action="rename", label="Rename", show=True,
+        id="legend.up", keys="up,k", action="screen.cycle(-1)", label="Previous",
+        help="Previous concept.",
+    ),
+    Key(
+        id="legend.rename", keys="enter", action="screen.rename", label="Rename", show=True,
         help="Rename the current concept.",
     ),
     Key(id="plan.down", keys="down,j", action="row(1)", label="Down", help="Next line."),
@@ -211,6 +219,10 @@ KEYS = (
     Key(
         id="plan.type", keys="enter", action="edit", label="Type", show=True,
         help="Type the value: a number, a setting such as loss.prior_weight=0, or a model's path.",
+    ),
+    Key(
+        id="plan.set", keys="e", action="settings", label="Settings",
+        help="Type settings that differ, such as loss.prior_weight=0 phase2.train=unet.",
     ),
     Key(
         id="plan.leave", keys="escape", action="leave", label="Back", help="Back to the picture."

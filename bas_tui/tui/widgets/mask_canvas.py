@@ -98,6 +98,8 @@ class MaskCanvas(CellCanvas, can_focus=True):
         self.cursor = Point(0, 0)
         self.busy_box: Box | None = None
         """A box whose mask is being looked for."""
+        self.square: Box | None = None
+        """The square that training cuts out; what lies outside is drawn dark."""
         self._view: Viewport | None = None
         self._left_zoom: Viewport | None = None
         self._drag: Literal["", "paint", "box", "pan"] = ""
@@ -194,6 +196,8 @@ class MaskCanvas(CellCanvas, can_focus=True):
         layers.sort(key=lambda item: item[0].active)
         strength = 0.45 if self.terminal.colors > 16 else 0.8
         pixels = render.compose(self._picture[1], layers, self.state.overlay, strength).copy()
+        if self.square is not None and self.state.overlay != "none":
+            render.dim_outside(pixels, view, self.square)
         if self.busy_box is not None:
             box = self.busy_box
             render.draw_frame(pixels, view, Point(box.x0, box.y0), Point(box.x1 - 1, box.y1 - 1))

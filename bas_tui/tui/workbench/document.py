@@ -202,6 +202,24 @@ class MaskDocument:
         self.replace(existing, rest, "background")
         return existing
 
+    def restore(self, concepts: Sequence[ConceptMask], label: str) -> None:
+        """Put other concepts in place of all of these, as one undo step."""
+        self.end_stroke()
+        empty = np.zeros(self.shape, np.bool_)
+        old = [make_patch(c.key, self._masks[c.key], empty) for c in self.concepts]
+        after: list[Concept] = []
+        patches = [patch for patch in old if patch is not None]
+        self._masks = {}
+        for item in concepts:
+            key, self._next_key = self._next_key, self._next_key + 1
+            after.append(Concept(key=key, name=item.name, initializer=item.initializer))
+            self._masks[key] = np.array(item.mask, np.bool_)
+            patch = make_patch(key, empty, self._masks[key])
+            patches += [patch] if patch is not None else []
+        edit = Edit(label=label, before=self.concepts, after=tuple(after), patches=tuple(patches))
+        self.concepts = edit.after
+        self.history.push(edit)
+
     def delete(self, key: int) -> None:
         """Remove a concept; undo brings it back with its mask."""
         self.end_stroke()

@@ -148,7 +148,7 @@ def apply_edit(
     """
     changed = dict(masks)
     target = edit.after if forward else edit.before
-    for concept in target:
+    for concept in (*edit.before, *edit.after):
         if concept.key not in changed:
             changed[concept.key] = np.zeros(shape, np.bool_)
     for patch in edit.patches:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from bas_tui.tui.workbench.geometry import Point
+from bas_tui.tui.workbench.geometry import Box, Point
 from bas_tui.tui.workbench.ops import Mask, Picture
 from bas_tui.tui.workbench.viewport import Viewport
 
@@ -80,6 +80,15 @@ def compose(
     return out.clip(0, 255).round().astype(np.uint8)
 
 
+def dim_outside(pixels: Picture, view: Viewport, box: Box) -> None:
+    """Darken, in place, what lies outside `box` (picture pixels)."""
+    x0, y0 = view.to_dots(Point(box.x0, box.y0))
+    x1, y1 = view.to_dots(Point(box.x1, box.y1))
+    outside = np.ones(pixels.shape[:2], np.bool_)
+    outside[max(0, round(y0)) : max(0, round(y1)), max(0, round(x0)) : max(0, round(x1))] = False
+    pixels[outside] = (pixels[outside] * 0.35).astype(np.uint8)
+
+
 def draw_ring(pixels: Picture, view: Viewport, at: Point, radius: float, lit: bool) -> None:
     """Draw, in place, the brush's outline and a cross in its middle.
 
@@ -88,8 +97,9 @@ def draw_ring(pixels: Picture, view: Viewport, at: Point, radius: float, lit: bo
     column, half_row = view.to_dots(at)
     across = view.dots[0] / view.crop.width
     reach = radius * across
-    y, x = np.ogrid[0 : pixels.shape[0], 0 : pixels.shape[1]]
-    distance = np.hypot(x + 0.5 - column, y + 0.5 - half_row)
+    x = np.arange(pixels.shape[1]) + 0.5 - column
+    y = np.arange(pixels.shape[0]) + 0.5 - half_row
+    distance = np.hypot(x, y[:, None])
     if reach > 1.2:
         _contrast(pixels, np.abs(distance - reach) < 0.6, 0.75 if lit else 0.55)
     row, place = int(half_row), int(column)
@@ -101,11 +111,11 @@ def draw_ring(pixels: Picture, view: Viewport, at: Point, radius: float, lit: bo
 
 def draw_frame(pixels: Picture, view: Viewport, first: Point, second: Point) -> None:
     """Draw, in place, the outline of a box between two picture points."""
-    corners = sorted((view.to_dots(first), view.to_dots(second)))
-    x0, x1 = sorted(int(corner[0]) for corner in corners)
-    y0, y1 = sorted(int(corner[1]) for corner in corners)
-    frame = np.zeros(pixels.shape[:2], np.bool_)
-    height, width = frame.shape
+    (left, top), (right, bottom) = view.to_dots(first), view.to_dots(second)
+    x0, x1 = int(min(left, right)), int(max(left, right))
+    y0, y1 = int(min(top, bottom)), int(max(top, bottom))
+    height, width = pixels.shape[0], pixels.shape[1]
+    frame = np.zeros((height, width), np.bool_)
     rows = slice(max(0, y0), max(0, y1 + 1))
     columns = slice(max(0, x0), max(0, x1 + 1))
     for y in (y0, y1):

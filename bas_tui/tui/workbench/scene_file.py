@@ -7,6 +7,7 @@ be saved at the photo's size; large photos are edited scaled down.
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import engine
 from bas_tui.tui.workbench.document import ConceptMask
-from bas_tui.tui.workbench.mask_folder import plan_save, save_masks
+from bas_tui.tui.workbench.mask_folder import default_folder, plan_save, save_masks
 from bas_tui.tui.workbench.ops import Mask, Picture
 from engine.errors import UserError
 from engine.image_files import read_photo
@@ -80,8 +82,22 @@ def open_scene_file(path: Path, masks: Sequence[Path] = ()) -> SceneFile:
     size = pixels.shape[1], pixels.shape[0]
     loaded = load_masks(files, size, transpose=transpose) if files else []
     found = [ConceptMask(name, mask) for name, mask in loaded]
-    packaged = Path(__file__).parents[3] / "engine" in photo.resolve().parents
+    packaged = Path(engine.__file__).parent in photo.resolve().parents
     return _scene_file(path, photo, pixels, found, files, tuple(notes), packaged)
+
+
+def packaged_scenes() -> list[Path]:
+    """The demo scenes that come with the package."""
+    folder = Path(engine.__file__).parent / "pocket" / "scenes"
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def suggested_folder(file: SceneFile) -> Path:
+    """A folder that does not exist yet for the masks: beside the photo, else in the current one."""
+    photo = file.photo
+    if file.fixed or not os.access(photo.parent, os.W_OK):
+        photo = Path.cwd() / f"{file.source.stem}{photo.suffix}"
+    return default_folder(photo)
 
 
 def at_photo_size(file: SceneFile, concepts: Sequence[ConceptMask]) -> list[ConceptMask]:
