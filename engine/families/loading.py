@@ -2,30 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from engine.events import Event, Progress
+from engine.families.hashing import weights_sha256
+from engine.families.quiet import quiet_libraries
+from engine.families.resolve import resolve
 from engine.families.stable_diffusion import StableDiffusion
+from engine.model_files import folder_weights
+
+Report = Callable[[Event], None]
+
+
+class LoadedBase(NamedTuple):
+    """A base model in memory, and where it came from."""
+
+    family: StableDiffusion
+    base_hash: str
+    """sha256 of the UNet's weights: its file, its shards in order, or the whole single file."""
+    source: str
+    """The repository or path it was read from."""
+    licence: str
+    """Empty where nothing says it."""
+
+
+def load_family(
+    base: str, *, device: torch.device, dtype: torch.dtype = torch.float32, report: Report
+) -> LoadedBase:
+    """The base model that `base` names (`engine.base_models.check_base`), fetched if need be.
+
+    Half-precision weights are loaded as `dtype`. Reports progress of the stages `download` and
+    `load`, and as notices what was chosen. Raises UserError for everything a person can mend: no
+    such model, wrong kind or hash, no network.
+    """
+    found = resolve(base, report)
+    report(Progress(stage="load", done=0, total=2, label="hash"))
+
+    def hashed(done: int, total: int) -> None:
+        report(Progress(stage="load", done=done, total=total, label="hash of the UNet"))
+
+    base_hash = found.unet_hash or weights_sha256(found.weight_files, hashed)
+    report(Progress(stage="load", done=1, total=2, label=found.source))
+    family = load_folder(found.path, device=device, name=found.name, dtype=dtype)
+    report(Progress(stage="load", done=2, total=2, label=found.source))
+    return LoadedBase(family, base_hash, found.source, found.licence)
 
 
 def load_folder(
     folder: Path, *, device: torch.device, name: str = "", dtype: torch.dtype = torch.float32
 ) -> StableDiffusion:
     """The model of a diffusers folder; safetensors files only, nothing is fetched."""
-    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
-    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=dtype, **options)
-    unet = UNet2DConditionModel.from_pretrained(
-        folder, subfolder="unet", torch_dtype=dtype, **options
-    )
-    text_encoder = CLIPTextModel.from_pretrained(
-        folder, subfolder="text_encoder", dtype=dtype, **options
-    )
-    tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
-    scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
+
+    def options(component: str) -> dict[str, Any]:
+        variant = folder_weights(folder, component).variant or None
+        return {
+            "subfolder": component,
+            "local_files_only": True,
+            "use_safetensors": True,
+            "variant": variant,
+        }
+
+    with quiet_libraries():
+        vae = AutoencoderKL.from_pretrained(folder, torch_dtype=dtype, **options("vae"))
+        unet = UNet2DConditionModel.from_pretrained(folder, torch_dtype=dtype, **options("unet"))
+        text_encoder = CLIPTextModel.from_pretrained(folder, dtype=dtype, **options("text_encoder"))
+        tokenizer = CLIPTokenizer.from_pretrained(
+            folder, subfolder="tokenizer", local_files_only=True
+        )
+        scheduler = DDIMScheduler.from_pretrained(
+            folder, subfolder="scheduler", local_files_only=True
+        )
     return StableDiffusion(
         name=name or folder.name,
         unet=unet,
