@@ -308,10 +308,9 @@ class BasApp(App[int]):
     def _show_rate(self) -> None:
         rate = self.meter.rate()
         try:
-            bar = self.screen.query_one(KeyBar)
+            self.screen.query_one(KeyBar).show_rate(f"{rate:.1f} kB/s" if rate >= 0.3 else "idle")
         except NoMatches:
             return
-        bar.rate = f"{rate:.1f} kB/s" if rate >= 0.3 else "idle"
 
 
 def run(

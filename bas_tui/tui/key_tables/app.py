@@ -4,7 +4,7 @@ from bas_tui.tui.key_tables import Key
 
 KEYS = (
     Key(
-        id="app.help", keys="f1,question_mark", action="app.help", label="Help",
+        id="app.help", keys="question_mark,f1", action="app.help", label="Help",
         help="Explain the focused part of the screen and list all keys.",
     ),
     Key(
@@ -27,7 +27,7 @@ KEYS = (
     Key(
         id="app.compose", keys="f5,C", action="app.go('compose')", label="Compose",
         help="Go to the prompt composer for the current run's concepts.",
-        command='bas generate {run} "<asset0>"',
+        command='bas gen "a photo of {tokens}" --run {run}',
     ),
     Key(
         id="app.jump", keys="semicolon,ctrl+o", action="app.jump", label="Jump",

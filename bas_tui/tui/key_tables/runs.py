@@ -15,7 +15,7 @@ KEYS = (
     Key(
         id="runs.compose", keys="c", action="compose", label="Compose", show=True,
         help="Write prompts over the run's concepts.",
-        command='bas generate {run} "<asset0>"',
+        command='bas gen "a photo of {tokens}" --run {run}',
     ),
     Key(
         id="runs.resume", keys="r", action="resume", label="Resume", show=True,
@@ -30,7 +30,7 @@ KEYS = (
     Key(
         id="runs.remove", keys="D,delete", action="remove", label="Remove", show=True,
         help="Delete the run's folder with everything in it; asks first.",
-        command="bas rm {run}",
+        command="bas rm {run} --yes",
     ),
     Key(
         id="runs.new", keys="n", action="new", label="New", show=True,
@@ -48,8 +48,12 @@ KEYS = (
         id="runs.copy", keys="y", action="copy", label="Copy name",
         help="Copy the run's name.",
     ),
-    Key(id="runs.down", keys="j", action="down", label="Down", help="Next run."),
-    Key(id="runs.up", keys="k", action="up", label="Up", help="Previous run."),
+    Key(
+        id="runs.end_filter", keys="escape", action="end_filter", label="Clear filter",
+        help="Clear the filter and go back to the list.",
+    ),
+    Key(id="runs.down", keys="j,down", action="down", label="Down", help="Next run."),
+    Key(id="runs.up", keys="k,up", action="up", label="Up", help="Previous run."),
     Key(id="runs.top", keys="g", action="top", label="First", help="First run."),
     Key(id="runs.bottom", keys="G", action="bottom", label="Last", help="Last run."),
 )  # fmt: skip

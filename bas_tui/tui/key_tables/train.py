@@ -20,11 +20,11 @@ KEYS = (
     ),
     Key(
         id="train.checkpoint", keys="c", action="checkpoint", label="Checkpoint", show=True,
-        help="Write a checkpoint now.", command="bas checkpoint {run}",
+        help="Write a checkpoint now.",
     ),
     Key(
         id="train.preview", keys="v", action="preview", label="Preview now", show=True,
-        help="Draw a preview picture now.", command="bas preview {run}",
+        help="Draw a preview picture now.",
     ),
     Key(
         id="train.preview_more", keys="plus,equals_sign", action="cadence(1)",
@@ -37,7 +37,7 @@ KEYS = (
         help="Draw preview pictures less often.",
     ),
     Key(
-        id="train.back", keys="left,h", action="scrub(-1)", label="Back",
+        id="train.back", keys="left,h", action="scrub(-1)", label="History", show=True,
         help="Look at an earlier step: chart, maps and previews move together.",
     ),
     Key(
@@ -65,7 +65,7 @@ KEYS = (
         help="Change between a logarithmic and a linear loss axis.",
     ),
     Key(
-        id="train.zoom", keys="z", action="zoom", label="Zoom phase", show=True,
+        id="train.zoom", keys="z", action="zoom", label="Zoom", show=True,
         help="Zoom the chart to phase 1, to phase 2, back to the whole run.",
     ),
     Key(
@@ -91,10 +91,10 @@ KEYS = (
     ),
     Key(
         id="train.log_pane", keys="o", action="toggle_log_pane", label="Log", show=True,
-        help="Show or hide the log.", command="bas logs {run}",
+        help="Show or hide the log.", command="bas show {run}",
     ),
     Key(
-        id="train.maximize", keys="m", action="maximize_part", label="Maximize",
+        id="train.maximize", keys="m", action="maximize_part", label="Maximize", show=True,
         help="Give the whole screen to the chart, the maps or the preview, in turn.",
     ),
     Key(

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color as ThemeColor
+from textual.color import ColorParseError
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -54,6 +56,17 @@ class Cells(NamedTuple):
             self.chars[row, begin : begin + len(text)] = [ord(char) for char in text]
             self.fg[row, begin : begin + len(text)] = fg
 
+    def paste(self, row: int, column: int, part: Cells) -> None:
+        """Write another grid in place; what lies outside is cut off."""
+        rows, columns = self.chars.shape
+        height, width = (
+            min(part.chars.shape[0], rows - row),
+            min(part.chars.shape[1], columns - column),
+        )
+        if height > 0 and width > 0:
+            for target, source in zip(self, part, strict=True):
+                target[row : row + height, column : column + width] = source[:height, :width]
+
 
 def pack_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
     """(..., 3) uint8 -> (...) 0xRRGGBB."""
@@ -91,6 +104,15 @@ class CellCanvas(Widget):
     def cells(self) -> Cells:
         """The grid on the screen. Do not write into it."""
         return self._cells
+
+    def ink(self, name: str) -> int:
+        """A theme colour (`foreground`, `faint`, `primary`, ...) as cells take it."""
+        value = self.app.theme_variables.get(name, "")
+        try:
+            red, green, blue = ThemeColor.parse(value).rgb
+        except ColorParseError:
+            return OWN
+        return red << 16 | green << 8 | blue
 
     def paint(self, cells: Cells) -> None:
         """Show another grid; the caller gives the arrays away."""

@@ -1,0 +1,409 @@
+"""The Train screen: losses, attention maps, previews of one run - live, paused or long finished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from textual import on
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Static
+
+from bas_tui import client
+from bas_tui.run_state import RunState
+from bas_tui.tui.bindings import bindings_of
+from bas_tui.tui.feed import Feed
+from bas_tui.tui.screens.base import BasScreen
+from bas_tui.tui.screens.failure import Failure, FailureScreen, failure_of, log_tail
+from bas_tui.tui.widgets.attention_panel import AttentionPanel
+from bas_tui.tui.widgets.header import HeaderInfo
+from bas_tui.tui.widgets.log_pane import LogPane
+from bas_tui.tui.widgets.loss_chart import ChartOptions, LossChart, next_cadence
+from bas_tui.tui.widgets.pane import Pane
+from bas_tui.tui.widgets.phase_bar import PhaseBar
+from bas_tui.tui.widgets.preview_pane import PreviewPane
+from engine.errors import BasError, UserError
+from engine.run_dir import RunDir, find_run, read_manifest
+
+PARTS = ("", "chart", "maps", "preview")
+CONTROLS = ("pause", "stop", "checkpoint", "preview", "cadence")
+
+
+class TrainScreen(BasScreen):
+    """A viewer of one run. It never owns the run: closing it changes nothing."""
+
+    SCOPE = "train"
+    CSS_PATH = "train.tcss"
+    AUTO_FOCUS = "#chart"
+    BINDINGS = bindings_of("train")
+    HELP_TEXT = (
+        "One run: its loss, where its tokens look, what it draws. The training runs in its own "
+        "process; closing this window does not stop it. left and right go through its history."
+    )
+
+    class Answered(Message):
+        """The host answered a command, or could not."""
+
+        def __init__(self, text: str, command: str, error: BasError | None) -> None:
+            super().__init__()
+            self.text = text
+            self.command = command
+            self.error = error
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._run: RunDir | None = None
+        self._feed: Feed | None = None
+        self._state = RunState()
+        self._at: int | None = None
+        self._control = True
+        self._painted = 0.0
+        self._due: Timer | None = None
+        self._told: str = ""
+        self._preview_every = 0
+
+    def compose_body(self) -> Iterable[Widget]:
+        """Phases, warnings, then chart over preview and log, beside the maps."""
+        yield PhaseBar()
+        yield Static(id="warnings", markup=False)
+        with Horizontal(id="main"):
+            with Vertical(id="left"):
+                yield LossChart()
+                with Horizontal(id="lower"):
+                    yield PreviewPane()
+                    yield LogPane()
+            yield AttentionPanel()
+
+    def on_mount(self) -> None:
+        """Take the view from the preferences; open the last run when none was named."""
+        self.reset_view()
+        self.call_after_refresh(self._open_default)
+
+    def on_unmount(self) -> None:
+        """Let go of the run."""
+        if self._feed is not None:
+            self._feed.stop()
+
+    def _open_default(self) -> None:
+        if self._run is None:
+            try:
+                self.open(run=self.bas.prefs.last_run or None)
+            except BasError as error:
+                self.bas.show_error(error)
+
+    def open(self, *, run: str | RunDir | None = None, control: bool = True, **_: Any) -> None:
+        """Show a run; None: the newest."""
+        try:
+            found = run if isinstance(run, RunDir) else find_run(run)
+            manifest = read_manifest(found)
+        except UserError as error:
+            self.header = HeaderInfo()
+            self.bas.show_error(error)
+            return
+        self._control = control
+        if self._run == found and self._feed is not None:
+            self._show_header()
+            self.refresh_bindings()
+            return
+        if self._feed is not None:
+            self._feed.stop()
+        self._run, self._at, self._told = found, None, ""
+        self._preview_every = int(manifest.settings.get("preview.every", 100))
+        self._state = RunState(run=found.name, base=manifest.base)
+        self.query_one(PreviewPane).folder = found.path
+        self.bas.remember(last_run=found.name)
+        self._feed = Feed(found, self.post_message)
+        self._feed.start()
+        self._show_header()
+
+    # From the feed to the panes
+
+    @on(Feed.Changed)
+    def _changed(self, event: Feed.Changed) -> None:
+        if event.feed is not self._feed:
+            return
+        wait = self._painted + self.bas.terminal.cadence - time.monotonic()
+        if event.urgent or wait <= 0:
+            self._take()
+        elif self._due is None:
+            self._due = self.set_timer(wait, self._take)
+
+    def _take(self) -> None:
+        if self._due is not None:
+            self._due.stop()
+            self._due = None
+        if self._feed is None:
+            return
+        before, self._state = self._state, self._feed.take()
+        self._painted = time.monotonic()
+        self._paint(live=True)
+        if before.status != self._state.status:
+            self.refresh_bindings()
+            self._tell_failure()
+
+    def _paint(self, live: bool = False) -> None:
+        """Paint all panes; while the person looks at an earlier step only what is live moves."""
+        state, at = self._state, self._at
+        self._show_header()
+        self._show_warnings()
+        self.query_one(PreviewPane).every = self._preview_every
+        for pane in self.query(Pane):
+            if live and at is not None and isinstance(pane, AttentionPanel | PreviewPane):
+                continue
+            pane.show(state, at)
+
+    def _show_header(self) -> None:
+        state = self._state
+        name = self._run.name if self._run is not None else ""
+        shown = {"training": "live", "downloading": "starting", "loading": "starting",
+                 "encoding": "starting", "prior": "starting", "saving": "live"}  # fmt: skip
+        self.header = HeaderInfo(
+            run=name,
+            base=Path(state.base).name,
+            device=state.device,
+            state=shown.get(state.status, state.status) if name else "",
+            detail="" if self._control else "read-only",
+        )
+
+    def _show_warnings(self) -> None:
+        failure = self._failure()
+        lines = [
+            f"⚠ {warned.message} - {warned.remedy}"
+            for warned in self._state.warnings
+            if failure is None or warned.kind != "nan"
+        ]
+        if failure is not None:
+            lines.insert(0, f"✗ {failure.title} (step {self._state.step})   $ {failure.command}")
+        widget = self.query_one("#warnings", Static)
+        text = "\n".join(lines[:3])
+        if str(widget.content) != text:
+            widget.update(text)
+            widget.set_class(bool(text), "-shown")
+            widget.set_class(failure is not None, "-failed")
+
+    def _failure(self) -> Failure | None:
+        return failure_of(self._run, self._state) if self._run is not None else None
+
+    def _tell_failure(self) -> None:
+        """Show a failure once, in full."""
+        failure, run = self._failure(), self._run
+        if failure is None or run is None or self._told == self._state.status:
+            return
+        self._told = self._state.status
+
+        def answered(answer: str | None) -> None:
+            if answer == "resume":
+                self.action_resume()
+            elif answer == "copy":
+                self.bas.copy(failure.command)
+
+        self.app.push_screen(
+            FailureScreen(failure, partial(log_tail, run), self._control), answered
+        )
+
+    def command_values(self) -> dict[str, str]:
+        """The run and its tokens."""
+        if self._run is None:
+            return {}
+        tokens = " and ".join(f"<{concept.name}>" for concept in self._state.concepts)
+        return {"run": self._run.name, **({"tokens": tokens} if tokens else {})}
+
+    # Looking around
+
+    def action_scrub(self, columns: int) -> None:
+        """Move by chart columns; past the newest step the view is live again."""
+        state = self._state
+        if not len(state.history):
+            return
+        newest, first = int(state.history[-1].step), int(state.history[0].step)
+        here = self._at if self._at is not None else newest
+        step = here + columns * self.query_one(LossChart).steps_per_column()
+        self._look_at(None if step >= newest else max(first, step))
+
+    def action_scrub_first(self) -> None:
+        """The first step."""
+        if len(self._state.history):
+            self._look_at(int(self._state.history[0].step))
+
+    def action_scrub_latest(self) -> None:
+        """The newest step, and the ones to come."""
+        self._look_at(None)
+
+    def _look_at(self, step: int | None) -> None:
+        if step != self._at:
+            self._at = step
+            self._paint()
+
+    @on(LossChart.Scrubbed)
+    def _scrubbed(self, event: LossChart.Scrubbed) -> None:
+        if event.step is None:
+            self.action_scrub(event.columns)
+        elif len(self._state.history):
+            newest, first = int(self._state.history[-1].step), int(self._state.history[0].step)
+            self._look_at(None if event.step >= newest else max(first, event.step))
+
+    @on(LossChart.PartToggled)
+    def _part_toggled(self, event: LossChart.PartToggled) -> None:
+        self.action_part(event.part)
+
+    def action_part(self, part: str) -> None:
+        """Show or hide a part of the loss; one always stays."""
+        shown = self.bas.prefs.chart_parts
+        parts = tuple(name for name in shown if name != part) if part in shown else (*shown, part)
+        self._change_view(chart_parts=parts or shown)
+
+    def action_toggle_log(self) -> None:
+        """Logarithmic or linear."""
+        self._change_view(chart_log=not self.bas.prefs.chart_log)
+
+    def action_toggle_raw(self) -> None:
+        """Single steps."""
+        self._change_view(chart_raw=not self.bas.prefs.chart_raw)
+
+    def action_toggle_log_pane(self) -> None:
+        """The log."""
+        self._change_view(log_pane=not self.bas.prefs.log_pane)
+
+    def action_maximize_part(self) -> None:
+        """Chart, maps, preview, all - in turn."""
+        index = (
+            PARTS.index(self.bas.prefs.train_focus) if self.bas.prefs.train_focus in PARTS else 0
+        )
+        self._change_view(train_focus=PARTS[(index + 1) % len(PARTS)])
+
+    def action_zoom(self) -> None:
+        """Phase 1, phase 2, the whole run - in turn."""
+        chart = self.query_one(LossChart)
+        phases = [0, *(plan.number for plan in self._state.phases if plan.last >= plan.first)]
+        now = chart.options.phase if chart.options.phase in phases else 0
+        phase = phases[(phases.index(now) + 1) % len(phases)]
+        self._apply_view(phase)
+        self.say(f"phase {phase}" if phase else "the whole run")
+
+    def _change_view(self, **changes: Any) -> None:
+        self.bas.remember(**changes)
+        self._apply_view(self.query_one(LossChart).options.phase)
+
+    def reset_view(self) -> None:
+        """The view of the preferences, unzoomed, newest step."""
+        self._at = None
+        self._apply_view(0)
+
+    def terminal_changed(self) -> None:
+        """Paint with other means."""
+        self._paint()
+
+    def _apply_view(self, phase: int) -> None:
+        prefs = self.bas.prefs
+        chart = self.query_one(LossChart)
+        chart.options = ChartOptions(
+            parts=prefs.chart_parts, log=prefs.chart_log, raw=prefs.chart_raw, phase=phase
+        )
+        scale = "log" if prefs.chart_log else "linear"
+        chart.border_title = f"Loss · {scale}" + (f" · phase {phase}" if phase else "")
+        self.set_class(not prefs.log_pane, "-no-log")
+        for part in PARTS[1:]:
+            self.set_class(prefs.train_focus == part, f"-only-{part}")
+        self._paint()
+
+    # Control
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What is possible: nothing that changes a run in a read-only view."""
+        del parameters
+        state = self._state
+        if action in CONTROLS:
+            return self._control and not state.over and self._run is not None
+        if action == "resume":
+            return self._control and state.over and state.status != "finished"
+        return True
+
+    def _send(self, text: str, word: str, command: str = "", **values: Any) -> None:
+        run = self._run
+        if run is not None:
+            self.run_worker(partial(self._work, run, text, word, command, values), thread=True)
+
+    def _work(
+        self, run: RunDir, text: str, word: str, command: str, values: dict[str, Any]
+    ) -> None:
+        error: BasError | None = None
+        try:
+            if word == "start":
+                client.start_host(run)
+            else:
+                client.send(run, word, **values)
+        except BasError as problem:
+            error = problem
+        self.post_message(self.Answered(text, command, error))
+
+    @on(Answered)
+    def _answered(self, event: Answered) -> None:
+        if event.error is not None:
+            self.bas.show_error(event.error)
+        else:
+            self.say(event.text, command=event.command)
+
+    def action_pause(self) -> None:
+        """Pause, or go on."""
+        name = self._run.name if self._run else ""
+        if self._state.status == "paused":
+            self._send("goes on", "resume", f"bas resume {name}")
+        else:
+            self._send("pauses after this step", "pause", f"bas pause {name}")
+
+    def action_stop(self) -> None:
+        """Stop with a checkpoint, after a question."""
+        from bas_tui.tui.screens.dialogs import Confirm
+
+        if self._run is None:
+            return
+        name = self._run.name
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._send("stopping; a checkpoint is written", "stop", f"bas stop {name}")
+
+        self.app.push_screen(
+            Confirm(
+                f"Stop training {name}?",
+                f"A checkpoint is written; `bas resume {name}` goes on from it.\n"
+                "To close only this window, press q instead.",
+                yes="Stop training",
+                no="Go on",
+            ),
+            answered,
+        )
+
+    def action_resume(self) -> None:
+        """Start a host for a run that stopped."""
+        if self._run is not None:
+            self._told = ""
+            self.say("starting the host ...")
+            self._send("the host goes on", "start", f"bas resume {self._run.name}")
+
+    def action_checkpoint(self) -> None:
+        """Write a checkpoint."""
+        self._send("a checkpoint is written after this step", "checkpoint")
+
+    def action_preview(self) -> None:
+        """Draw a preview."""
+        self._send("a preview is drawn after this step", "preview")
+
+    def action_cadence(self, direction: int) -> None:
+        """Previews more or less often."""
+        every = next_cadence(self._preview_every, direction, self._state.total_steps)
+        self._preview_every = every
+        text = f"a preview every {every} steps" if every else "previews only on request"
+        self._send(text, "set", key="preview.every", value=every)
+        self._paint()
+
+    def action_copy(self) -> None:
+        """Copy the run's name."""
+        if self._run is not None:
+            self.bas.copy(self._run.name)
