@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageChops
 
 from engine.errors import UserError
 from engine.image_files import SUFFIXES, display_transpose, open_picture
@@ -152,7 +152,7 @@ def _label_masks(picture: Image.Image, path: Path) -> list[BoolMask]:
         return []
     if picture.mode == "P" and not _grey_palette(picture):
         indices = np.asarray(picture)
-        found = [int(value) for value in np.unique(indices) if value]
+        found = [int(value) for value in _distinct(indices) if value]
         if len(found) > MAX_LABELS:
             raise UserError(
                 f"the mask {path} has {len(found)} values; a label map has one per thing",
@@ -161,29 +161,32 @@ def _label_masks(picture: Image.Image, path: Path) -> list[BoolMask]:
         return [indices == value for value in found]
     values = _values(picture)
     if values.ndim == 3:
-        red, green, blue = (values[..., k].astype(np.int32) for k in range(3))
-        values = (red << 16) + (green << 8) + blue
+        values = np.asarray(picture.convert("RGBA")).view("<u4")[..., 0] & 0xFFFFFF
         alpha = _varying_alpha(picture)
         if alpha is not None:
             values[alpha <= 127] = 0
-    if _many_values(values):
+    if len(_distinct(values)) > MAX_LABELS:
         return []
-    return [values == value for value in np.unique(values[_flat(values)]) if value]
+    return [values == value for value in _distinct(values[_flat(values)]) if value]
 
 
-def _many_values(values: npt.NDArray[Any]) -> bool:
-    # A photo's values need not all be sorted to see that they are many.
-    return len(np.unique(values[::8, ::8])) > MAX_LABELS or len(np.unique(values)) > MAX_LABELS
+def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """The values that occur, rising. A table of 24-bit values is far quicker than a sort."""
+    seen = np.zeros(int(values.max(initial=0)) + 1, bool)
+    seen[values] = True
+    return np.flatnonzero(seen)
 
 
 def _flat(values: npt.NDArray[Any]) -> BoolMask:
     """Pixels that equal all their eight neighbours (the border counts as equal)."""
-    padded = np.pad(values, 1, mode="edge")
-    height, width = values.shape
-    flat = np.ones(values.shape, bool)
-    for dy in range(3):
-        for dx in range(3):
-            flat &= padded[dy : dy + height, dx : dx + width] == values
+    row = np.ones(values.shape, bool)
+    beside = values[:, 1:] == values[:, :-1]
+    row[:, 1:] &= beside
+    row[:, :-1] &= beside
+    below = values[1:] == values[:-1]
+    flat = row.copy()
+    flat[1:] &= below & row[:-1]
+    flat[:-1] &= below & row[1:]
     return flat
 
 
@@ -202,15 +205,16 @@ def _values(picture: Image.Image) -> npt.NDArray[Any]:
         return np.asarray(picture)
     if picture.mode in ("LA", "La"):
         return np.asarray(picture.convert("LA"))[..., 0]
-    colours = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
-    colours = colours[..., :3]
-    grey = (colours[..., :1] == colours).all()
-    return colours[..., 0] if grey else colours
+    colours = picture.convert("RGBA" if picture.has_transparency_data else "RGB").convert("RGB")
+    red, green, blue = colours.split()
+    if any(ImageChops.difference(red, other).getbbox() for other in (green, blue)):
+        return np.asarray(colours)
+    return np.asarray(red)
 
 
 def _grey_palette(picture: Image.Image) -> bool:
     palette = np.asarray(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-    used = [index for index in np.unique(np.asarray(picture)) if index < len(palette)]
+    used = [index for index in _distinct(np.asarray(picture)) if index < len(palette)]
     return bool((palette[used] == palette[used][:, :1]).all())
 
 
