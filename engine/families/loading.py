@@ -11,7 +11,6 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from engine.events import Event, Progress
-from engine.families.hashing import weights_sha256
 from engine.families.quiet import quiet_libraries
 from engine.families.resolve import resolve
 from engine.families.stable_diffusion import StableDiffusion
@@ -42,16 +41,10 @@ def load_family(
     such model, wrong kind or hash, no network.
     """
     found = resolve(base, report)
-    report(Progress(stage="load", done=0, total=2, label="hash"))
-
-    def hashed(done: int, total: int) -> None:
-        report(Progress(stage="load", done=done, total=total, label="hash of the UNet"))
-
-    base_hash = found.unet_hash or weights_sha256(found.weight_files, hashed)
-    report(Progress(stage="load", done=1, total=2, label=found.source))
+    report(Progress(stage="load", done=0, total=0, label=found.name))
     family = load_folder(found.path, device=device, name=found.name, dtype=dtype)
-    report(Progress(stage="load", done=2, total=2, label=found.source))
-    return LoadedBase(family, base_hash, found.source, found.licence)
+    report(Progress(stage="load", done=1, total=1, label=found.name))
+    return LoadedBase(family, found.sha256, found.source, found.licence)
 
 
 def load_folder(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.base_models import BASE_MODELS, BaseModel, check_base
 from engine.errors import UserError
-from engine.events import Event
+from engine.events import Event, Notice, Progress
+from engine.families.hashing import OnBytes, weights_sha256
+from engine.families.hub import REPORT_SECONDS, Unusable, cached_folder, fetch
 from engine.model_files import check_folder, folder_weights
 
 Report = Callable[[Event], None]
@@ -20,33 +24,134 @@ class Resolved(NamedTuple):
     name: str
     path: Path
     """A diffusers folder, or a single safetensors file."""
-    weight_files: tuple[Path, ...]
-    """The UNet's weights in order, or the single file."""
-    unet_hash: str
-    """Their sha256 where it is known already, else empty."""
+    sha256: str
+    """Of the UNet's file, its shards in order, or the whole single file."""
     source: str
+    """The repository or path it comes from."""
     licence: str
+    """Empty where nothing says it."""
 
 
 def resolve(base: str, report: Report) -> Resolved:
-    """Find the base model on this disk, or fetch it; raises UserError where that fails."""
+    """Find the base model on this disk, or fetch it, and say in one notice which it is.
+
+    Raises UserError for what is no usable base model, and when nothing can be fetched.
+    """
     choice = check_base(base)
+    path = Path(choice.recorded)
     if choice.kind == "name":
-        return _named(BASE_MODELS[base], report)
-    if choice.kind == "folder":
-        return _folder(Path(choice.recorded), name=Path(choice.recorded).name)
-    raise UserError(f"{base} cannot be loaded", "use a diffusers folder")
+        found = _named(BASE_MODELS[base], report)
+    elif choice.kind == "hub":
+        found = _hub_id(base, report)
+    elif choice.kind == "folder":
+        found = _folder(path, report, name=path.name)
+    else:
+        found = Resolved(path.stem, path, _hashed((path,), report), str(path), "")
+    report(Notice(level="info", message=describe(base, found)))
+    return found
+
+
+def describe(base: str, found: Resolved) -> str:
+    """One line on a base model: what, from where, which weights, which licence."""
+    title = f", {BASE_MODELS[base].title}" if base in BASE_MODELS else ""
+    origin = f" from {found.source}" if found.source != base else ""
+    licence = f", licence {found.licence}" if found.licence else ""
+    return f"base model {base}{title}{origin}, UNet sha256 {found.sha256[:12]}{licence}"
 
 
 def _named(model: BaseModel, report: Report) -> Resolved:
+    """An embedded model, or the first of its repositories with the published weights."""
     if model.folder is not None:
         if not model.folder.is_dir():
             raise UserError(f"the embedded model {model.name} is missing", "install bas-tui again")
         check_folder(model.folder)
-        return _folder(model.folder, name=model.name, source=model.name, licence=model.licence)
-    raise UserError(f"{model.name} cannot be loaded", "use --base pocket or a local folder")
+        return _folder(
+            model.folder, report, name=model.name, source=model.name, licence=model.licence
+        )
+    # Whatever lies on this disk comes before any question to the network.
+    for repository in model.repositories:
+        folder = cached_folder(repository)
+        if folder is None:
+            continue
+        try:
+            return _published(model, repository, folder, report)
+        except Unusable as unusable:
+            _warn(repository, unusable, report)
+    problems: list[str] = []
+    for repository in model.repositories:
+        try:
+            folder = fetch(repository, model.unet_sha256, report)
+            return _published(model, repository, folder, report)
+        except Unusable as unusable:
+            problems.append(f"{repository}: {unusable.problem}")
+            _warn(repository, unusable, report)
+    raise UserError(
+        f"no repository of {model.name} can be used ({'; '.join(problems)})",
+        "use --base pocket or a local folder",
+    )
 
 
-def _folder(folder: Path, *, name: str, source: str = "", licence: str = "") -> Resolved:
+def _published(model: BaseModel, repository: str, folder: Path, report: Report) -> Resolved:
+    found = _folder(folder, report, name=model.name, source=repository, licence=model.licence)
+    if model.unet_sha256 and found.sha256 not in model.unet_sha256:
+        raise Unusable(
+            f"its UNet has sha256 {found.sha256[:12]}, not the published one",
+            f"to use it all the same: --base {repository}",
+        )
+    return found
+
+
+def _hub_id(repository: str, report: Report) -> Resolved:
+    folder = cached_folder(repository)
+    if folder is None:
+        try:
+            folder = fetch(repository, (), report)
+        except Unusable as unusable:
+            raise UserError(f"{repository}: {unusable.problem}", unusable.remedy) from unusable
+    return _folder(folder, report, name=repository.rpartition("/")[2], source=repository)
+
+
+def _folder(
+    folder: Path, report: Report, *, name: str, source: str = "", licence: str = ""
+) -> Resolved:
     files = tuple(folder / "unet" / file for file in folder_weights(folder, "unet").files)
-    return Resolved(name, folder, files, "", source or str(folder), licence)
+    return Resolved(
+        name, folder, _hashed(files, report), source or str(folder), licence or _licence(folder)
+    )
+
+
+def _hashed(files: tuple[Path, ...], report: Report) -> str:
+    return weights_sha256(files, _throttled(report, "hash of the weights"))
+
+
+def _throttled(report: Report, label: str) -> OnBytes:
+    last = time.monotonic()
+
+    def on_bytes(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= REPORT_SECONDS:
+            last = now
+            report(Progress(stage="load", done=done, total=total, label=label))
+
+    return on_bytes
+
+
+def _warn(repository: str, unusable: Unusable, report: Report) -> None:
+    report(
+        Notice(
+            level="warning",
+            message=f"{repository} is passed over: {unusable.problem}",
+            remedy=unusable.remedy,
+        )
+    )
+
+
+def _licence(folder: Path) -> str:
+    """The licence that a model card names in its head; empty without one."""
+    try:
+        head = (folder / "README.md").read_text(encoding="utf-8", errors="replace")[:4000]
+    except OSError:
+        return ""
+    found = re.search(r"^licen[sc]e:[ \t]*['\"]?([\w.+-]+)", head, re.MULTILINE)
+    return found.group(1) if found and head.startswith("---") else ""
