@@ -140,6 +140,8 @@ def draw(
     if not as_json:
         for path in paths:
             data.line(str(path))
+        if ended.sheet:
+            talk.say(f"all on one sheet: {ended.sheet}")
         shown = Path(ended.sheet) if ended.sheet else paths[0] if paths else None
         if shown is not None and not cancelled:
             data.picture(shown, images)

@@ -76,7 +76,8 @@ def pace(state: RunState) -> str:
 def headline(state: RunState) -> str:
     """Run, base model, device and tokens on one line."""
     tokens = " ".join(f"<{concept.name}>" for concept in state.concepts)
-    return f"{state.run} · {state.base} on {state.device} {state.precision} · {tokens}"
+    base = state.base.rstrip("/").rpartition("/")[2] if state.base.startswith("/") else state.base
+    return f"{state.run} · {base} on {state.device} {state.precision} · {tokens}"
 
 
 def standing(state: RunState) -> str:

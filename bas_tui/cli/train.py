@@ -93,6 +93,8 @@ def make_run(
     """
     from bas_tui import client
     from engine.base_models import default_base
+    from engine.prompts import known
+    from engine.run_dir import read_manifest
     from engine.scene import load_scene
     from engine.settings import build_config
 
@@ -117,10 +119,7 @@ def make_run(
     # Said only now: a mistake is answered by its own line and nothing else.
     say_scene(loaded)
     say_base(chosen, by_default=base is None)
-    tokens = ", ".join(
-        f"<asset{k}> (<{concept.name}>)" for k, concept in enumerate(loaded.concepts)
-    )
-    talk.say(f"run {run.name} learns {tokens}")
+    talk.say(f"run {run.name} learns {known(read_manifest(run).concepts)}")
     return run
 
 
