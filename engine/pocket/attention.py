@@ -4,6 +4,8 @@ On a CPU the plain form trains 1.6 times faster than the fused kernel, and its m
 the loss that ties words to places.
 """
 
+from typing import Any
+
 import torch
 from diffusers import UNet2DConditionModel
 
@@ -55,7 +57,7 @@ def use_plain_attention(unet: UNet2DConditionModel, grid: int = 16) -> Maps:
     Of cross-attention only; the middle block's grid is smaller and stays out by its size.
     """
     maps = Maps(grid * grid)
-    processors = {
+    processors: dict[str, Any] = {
         name: PlainAttention(maps if "attn2" in name else None) for name in unet.attn_processors
     }
     unet.set_attn_processor(processors)

@@ -153,7 +153,7 @@ def space(rng: Rng) -> np.ndarray:
     )
     pen = Pen(area)
     for _ in range(int(rng.integers(26, 46))):
-        x, y, r = *rng.uniform(0, CANVAS, 2), rng.uniform(0.8, 1.7)
+        (x, y), r = rng.uniform(0, CANVAS, 2), rng.uniform(0.8, 1.7)
         pen.oval(x, y, r, r, shade(rng, (235, 232, 245)))
     return pen.finish()
 
@@ -299,7 +299,8 @@ def leaves(rng: Rng) -> np.ndarray:
     tones = ((216, 122, 32), (192, 64, 38), (226, 172, 52), (152, 82, 36))
     for _ in range(230):
         x, y = rng.uniform(0, CANVAS, 2)
-        pen.oval(x, y, *rng.uniform(6, 12, 2), shade(rng, tones[rng.integers(len(tones))], 14))
+        wide, high = rng.uniform(6, 12, 2)
+        pen.oval(x, y, wide, high, shade(rng, tones[rng.integers(len(tones))], 14))
     return pen.finish()
 
 

@@ -1,6 +1,7 @@
 """The pocket model's text encoder, UNet and noise schedule, untrained."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
@@ -42,7 +43,7 @@ def build_text_encoder(shape: BaseShape, vocabulary: int, start: int, end: int) 
     )
     encoder = CLIPTextModel(config)
     with torch.no_grad():
-        encoder.get_input_embeddings().weight.normal_(0, 0.3)
+        torch.nn.init.normal_(encoder.get_input_embeddings().weight, 0, 0.3)
     return encoder
 
 
@@ -53,6 +54,8 @@ def build_unet(shape: BaseShape) -> UNet2DConditionModel:
     states) scales and shifts every residual block's norm: what is in the picture is then known
     everywhere long before attention has learned to look.
     """
+    # Annotated by diffusers as one number; a number for each level is documented and works.
+    heads: Any = shape.heads
     unet = UNet2DConditionModel(
         sample_size=16,
         in_channels=shape.latent_channels,
@@ -61,7 +64,7 @@ def build_unet(shape: BaseShape) -> UNet2DConditionModel:
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-        attention_head_dim=shape.heads,
+        attention_head_dim=heads,
         cross_attention_dim=shape.text_width,
         use_linear_projection=True,
         resnet_time_scale_shift="scale_shift",
@@ -74,8 +77,8 @@ def build_unet(shape: BaseShape) -> UNet2DConditionModel:
                 continue
             if name.endswith(("conv2", "proj_out")) or name == "conv_out":
                 # Residual branches begin at zero, as in Dhariwal and Nichol 2021.
-                torch.nn.init.zeros_(module.weight)
-                torch.nn.init.zeros_(module.bias)
+                for parameter in module.parameters():
+                    torch.nn.init.zeros_(parameter)
             elif "samplers" in name or name.endswith("conv_shortcut"):
                 torch.nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
     return unet

@@ -48,6 +48,6 @@ def caption(
     """
     order = [names[i] for i in rng.permutation(len(names))]
     openings = STYLE_OPENINGS[style] if style else OPENINGS
-    opening = openings[rng.integers(len(openings))]
-    place = places[rng.integers(len(places))] if rng.random() < 0.95 else ""
+    opening = openings[int(rng.integers(len(openings)))]
+    place = places[int(rng.integers(len(places)))] if rng.random() < 0.95 else ""
     return f"{opening}{join_phrases([noun_phrase(name) for name in order])} {place}".strip()

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -17,11 +16,14 @@ import torch.distributed as dist
 RANK, WORLD, MEETING = "POCKET_RANK", "POCKET_WORLD", "POCKET_MEETING"
 
 
-class Team(NamedTuple):
-    """This process's place among the processes of a stage."""
+class Team:
+    """This process's place among the processes of a stage (all on one machine)."""
 
-    rank: int
-    world: int
+    def __init__(self, rank: int, world: int, meeting: Path | None = None):
+        self.rank, self.world = rank, world
+        self._meeting = meeting
+        self._buffers: torch.Tensor | None = None
+        self._turn = 0
 
     @property
     def leader(self) -> bool:
@@ -29,17 +31,39 @@ class Team(NamedTuple):
         return self.rank == 0
 
     def average(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Average the gradients over the team, in place. Every parameter has a gradient."""
+        """Average the gradients over the team, in place. Every parameter has a gradient.
+
+        Through memory that the processes share: sending them through sockets took a third of a
+        step. Two buffers take turns, so one barrier a step is enough.
+        """
         if self.world == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in gradients])
-        dist.all_reduce(flat)
-        flat /= self.world
-        pieces = flat.split([g.numel() for g in gradients])
-        torch._foreach_copy_(
-            gradients, [p.view_as(g) for p, g in zip(pieces, gradients, strict=True)]
-        )
+        sizes = [gradient.numel() for gradient in gradients]
+        if self._buffers is None:
+            self._buffers = self._share(sum(sizes))
+        buffers = self._buffers[self._turn]
+        self._turn = 1 - self._turn
+        torch.cat([gradient.flatten().cpu() for gradient in gradients], out=buffers[self.rank])
+        dist.barrier()
+        mean = buffers.mean(0)
+        for gradient, piece in zip(gradients, mean.split(sizes), strict=True):
+            gradient.copy_(piece.view_as(gradient))
+
+    def _share(self, size: int) -> torch.Tensor:
+        assert self._meeting is not None
+        path = self._meeting.with_name(self._meeting.name + "-gradients")
+        count = 2 * self.world * size
+        if self.leader:
+            with path.open("wb") as file:
+                file.truncate(4 * count)
+        dist.barrier()
+        shared = torch.from_file(str(path), shared=True, size=count, dtype=torch.float32)
+        dist.barrier()
+        if self.leader:
+            # Mapped by all: the name can go, the memory stays until the last process ends.
+            path.unlink()
+        return shared.view(2, self.world, size)
 
     def agree(self, value: float) -> float:
         """The leader's value, on every process."""
@@ -57,7 +81,9 @@ def launch(arguments: Sequence[str], world: int, workdir: Path) -> int:
         arguments: the command line of the build.
         workdir: where the processes meet (a file in it, no network port).
     """
-    meeting = workdir / f"meeting-{os.getpid()}"
+    # Memory rather than disk where there is such a folder: gradients pass through it.
+    memory = Path("/dev/shm")
+    meeting = (memory if memory.is_dir() else workdir) / f"pocket-meeting-{os.getpid()}"
     command = [sys.executable, "-m", "engine.pocket.build", *arguments]
     workers = []
     for rank in range(world):
@@ -77,8 +103,10 @@ def join() -> Team:
     """Join the team that this process was started for (a team of one when there is none)."""
     if not is_worker():
         return Team(0, 1)
-    team = Team(int(os.environ[RANK]), int(os.environ[WORLD]))
+    meeting = Path(os.environ[MEETING])
+    team = Team(int(os.environ[RANK]), int(os.environ[WORLD]), meeting)
     if team.world > 1:
-        meeting = f"file://{os.environ[MEETING]}"
-        dist.init_process_group("gloo", init_method=meeting, rank=team.rank, world_size=team.world)
+        dist.init_process_group(
+            "gloo", init_method=f"file://{meeting}", rank=team.rank, world_size=team.world
+        )
     return team

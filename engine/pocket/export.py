@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -18,14 +19,16 @@ def pipeline(
     scheduler: DDIMScheduler,
 ) -> StableDiffusionPipeline:
     """Assemble the parts."""
-    pipe = StableDiffusionPipeline(
+    # diffusers' annotations of the constructor are narrower than what it accepts.
+    build: Any = StableDiffusionPipeline
+    pipe = build(
         vae=vae,
         text_encoder=text,
         tokenizer=tokenizer,
         unet=unet,
         scheduler=scheduler,
         safety_checker=None,
-        feature_extractor=None,  # pyright: ignore[reportArgumentType]
+        feature_extractor=None,
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)

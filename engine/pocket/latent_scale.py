@@ -6,12 +6,14 @@ diffusion model weighs as much as it shows, and cells are centred. The change is
 1 x 1 convolutions around the latents: encode-decode stays the same function.
 """
 
+from typing import Any
+
 import torch
 from diffusers import AutoencoderKL
 
 
 @torch.no_grad()
-def pullback_metric(vae: AutoencoderKL, images_BCHW: torch.Tensor) -> torch.Tensor:
+def pullback_metric(vae: Any, images_BCHW: torch.Tensor) -> torch.Tensor:
     """Mean of J^T J over latent cells, J the decoder's derivative, (C, C), trace C.
 
     By finite differences: one noise field, put on each latent channel in turn.
@@ -31,7 +33,7 @@ def pullback_metric(vae: AutoencoderKL, images_BCHW: torch.Tensor) -> torch.Tens
 
 
 @torch.no_grad()
-def rescale(vae: AutoencoderKL, images_BCHW: torch.Tensor) -> AutoencoderKL:
+def rescale(vae: Any, images_BCHW: torch.Tensor) -> AutoencoderKL:
     """Change the latents of ``vae`` in place as the module says; sets the scaling factor to 1.
 
     Afterwards latents have mean 0 a channel and standard deviation 1 over all.
@@ -47,7 +49,6 @@ def rescale(vae: AutoencoderKL, images_BCHW: torch.Tensor) -> AutoencoderKL:
 
     count = len(turn)
     into, out = vae.quant_conv, vae.post_quant_conv
-    assert into is not None and out is not None and into.bias is not None and out.bias is not None
     into.weight[:count] = torch.einsum("dc,cikl->dikl", turn, into.weight[:count].clone())
     into.bias[:count] = turn @ (into.bias[:count] - centre)
     # The posterior's width turns with the latents and is no longer one number a channel; its mean

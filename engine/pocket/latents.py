@@ -76,7 +76,8 @@ def make_shard(
                 mean = vae.encode(to_tensor(images).to(device)).latent_dist.mode()
             parts.append(mean.half().cpu())
             images = []
-    return Scenes(torch.cat(parts), masks, ids, positions)
+    # The encoder answers in whatever memory order suits its convolutions.
+    return Scenes(torch.cat(parts).contiguous(), masks, ids, positions)
 
 
 def make(

@@ -27,7 +27,7 @@ class VaeConfig:
 
     latent_channels: int = 8
     groups: int = 8
-    steps: int = 3000
+    steps: int = 2400
     crop_steps: int = 1500
     """The first steps see 64 px crops, twice as many as pictures later."""
 

@@ -10,9 +10,11 @@ from engine.pocket import (
     base_model,
     base_training,
     checkpoint,
+    composer,
     distributed,
     export,
     latent_scale,
+    latents,
     optim,
     vae_training,
 )
@@ -98,11 +100,11 @@ def test_scaling_the_latents_leaves_the_autoencoder_the_same_function(tiny_vae):
     with torch.no_grad():
         before = tiny_vae.decode(tiny_vae.encode(images).latent_dist.mode()).sample
         latent_scale.rescale(tiny_vae, images)
-        latents = tiny_vae.encode(images).latent_dist.mode()
-        after = tiny_vae.decode(latents).sample
+        made = tiny_vae.encode(images).latent_dist.mode()
+        after = tiny_vae.decode(made).sample
     torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
-    assert latents.shape == (4, 4, 16, 16)
-    assert latents.std().item() == pytest.approx(1, abs=0.05)
+    assert made.shape == (4, 4, 16, 16)
+    assert made.std().item() == pytest.approx(1, abs=0.05)
     metric = latent_scale.pullback_metric(tiny_vae, images)
     torch.testing.assert_close(metric, torch.eye(4), rtol=0, atol=0.15)
 
@@ -127,3 +129,19 @@ def test_shipped_files_are_small():
     files = [path for path in MODEL_DIR.rglob("*") if path.is_file()]
     assert max(path.stat().st_size for path in files) <= 16 * 2**20
     assert sum(path.stat().st_size for path in files) <= 62e6
+
+
+def test_shards_of_latents_are_written_once_and_read_back(
+    tmp_path, monkeypatch, sprites, words, tiny_vae
+):
+    monkeypatch.setattr(latents, "SHARD", 4)
+    maker = composer.Composer(sprites, variants=1)
+    latents.make(tmp_path, range(2), maker, words, tiny_vae, composer.Mixture())
+    first = (tmp_path / "00000.safetensors").read_bytes()
+    (tmp_path / "00000.safetensors").unlink()
+    latents.make(tmp_path, range(2), maker, words, tiny_vae, composer.Mixture())
+    assert (tmp_path / "00000.safetensors").read_bytes() == first
+    assert latents.available(tmp_path) == 2
+    scenes = latents.load(tmp_path, 2)
+    assert scenes.latents.shape == (8, 4, 16, 16)
+    assert (scenes.positions[:, 0] > 0).all()
