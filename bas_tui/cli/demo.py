@@ -9,7 +9,7 @@ import typer
 from bas_tui.cli import data, options, talk
 
 PLACE = "on a sandy beach"
-PICTURES = 3
+PICTURES = 2
 
 
 def demo(

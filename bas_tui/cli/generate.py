@@ -111,7 +111,7 @@ def draw(
     as_json: bool = False,
 ) -> int:
     """Make one request's pictures, tell and show them; the exit code. Ctrl-C cancels."""
-    from engine.events import GenerationEnded, Notice, PictureSaved
+    from engine.events import GenerationEnded, PictureSaved
 
     paths: list[Path] = []
     ended: GenerationEnded | None = None
@@ -127,8 +127,6 @@ def draw(
                         show(event)
                     if isinstance(event, PictureSaved):
                         paths.append(Path(event.path))
-                    elif isinstance(event, Notice) and not as_json:
-                        talk.note(event.level, event.message, event.remedy)
                     elif isinstance(event, GenerationEnded):
                         ended = event
                         break
@@ -152,10 +150,19 @@ def draw(
 
 
 class _Show:
-    """Told every event of a request; silent where stderr is no terminal."""
+    """Told every event of a request; where stderr is no terminal it tells warnings only."""
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
+        from engine.events import Notice
+
+        # What the base model is was said when the run began.
+        if isinstance(event, Notice) and event.level != "info":
+            self.tell(f"{event.level}: {event.message} - {event.remedy}".rstrip(" -"))
+
+    def tell(self, text: str) -> None:
+        """Print a line of talk."""
+        talk.say(text)
 
 
 @contextmanager
@@ -176,12 +183,16 @@ class _Bar(_Show):
 
         assert isinstance(progress, Progress)
         self._progress = progress
-        self._task = progress.add_task("loading the model", total=None)
+        self._task = progress.add_task("starting", total=None)
         self._count = 1
+
+    def tell(self, text: str) -> None:
+        self._progress.console.print(text, style="dim", markup=False, soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
         from engine import events as kinds
 
+        super().__call__(event)
         if isinstance(event, kinds.Progress):
             self._progress.update(
                 self._task,
@@ -191,7 +202,7 @@ class _Bar(_Show):
             )
         elif isinstance(event, kinds.GenerationStarted):
             self._count = event.count
-            talk.say(f"seed {event.seed}, {event.steps} steps, guidance {event.guidance:g}", "dim")
+            self.tell(f"seed {event.seed}, {event.steps} steps, guidance {event.guidance:g}")
         elif isinstance(event, kinds.GenerationStep):
             self._progress.update(
                 self._task,

@@ -193,7 +193,7 @@ class _LiveDisplay:
         from rich.text import Text
 
         state = self._state
-        if not state.run:
+        if not state.run and state.stage is None:
             return Text("starting ...", style="dim")
         bars = Table.grid(padding=(0, 2))
         for plan in state.phases:
@@ -222,7 +222,9 @@ class _LiveDisplay:
             )
         numbers = "  ".join(part for part in (losses(state), pace(state)) if part)
         status = {"paused": "paused: bas resume"}.get(state.status, "")
-        lines: list[RenderableType] = [Text(headline(state), style="bold"), bars]
+        lines: list[RenderableType] = [bars]
+        if state.run:
+            lines.insert(0, Text(headline(state), style="bold"))
         if numbers:
             lines.append(Text(numbers))
         fits = _fits(state)

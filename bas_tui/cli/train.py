@@ -159,11 +159,9 @@ def start(run: RunDir) -> int:
 
 def say_base(base: str, *, by_default: bool) -> None:
     """Which base model trains, and why where nobody chose it."""
-    from engine.base_models import BASE_MODELS
-
-    title = f", {BASE_MODELS[base].title}" if base in BASE_MODELS else ""
-    why = f" (the default with{'out' if base == 'pocket' else ''} an NVIDIA GPU)"
-    talk.say(f"base model {base}{title}{why if by_default else ''}")
+    gpu = "without" if base == "pocket" else "with"
+    why = f" (the default {gpu} an NVIDIA GPU; choose another with --base)"
+    talk.say(f"base model {base}{why if by_default else ''}")
 
 
 def say_scene(scene: Scene) -> None:

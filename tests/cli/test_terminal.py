@@ -185,3 +185,16 @@ def test_a_picture_is_shown_in_half_blocks_without_a_query(tmp_path: Path) -> No
     assert "▀" in text and "48;5;" in text, "half-blocks in the 256 colours of this terminal"
     for query in ("\x1b[c", "\x1b[14t", "\x1b[16t", "\x1b]11;", "\x1b_G", "\x1b[>q"):
         assert query not in text
+
+
+def test_ctrl_c_cancels_a_generation(terminal: Start, desk: Path,
+                                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("FAKE_STEPS", "2")
+    assert terminal("train", str(desk), "--name", "r").end() == 0
+    concepts = find_run("r").concepts
+    concepts.mkdir()
+    (concepts / "concepts.json").write_text("{}")
+    screen = terminal("gen", "wait")
+    screen.until("seed 3, 2 steps")
+    screen.type("\x03")
+    assert screen.end() == 130 and "Traceback" not in screen.seen
