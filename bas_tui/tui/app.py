@@ -57,7 +57,7 @@ class BasApp(App[int]):
     """A viewer of run folders and hosts. Closing it never touches a run."""
 
     TITLE = "bas"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     ALLOW_SELECT = False
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "f24"

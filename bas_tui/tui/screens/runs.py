@@ -122,7 +122,7 @@ class RunsScreen(BasScreen):
         hidden = len(self._entries) - len(shown)
         sort = f" · by {prefs.runs_sort}" if prefs.runs_sort != "when" else ""
         count = f" · {hidden} hidden by the filter" if hidden else ""
-        runs.border_title = f"Runs {len(shown)}{sort}{count}"
+        runs.set_title(f"Runs {len(shown)}{sort}{count}")
         runs.show(shown)
 
     @on(RunList.Moved)

@@ -306,7 +306,7 @@ class TrainScreen(BasScreen):
             parts=prefs.chart_parts, log=prefs.chart_log, raw=prefs.chart_raw, phase=phase
         )
         scale = "log" if prefs.chart_log else "linear"
-        chart.border_title = f"Loss · {scale}" + (f" · phase {phase}" if phase else "")
+        chart.set_title(f"Loss · {scale}" + (f" · phase {phase}" if phase else ""))
         self.set_class(not prefs.log_pane, "-no-log")
         for part in PARTS[1:]:
             self.set_class(prefs.train_focus == part, f"-only-{part}")

@@ -108,7 +108,7 @@ class AttentionPanel(Pane):
             column = (place % layout.across) * (layout.width + GAP)
             self._draw_token(cells, row, column, layout, self._first + place, concept, grid)
         hidden = len(concepts) - len(shown)
-        self.border_title = "Attention" + (f" · {hidden} more: up, down" if hidden else "")
+        self.set_title("Attention" + (f" · {hidden} more: up, down" if hidden else ""))
         used = -(-len(shown) // layout.across) * layout.height
         self._draw_trend(cells, used + 1, rows - used - 1, columns)
         self.paint(cells)

@@ -105,6 +105,11 @@ class CellCanvas(Widget):
         """The grid on the screen. Do not write into it."""
         return self._cells
 
+    def set_title(self, title: str) -> None:
+        """Change the border's title; setting the attribute itself repaints the whole widget."""
+        if str(self.border_title or "") != title:
+            self.border_title = title
+
     def ink(self, name: str) -> int:
         """A theme colour (`foreground`, `faint`, `primary`, ...) as cells take it."""
         value = self.app.theme_variables.get(name, "")

@@ -78,7 +78,7 @@ class LogPane(Pane):
         for row, (stamp, level, text) in enumerate(wrapped[max(0, end - rows) : end]):
             cells.write(row, 0, stamp, self.ink("faint"))
             cells.write(row, 9 if columns >= 40 else 0, text, self.ink(LEVEL_COLORS[level]))
-        self.border_subtitle = f"{self._back} lines below" if self._back else ""
+        self.set_title(f"Log · {self._back} lines below" if self._back else "Log")
         self.paint(cells)
 
     def scroll_lines(self, by: int) -> None:

@@ -64,7 +64,7 @@ class PreviewPane(Pane):
         title = f"Preview {preview.step}" if preview else "Preview"
         if self.size.width >= 26:
             title += f" · every {self.every}" if self.every else " · on request"
-        self.border_title = title
+        self.set_title(title)
         self._paint_picture()
 
     def _load(self, path: Path) -> None:

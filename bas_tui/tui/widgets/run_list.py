@@ -138,9 +138,10 @@ class RunList(CellCanvas, can_focus=True):
         self._bar = BAR if columns >= 90 else NARROW_BAR
         rest = columns - 2 - sum(WIDTHS.values()) + BAR - self._bar
         name = max(14, min(34, int(rest * 0.55)))
+        progress_width = WIDTHS["progress"] - BAR + self._bar
         widths = {
             "state": WIDTHS["state"], "name": name, "concepts": max(0, rest - name),
-            "progress": WIDTHS["progress"] - BAR + self._bar, "loss": WIDTHS["loss"], "when": WIDTHS["when"],
+            "progress": progress_width, "loss": WIDTHS["loss"], "when": WIDTHS["when"],
         }  # fmt: skip
         places: dict[str, tuple[int, int]] = {}
         start = 2
