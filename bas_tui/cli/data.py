@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from engine.events import Event, to_line
+if TYPE_CHECKING:
+    from engine.events import Event
 
 Images = Literal["auto", "block", "none"]
 MAX_ROWS_SHARE = 0.75
@@ -23,6 +24,8 @@ def line(text: str) -> None:
 
 def event_line(event: Event) -> None:
     """An event as one JSON line."""
+    from engine.events import to_line
+
     line(to_line(event))
 
 
