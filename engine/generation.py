@@ -204,12 +204,12 @@ class _GenerationHost:
             if request.step_previews and done.step % every == 0 and done.step < steps:
                 picture = Image.fromarray(family.decode(done.latents)[0])
                 picture.thumbnail((128, 128))
-                path = self._scratch / f"{request.request}-{done.index}-{done.step}.png"
+                path = self._scratch / f"{request.request}-{done.picture}-{done.step}.png"
                 save_picture(picture, path)
                 preview = str(path)
             self._emit(
                 GenerationStep(
-                    request=request.request, index=done.index, step=done.step, steps=steps,
+                    request=request.request, index=done.picture, step=done.step, steps=steps,
                     preview=preview,
                 )
             )  # fmt: skip

@@ -64,12 +64,13 @@ class OptimizerStep:
         number or the memory does not suffice.
         """
         accelerator = self._accelerator
-        sums = torch.zeros(4, device=accelerator.device)
         try:
-            for _ in range(accelerator.gradient_accumulation_steps):
-                drawn, terms, norm = self._accumulate()
-                sums += torch.stack([term.detach().float() for term in terms[:4]])
-            losses = sums / accelerator.gradient_accumulation_steps
+            micro_steps = [
+                self._accumulate() for _ in range(accelerator.gradient_accumulation_steps)
+            ]
+            parts = [torch.stack([term.detach().float() for term in m[1][:4]]) for m in micro_steps]
+            losses = torch.stack(parts).mean(0)
+            drawn, terms, norm = micro_steps[-1]
             loss, masked, attention, prior, grad_norm = self._numbers(losses, norm, step)
             self._optimizer.step()
             self._optimizer.zero_grad()
@@ -88,12 +89,13 @@ class OptimizerStep:
         """One batch forward and backward; clips when its gradients complete a step."""
         accelerator = self._accelerator
         drawn = self._draw()
-        norm = torch.zeros((), device=accelerator.device)
-        with accelerator.accumulate(self._module):
-            terms: LossTerms = self._module(drawn.batch.to(accelerator.device), self._prior_rows)
+        batch = drawn.batch.to(accelerator.device)
+        # Any: its annotation claims that it may swallow exceptions, which it does not.
+        accumulating: Any = accelerator.accumulate(self._module)
+        with accumulating:
+            terms: LossTerms = self._module(batch, self._prior_rows)
             accelerator.backward(terms.total)
-            if accelerator.sync_gradients:
-                norm = self._clip()
+            norm = self._clip() if accelerator.sync_gradients else terms.total.detach()
         return drawn, terms, norm
 
     def _clip(self) -> torch.Tensor:

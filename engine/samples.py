@@ -88,7 +88,7 @@ def cutout_pictures(
     for _ in range(count):
         subset = sample_subset(range(len(masks)), generator, union=union)
         colour = torch.randint(0, 256, (3,), generator=generator).numpy().astype(np.uint8)
-        seen: np.ndarray = masks[list(subset)].any(axis=0)
+        seen = np.logical_or.reduce(masks[list(subset)])
         yield Picture(np.where(seen[:, :, None], image, colour), masks, subset, True)
 
 

@@ -27,8 +27,8 @@ class Posterior(NamedTuple):
 class Denoised(NamedTuple):
     """One denoising step of a picture that is being generated."""
 
-    index: int
-    """Which picture of the request."""
+    picture: int
+    """Which picture of the request, from 0."""
     step: int
     """1..steps."""
     latents: torch.Tensor
@@ -52,9 +52,18 @@ class Family(Protocol):
     v_prediction: bool
     alphas_cumprod_T: torch.Tensor
     tokenizer: CLIPTokenizer
-    text_encoder: PreTrainedModel
-    unet: nn.Module
     device: torch.device
+
+    # Read-only, so that a family may hold a narrower type.
+    @property
+    def text_encoder(self) -> PreTrainedModel:
+        """The text encoder, whose input embedding takes the placeholder tokens."""
+        ...
+
+    @property
+    def unet(self) -> nn.Module:
+        """The denoising network."""
+        ...
 
     def latent_size(self, resolution: int) -> int:
         """Side of the latents of a square picture."""

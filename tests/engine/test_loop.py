@@ -61,6 +61,7 @@ def test_two_phases_train_what_they_should(fresh_family: Load, scene: Scene) -> 
     before = {name: value.detach().clone() for name, value in family.weights().items()}
     iterator = train(family, scene, build_config(FAST, {"phase1.steps": 2, "phase2.steps": 2}))
     events: list[Event] = []
+    rows = torch.empty(0)
     for event in iterator:
         events.append(event)
         if isinstance(event, PhaseStarted) and event.phase == 1:

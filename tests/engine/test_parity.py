@@ -102,6 +102,7 @@ def test_replay_of_the_released_script() -> None:
     assert len(layers) == 5
     accelerator = make_accelerator("cpu", "fp32", 1)
     stepper: OptimizerStep | None = None
+    box: list[DrawnBatch] = []
     with Recorder(family.unet, layers) as recorder:
         for record in replay.steps:
             step, phase = record["step"], record["phase"]
@@ -118,7 +119,6 @@ def test_replay_of_the_released_script() -> None:
                     prior_weight=1.0,
                 )
                 optimizer = make_optimizer(parameters, LEARNING_RATES[phase], OptimizerConfig())
-                box: list[DrawnBatch] = []
                 stepper = OptimizerStep(
                     accelerator,
                     module,
