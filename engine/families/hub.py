@@ -191,8 +191,9 @@ def _explained(repository: str, *, begun: bool = False) -> Iterator[None]:
 
 
 def _raise_unreachable(repository: str, error: Exception, begun: bool) -> NoReturn:
-    cause = error.__cause__ or error
-    status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
+    answered = isinstance(error, HfHubHTTPError)
+    cause = error if answered else error.__cause__ or error
+    status = error.response.status_code if answered else None
     first = (str(cause).strip().splitlines() or [""])[0]
     told = re.sub(r"^\[Errno -?\d+\] ", "", first) or type(cause).__name__
     reason = f"it answered {status}" if status else told

@@ -10,9 +10,11 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from engine.errors import UserError
 from engine.events import Event, Progress
-from engine.families.quiet import quiet_libraries
+from engine.families.quiet import first_line, quiet_libraries
 from engine.families.resolve import resolve
+from engine.families.single_file import load_single_file
 from engine.families.stable_diffusion import StableDiffusion
 from engine.model_files import folder_weights
 
@@ -42,7 +44,10 @@ def load_family(
     """
     found = resolve(base, report)
     report(Progress(stage="load", done=0, total=0, label=found.name))
-    family = load_folder(found.path, device=device, name=found.name, dtype=dtype)
+    if found.path.is_dir():
+        family = load_folder(found.path, device=device, name=found.name, dtype=dtype)
+    else:
+        family = load_single_file(found.path, device=device, dtype=dtype)
     report(Progress(stage="load", done=1, total=1, label=found.name))
     return LoadedBase(family, found.sha256, found.source, found.licence)
 
@@ -50,27 +55,23 @@ def load_family(
 def load_folder(
     folder: Path, *, device: torch.device, name: str = "", dtype: torch.dtype = torch.float32
 ) -> StableDiffusion:
-    """The model of a diffusers folder; safetensors files only, nothing is fetched."""
+    """The model of a diffusers folder; safetensors files only, nothing is fetched.
 
-    def options(component: str) -> dict[str, Any]:
-        variant = folder_weights(folder, component).variant or None
-        return {
-            "subfolder": component,
-            "local_files_only": True,
-            "use_safetensors": True,
-            "variant": variant,
-        }
-
+    Raises UserError when a part does not load or lacks tensors.
+    """
     with quiet_libraries():
-        vae = AutoencoderKL.from_pretrained(folder, torch_dtype=dtype, **options("vae"))
-        unet = UNet2DConditionModel.from_pretrained(folder, torch_dtype=dtype, **options("unet"))
-        text_encoder = CLIPTextModel.from_pretrained(folder, dtype=dtype, **options("text_encoder"))
-        tokenizer = CLIPTokenizer.from_pretrained(
-            folder, subfolder="tokenizer", local_files_only=True
-        )
-        scheduler = DDIMScheduler.from_pretrained(
-            folder, subfolder="scheduler", local_files_only=True
-        )
+        vae = _part(AutoencoderKL, folder, "vae", torch_dtype=dtype)
+        unet = _part(UNet2DConditionModel, folder, "unet", torch_dtype=dtype)
+        text_encoder = _part(CLIPTextModel, folder, "text_encoder", dtype=dtype)
+        try:
+            tokenizer = CLIPTokenizer.from_pretrained(
+                folder, subfolder="tokenizer", local_files_only=True
+            )
+            scheduler = DDIMScheduler.from_pretrained(
+                folder, subfolder="scheduler", local_files_only=True
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _broken(folder, error) from error
     return StableDiffusion(
         name=name or folder.name,
         unet=unet,
@@ -80,3 +81,29 @@ def load_folder(
         scheduler_config=dict(scheduler.config),
         device=device,
     )
+
+
+def _part(model: Any, folder: Path, component: str, **dtype: torch.dtype) -> Any:
+    """One component with all its tensors: the libraries fill gaps with random values."""
+    try:
+        loaded, told = model.from_pretrained(
+            folder,
+            subfolder=component,
+            variant=folder_weights(folder, component).variant or None,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **dtype,
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise _broken(folder / component, error) from error
+    if told["missing_keys"]:
+        raise UserError(
+            f"{folder / component} lacks tensors of the model ({min(told['missing_keys'])} ...)",
+            "copy or download it again",
+        )
+    return loaded
+
+
+def _broken(folder: Path, error: Exception) -> UserError:
+    return UserError(f"{folder} does not load ({first_line(error)})", "copy or download it again")

@@ -1,4 +1,4 @@
-"""Keeps the libraries' progress bars and advice off stderr: the project reports for itself."""
+"""Keeps what the libraries say off stderr, and cuts their errors to one line."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def quiet_libraries() -> Iterator[None]:
             log.set_verbosity(verbosity)
             if bar:
                 log.enable_progress_bar()
+
+
+def first_line(error: Exception, width: int = 120) -> str:
+    """The first line of a library's error, for the brackets of our own."""
+    lines = str(error).strip().splitlines()
+    return " ".join(lines[0].split())[:width] if lines else type(error).__name__

@@ -56,7 +56,8 @@ def describe(base: str, found: Resolved) -> str:
     title = f", {BASE_MODELS[base].title}" if base in BASE_MODELS else ""
     origin = f" from {found.source}" if found.source != base else ""
     licence = f", licence {found.licence}" if found.licence else ""
-    return f"base model {base}{title}{origin}, UNet sha256 {found.sha256[:12]}{licence}"
+    part = "UNet" if found.path.is_dir() else "file"
+    return f"base model {base}{title}{origin}, {part} sha256 {found.sha256[:12]}{licence}"
 
 
 def _named(model: BaseModel, report: Report) -> Resolved:
