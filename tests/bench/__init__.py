@@ -1,0 +1,1 @@
+"""Benchmarks of a training step: run with `make bench`; nothing here is collected as a test."""

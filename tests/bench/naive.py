@@ -1,0 +1,74 @@
+"""A step that does the released script's work, written from its description (method.md, trap list).
+
+Both pictures are encoded by the VAE in every step, phase 1 carries its prior half, attention
+probabilities of every layer are computed openly and kept, and the optimiser is AdamW's plain loop
+over the whole embedding matrix with the other rows restored afterwards.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from engine.batches import Batch
+from engine.diffusion import add_noise
+from engine.families.stable_diffusion import StableDiffusion
+from engine.recorder import Recorder
+from engine.step import TrainingStep
+from engine.tokens import PlaceholderEmbedding
+
+
+class NaiveStep:
+    """One phase of the script's work on the same family."""
+
+    def __init__(self, family: StableDiffusion, phase: int) -> None:
+        self._family, self._phase = family, phase
+        embedding = family.text_encoder.get_input_embeddings()
+        assert isinstance(embedding, PlaceholderEmbedding)
+        count = embedding.num_embeddings
+        self._matrix = nn.Embedding(count, embedding.embedding_dim)
+        self._before = self._matrix.weight.detach().clone()
+        family.text_encoder.set_input_embeddings(self._matrix)
+        everything = phase == 2
+        family.unet.requires_grad_(everything)
+        family.text_encoder.requires_grad_(everything)
+        self._matrix.requires_grad_(True)
+        self.trained = [
+            parameter
+            for module in (family.unet, family.text_encoder)
+            for parameter in module.parameters()
+            if parameter.requires_grad
+        ]
+        self._optimizer = torch.optim.AdamW(self.trained, lr=2e-6, foreach=False, fused=False)
+        self._pixels = torch.randn(2, 3, 512, 512).clamp(-1, 1)
+
+    def take(self, batch: Batch) -> None:
+        """Forward, backward and update of a batch of one prior and one scene row."""
+        family = self._family
+        latents = family.encode_image(self._pixels).mean
+        layers = [name for name in family.unet.attn_processors if ".attn2." in name]
+        recorder = Recorder(family.unet, layers, plain_attention=True)
+        with recorder, recorder.capture(batch.columns_BK) as recorded:
+            noised = add_noise(
+                latents, batch.noise_BCHW, batch.timesteps_B, family.alphas_cumprod_T
+            )
+            states = family.encode_text(batch.input_ids_BL)
+            predicted = family.predict(noised, batch.timesteps_B, states)
+        maps = torch.cat([probs for probs in recorded if probs.shape[2] == 256], dim=1)
+        loss = F.mse_loss(predicted, batch.noise_BCHW) + 0.01 * (maps.mean(1) ** 2).mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        with torch.no_grad():
+            kept = self._matrix.weight[-3:].clone()
+            self._matrix.weight.copy_(self._before)
+            self._matrix.weight[-3:] = kept
+
+
+def lean_step(family: StableDiffusion, recorder: Recorder) -> TrainingStep:
+    """The project's own step with the paper's weights."""
+    return TrainingStep(
+        family, recorder, masked=True, divide_by_area=False, attention_weight=0.01, prior_weight=1.0
+    )
