@@ -43,7 +43,8 @@ def display(state: RunState, *, live: bool) -> Generator[Display]:
     else:
         if state.run:
             talk.say(headline(state))
-            talk.say(standing(state))
+            if not state.over:
+                talk.say(standing(state))
         yield Lines()
 
 

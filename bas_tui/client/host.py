@@ -16,7 +16,7 @@ from typing import Any
 import engine
 from engine.errors import BasError, UserError
 from engine.events import RunEnded
-from engine.run_dir import RunDir, host_pid, read_events, socket_path
+from engine.run_dir import RunDir, describe, host_pid, read_events, socket_path
 
 START_SECONDS = 120.0
 """A cold disk may take this long to load a Python with torch."""
@@ -91,7 +91,9 @@ def send(run: RunDir, command: str, **values: Any) -> None:
         if host_pid(run) is None:
             if sent and command == "stop":
                 return
-            raise UserError(f"{run.name} is not training", f"go on with it: bas resume {run.name}")
+            done = describe(run).state == "finished"
+            remedy = "`bas runs` lists all" if done else f"go on with it: bas resume {run.name}"
+            raise UserError(f"{run.name} is {'finished' if done else 'not training'}", remedy)
         try:
             with connect(run) as link:
                 link.settimeout(REPLY_SECONDS)
