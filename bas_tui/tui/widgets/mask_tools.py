@@ -26,6 +26,8 @@ class MaskTools(Widget):
     """Shows a `ToolState`; the second line, where there is room, has the whole-mask operations."""
 
     ALLOW_SELECT = False
+    auto_links = False
+    """The words keep their own colours."""
     DEFAULT_CSS = "MaskTools { height: 1; background: $panel; }"
 
     state: reactive[ToolState] = reactive(ToolState())
