@@ -1,0 +1,64 @@
+"""The library in one import, for scripts and notebooks: load, train, draw. No terminal needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.base_models import recipe_settings
+from engine.config import TrainConfig
+from engine.devices import autocast, choose_device, choose_precision
+from engine.events import Event
+from engine.families.loading import LoadedBase, load_family
+from engine.loop import train
+from engine.scene import Scene
+from engine.scene import load_scene as _load_scene
+from engine.settings import build_config
+
+__all__ = ["LoadedBase", "Scene", "config_for", "draw", "load_base", "load_scene", "train"]
+
+
+def load_scene(path: str | Path, masks: Sequence[str | Path] = ()) -> Scene:
+    """A picture with one mask per thing; without `masks`, those beside the picture are taken.
+
+    Raises UserError, one line with the remedy, for files that cannot be used.
+    """
+    return _load_scene(Path(path), [Path(mask) for mask in masks])
+
+
+def load_base(base: str, device: str = "auto") -> LoadedBase:
+    """A base model: `pocket`, `sd15`, `sd21`, a folder, a safetensors file or a hub id."""
+    return load_family(base, device=choose_device(device), report=_ignore)
+
+
+def config_for(base: str, settings: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The base model's recommended settings with your own dotted ones on top."""
+    return build_config(recipe_settings(base), settings or {})
+
+
+def draw(
+    base: LoadedBase,
+    prompts: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    config: TrainConfig | None = None,
+    negative: str = "",
+) -> Iterator[np.ndarray]:
+    """One picture per prompt and seed, uint8 (H, W, 3), with the configuration's sampling."""
+    config = config or TrainConfig()
+    family = base.family
+    with autocast(family.device, choose_precision(config.precision, family.device)):
+        yield from family.generate(
+            prompts,
+            seeds=seeds,
+            steps=config.sampling.steps,
+            guidance=config.sampling.guidance,
+            negative=negative,
+        )
+
+
+def _ignore(event: Event) -> None:
+    """Loading has news for front ends; a script reads the events of `train` instead."""
