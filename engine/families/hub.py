@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
+from huggingface_hub.utils import logging
 from tqdm.auto import tqdm
 
 from engine.errors import BasError, UserError
@@ -164,6 +165,8 @@ def _check_disk(repository: str, needed: int) -> None:
 @contextmanager
 def _explained(repository: str, *, begun: bool = False) -> Iterator[None]:
     """Turn what the hub's client raises into Unusable or UserError; `begun`: files are coming."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         yield
     except (BasError, Unusable):
@@ -188,6 +191,8 @@ def _explained(repository: str, *, begun: bool = False) -> Iterator[None]:
     except Exception as error:
         # The client lets many exceptions of its HTTP library through; all mean no answer.
         _raise_unreachable(repository, error, begun)
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _raise_unreachable(repository: str, error: Exception, begun: bool) -> NoReturn:
