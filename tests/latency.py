@@ -29,7 +29,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tui")]
+sys.path.insert(0, str(ROOT))
 
 HISTORY = re.compile(rb"total \d+\.\d+")
 MARKS = (re.compile("●".encode()), re.compile(rb"- "))
@@ -81,10 +81,10 @@ def replay(name: str, folder: Path, history: int, seconds: float) -> subprocess.
     """A process that appends events as a host would, `history` steps at once, then live."""
     code = f"""
 import json, os, sys, time
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "tui")!r}]
+sys.path.insert(0, {str(ROOT)!r})
 from engine.events import StepDone, to_line
 from engine.run_dir import process_start
-from synthetic import events_of, make_run
+from tests.tui.synthetic import events_of, make_run
 run = make_run({name!r}, write_events=False)
 run.pid_file.write_text(json.dumps({{"pid": os.getpid(), "started": process_start(os.getpid())}}))
 end = time.time() + {seconds}

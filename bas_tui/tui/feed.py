@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from textual.message import Message
 
-from bas_tui import client
 from bas_tui.run_state import RunState, interrupted, reduce, reduce_all
 from engine.events import Event, Paused, PreviewSaved, Progress, Resumed, RunEnded, RunStarted
 from engine.run_dir import RunDir, host_pid, read_events
@@ -60,6 +59,9 @@ class Feed:
         if host_pid(self.run) is None and state.seq >= 0:
             state = interrupted(state)
         self._publish(state, urgent=True)
+        # Not needed for the history, so its import must not delay the first picture.
+        from bas_tui import client
+
         while not self._stop.is_set():
             for event in client.follow(self.run, state.seq + 1, self._stop):
                 state = reduce(state, event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from textual.driver import Driver
 from textual.drivers.headless_driver import HeadlessDriver
@@ -40,13 +41,13 @@ async def record(
     start: Start,
     terminal: Terminal,
     size: tuple[int, int],
-    act: Callable[[Pilot[int]], Awaitable[None]],
+    act: Callable[[Pilot[Any]], Awaitable[None]],
 ) -> str:
     """Run the application, let `act` use it, and return everything that was written."""
     WRITTEN.clear()
     app = RecordedApp(start, terminal=terminal)
 
-    async def autopilot(pilot: Pilot[int]) -> None:
+    async def autopilot(pilot: Pilot[Any]) -> None:
         await act(pilot)
         pilot.app.exit()
 

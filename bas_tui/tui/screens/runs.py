@@ -13,7 +13,6 @@ from textual.widget import Widget
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
-from bas_tui import client
 from bas_tui.tui.bindings import bindings_of
 from bas_tui.tui.library import SORTS, Entry, Library, folder_size, megabytes, select
 from bas_tui.tui.screens.base import BasScreen
@@ -21,7 +20,7 @@ from bas_tui.tui.widgets.header import HeaderInfo
 from bas_tui.tui.widgets.run_facts import RunFacts
 from bas_tui.tui.widgets.run_list import RunList
 from engine.errors import BasError
-from engine.run_dir import remove_run
+from engine.run_dir import RunDir, remove_run
 
 REFRESH_CADENCES = 2
 """Redraw cadences between two looks at the run folders."""
@@ -255,7 +254,7 @@ class RunsScreen(BasScreen):
         if (entry := self._current) is not None:
             name = entry.run.name
             self.say(f"starting the host of {name} ...")
-            work = partial(client.start_host, entry.run)
+            work = partial(_start_host, entry.run)
             self._do(work, f"{name} goes on", f"bas resume {name}", run=str(entry.run.path))
 
     def action_stop(self) -> None:
@@ -265,7 +264,7 @@ class RunsScreen(BasScreen):
         if (entry := self._current) is None:
             return
         name = entry.run.name
-        work = partial(client.send, entry.run, "stop")
+        work = partial(_send, entry.run, "stop")
 
         def answered(sure: bool | None) -> None:
             if sure:
@@ -317,3 +316,15 @@ class RunsScreen(BasScreen):
         self.say(event.text, command=event.command)
         if event.run:
             await self.bas.go("train", run=event.run, control=True)
+
+
+def _start_host(run: RunDir) -> None:
+    from bas_tui import client
+
+    client.start_host(run)
+
+
+def _send(run: RunDir, command: str) -> None:
+    from bas_tui import client
+
+    client.send(run, command)

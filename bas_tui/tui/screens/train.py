@@ -15,7 +15,6 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from bas_tui import client
 from bas_tui.run_state import RunState
 from bas_tui.tui.bindings import bindings_of
 from bas_tui.tui.feed import Feed
@@ -332,6 +331,8 @@ class TrainScreen(BasScreen):
     def _work(
         self, run: RunDir, text: str, word: str, command: str, values: dict[str, Any]
     ) -> None:
+        from bas_tui import client
+
         error: BasError | None = None
         try:
             if word == "start":

@@ -1,0 +1,87 @@
+"""What is known of the terminal, the clipboard, ASCII, preferences."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+
+from bas_tui.tui import prefs
+from bas_tui.tui.ascii_filter import AsciiFilter
+from bas_tui.tui.clipboard import LIMIT, osc52
+from bas_tui.tui.driver import ByteMeter
+from bas_tui.tui.terminal import TRUECOLOR, Terminal, detect
+
+
+@pytest.mark.parametrize(
+    ("environ", "colors"),
+    [
+        ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, TRUECOLOR),
+        ({"TERM": "xterm-256color"}, 256),
+        ({"TERM": "xterm"}, 16),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, 0),
+        ({"TERM": "xterm-256color", "NO_COLOR": ""}, 256),
+        ({"TERM": "dumb"}, 0),
+    ],
+)
+def test_colours(environ: dict[str, str], colors: int) -> None:
+    assert detect(environ=environ).colors == colors
+    assert detect("truecolor", environ=environ).colors == TRUECOLOR
+
+
+def test_slow_links_and_old_locales_are_noticed() -> None:
+    far = detect(environ={"TERM": "xterm", "SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"})
+    assert far.low_bandwidth
+    assert far.cadence == 2 * Terminal().cadence
+    assert not detect(low_bandwidth=False, environ={"SSH_CONNECTION": "x"}).low_bandwidth
+    assert detect(environ={"TERM": "xterm", "LANG": "C"}).ascii
+    assert detect(environ={"TERM": "xterm", "LC_ALL": "POSIX", "LANG": "de_DE.UTF-8"}).ascii
+    assert not detect(environ={"TERM": "xterm", "LANG": "de_DE.UTF-8"}).ascii
+    assert not detect(environ={"TERM": "xterm"}).ascii
+
+
+def test_copying_is_wrapped_for_tmux_and_guarded() -> None:
+    plain = osc52("bas watch x", Terminal())
+    assert plain is not None
+    assert base64.b64decode(plain.removeprefix("\x1b]52;c;").removesuffix("\x07")) == b"bas watch x"
+    inside = osc52("bas watch x", Terminal(tmux=True))
+    assert inside is not None
+    assert inside.startswith(plain)
+    assert inside.endswith("\x07\x1b\\")
+    assert "\x1bPtmux;\x1b\x1b]52" in inside
+    assert osc52("x" * (LIMIT + 1), Terminal()) is None
+    assert osc52("x", Terminal(clipboard=False)) is None
+
+
+def test_ascii_keeps_every_width() -> None:
+    text = "● live ━━─ ↑⏎ „Läufe“ ▀▄█ ⚠ 日本"
+    (segment,) = AsciiFilter().apply([Segment(text, Style(bold=True))], Color(0, 0, 0))
+    assert segment.text.isascii()
+    assert Segment(segment.text).cell_length == Segment(text).cell_length
+    assert segment.style == Style(bold=True)
+
+
+def test_preferences_survive_and_damage_is_no_matter(bas_home: Path) -> None:
+    assert prefs.load() == prefs.Prefs()
+    stored = prefs.Prefs(theme="bas-light", chart_parts=("masked", "prior"), last_run="x")
+    prefs.save(stored)
+    assert prefs.load() == stored
+    path = bas_home / "config" / "tui.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "chart_log": "yes", "newer": 1}))
+    assert prefs.load() == stored
+    path.write_text("{")
+    assert prefs.load() == prefs.Prefs()
+
+
+def test_bytes_are_counted_as_they_are_sent() -> None:
+    meter = ByteMeter()
+    meter.add("abc")
+    meter.add("●")
+    assert meter.total == 6
+    assert meter.rate() > 0
