@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from textual.content import Content
 from textual.reactive import reactive
-from textual.widget import Widget
 
-from bas_tui.tui.widgets.clickable import clickable
+from bas_tui.tui.widgets.clickable import ClickableWords, clickable
 from bas_tui.tui.widgets.mask_canvas import TOLERANCES, TOOLS, ToolState
 from bas_tui.tui.workbench.geometry import Point
 
@@ -22,12 +21,9 @@ OPERATIONS = (
 )
 
 
-class MaskTools(Widget):
+class MaskTools(ClickableWords):
     """Shows a `ToolState`; the second line, where there is room, has the whole-mask operations."""
 
-    ALLOW_SELECT = False
-    auto_links = False
-    """The words keep their own colours."""
     DEFAULT_CSS = "MaskTools { height: 1; background: $panel; }"
 
     state: reactive[ToolState] = reactive(ToolState())

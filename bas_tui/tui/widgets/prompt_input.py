@@ -12,11 +12,10 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
 from textual.widgets import Input
 
 from bas_tui.tui.palette import concept_color
-from bas_tui.tui.widgets.clickable import clickable
+from bas_tui.tui.widgets.clickable import ClickableWords, clickable
 from bas_tui.tui.workbench.prompt_tokens import (
     Completion,
     History,
@@ -181,12 +180,9 @@ class PromptInput(Input):
             self.post_message(self.Completing((), 0))
 
 
-class TokenChips(Widget):
+class TokenChips(ClickableWords):
     """The learned tokens with their numbers and names; a click puts one into the prompt."""
 
-    ALLOW_SELECT = False
-    auto_links = False
-    """The words keep their own colours."""
     DEFAULT_CSS = "TokenChips { height: auto; max-height: 2; }"
 
     concepts: reactive[tuple[ConceptEntry, ...]] = reactive(())

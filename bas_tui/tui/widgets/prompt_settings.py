@@ -10,10 +10,9 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
 
 from bas_tui.tui.bindings import bindings_of
-from bas_tui.tui.widgets.clickable import clickable
+from bas_tui.tui.widgets.clickable import ClickableWords, clickable
 from engine.errors import UserError
 
 Field = Literal["seed", "count", "steps", "guidance"]
@@ -68,7 +67,7 @@ class DrawSettings:
         return replace(self, **{field: value})
 
 
-class PromptSettings(Widget, can_focus=True):
+class PromptSettings(ClickableWords, can_focus=True):
     """The line of settings with a button to draw at its end."""
 
     SCOPE = "settings"
@@ -77,9 +76,6 @@ class PromptSettings(Widget, can_focus=True):
         "backspace takes the run's own. The seed is new each time unless it is locked (l); with "
         "several pictures, the next ones use the next seeds."
     )
-    ALLOW_SELECT = False
-    auto_links = False
-    """The words keep their own colours."""
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("settings"))
     DEFAULT_CSS = "PromptSettings { height: 1; }"
 
