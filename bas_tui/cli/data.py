@@ -56,7 +56,7 @@ def table(
     )
     for index, column in enumerate(columns):
         style = styles[index] if index < len(styles) else ""
-        grid.add_column(column, style=style, overflow="fold")
+        grid.add_column(column, style=style, overflow="fold", no_wrap=index == 0)
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(grid)

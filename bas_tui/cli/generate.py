@@ -116,11 +116,12 @@ def draw(
     paths: list[Path] = []
     ended: GenerationEnded | None = None
     events = generator.submit(request)
-    cancelled = False
+    cancelled = heard = False
     while ended is None:
         try:
             with _bar(not as_json and sys.stderr.isatty()) as show:
                 for event in events:
+                    heard = True
                     if as_json:
                         data.event_line(event)
                     else:
@@ -131,9 +132,10 @@ def draw(
                         ended = event
                         break
         except KeyboardInterrupt:
-            if cancelled:
+            if cancelled or not heard:
                 return talk.INTERRUPTED
             cancelled = True
+            talk.say("cancelling; Ctrl-C again leaves at once")
             generator.cancel(request.request)
     if not as_json:
         for path in paths:

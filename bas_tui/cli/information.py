@@ -55,13 +55,11 @@ def settings(as_json: options.JsonOption = False) -> None:
             data.json_line(setting._asdict())
         return
     data.table(
-        ("setting", "default", "takes", "what"),
-        [(s.key, _text(s.default), s.takes, s.help) for s in found],
-        ("bold", "cyan", "dim", ""),
+        ("setting", "default", "what"),
+        [(s.key, _text(s.default), _explain(s)) for s in found],
+        ("bold", "cyan", ""),
     )
-    talk.say(
-        "change one with --set KEY=VALUE, many with --settings FILE.toml ([phase1] steps = 200)"
-    )
+    talk.say("change one with --set KEY=VALUE, many with --settings FILE.toml")
 
 
 class Setting(NamedTuple):
@@ -118,11 +116,18 @@ def _attribute_docstrings(source: str) -> dict[tuple[str, str], str]:
 def _takes(hint: object) -> str:
     import typing
 
-    words = {int: "whole number", float: "number", bool: "true/false", str: "text"}
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     choices = typing.get_args(hint)
     if choices:
         return "/".join(str(choice) for choice in choices)
     return words.get(hint, str(hint)) if isinstance(hint, type) else str(hint)
+
+
+def _explain(setting: Setting) -> str:
+    """The docstring; what the setting takes where that says more than its default."""
+    if not setting.help:
+        return setting.takes
+    return f"{setting.help} ({setting.takes})" if "/" in setting.takes else setting.help
 
 
 def _text(value: object) -> str:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 120.0
 """How long `bas stop` waits for the last checkpoint to be written."""
-STATE_STYLES = {"training": "green", "failed": "red", "interrupted": "red", "paused": "yellow"}
 
 
 def list_(as_json: options.JsonOption = False) -> None:

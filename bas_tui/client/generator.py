@@ -18,7 +18,7 @@ from engine.errors import UserError
 from engine.events import Event, GenerationEnded, from_line
 from engine.run_dir import RunDir, home
 
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
