@@ -35,9 +35,18 @@ def json_line(record: Any) -> None:
 
 
 def table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    styles: Sequence[str] = (),
+    *,
+    folds: Sequence[str] = (),
+    spare: Sequence[str] = (),
 ) -> None:
-    """A table for eyes on a terminal; tab-separated lines, without a head, elsewhere."""
+    """A table for eyes on a terminal; tab-separated lines, without a head, elsewhere.
+
+    Columns named in `folds` take more lines where the terminal is narrow (none named: all but the
+    first); those in `spare` are left out below 100 columns.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             line("\t".join(row))
@@ -47,6 +56,8 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
+    kept = [k for k, name in enumerate(columns) if console.width >= 100 or name not in spare]
     titled = any(columns)
     grid = Table(
         box=box.SIMPLE_HEAD if titled else None,
@@ -54,12 +65,13 @@ def table(
         pad_edge=False,
         header_style="bold",
     )
-    for index, column in enumerate(columns):
+    for index in kept:
         style = styles[index] if index < len(styles) else ""
-        grid.add_column(column, style=style, overflow="fold", no_wrap=index == 0)
+        fixed = columns[index] not in folds if folds else index == 0
+        grid.add_column(columns[index], style=style, overflow="fold", no_wrap=fixed)
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(grid)
+        grid.add_row(*(Text(row[index]) for index in kept))
+    console.print(grid)
 
 
 def picture(path: Path, images: Images) -> None:

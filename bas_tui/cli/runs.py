@@ -54,6 +54,8 @@ def list_(as_json: options.JsonOption = False) -> None:
             for info in infos
         ],
         ("bold", "", "", "", "", "cyan", "dim"),
+        folds=("concepts",),
+        spare=("loss", "base"),
     )
 
 
@@ -262,5 +264,5 @@ def age(created: float) -> str:
     seconds = max(0.0, time.time() - created)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{seconds // size:.0f} {unit} ago"
-    return "just now"
+            return f"{seconds // size:.0f} {unit}"
+    return "now"
