@@ -38,10 +38,13 @@ def save_checkpoint(
     phase: int,
     parameters: Mapping[str, nn.Parameter],
     optimizer: optim.Optimizer,
-    generators: Mapping[str, torch.Generator],
+    generators: Mapping[str, torch.Tensor],
     keep: int,
 ) -> Path:
-    """Write the checkpoint of a step and drop all but the newest `keep`; returns its folder."""
+    """Write the checkpoint of a step and drop all but the newest `keep`; returns its folder.
+
+    `generators` holds generator states by name, one per process of a distributed run.
+    """
     names = {id(parameter): name for name, parameter in parameters.items()}
     moments: dict[str, torch.Tensor] = {}
     for parameter, state in optimizer.state.items():
@@ -51,8 +54,7 @@ def save_checkpoint(
     with new_folder(folder) as temporary:
         save_tensors(temporary / "weights.safetensors", dict(parameters))
         save_tensors(temporary / "optimizer.safetensors", moments)
-        states = {name: generator.get_state() for name, generator in generators.items()}
-        save_tensors(temporary / "generators.safetensors", states)
+        save_tensors(temporary / "generators.safetensors", generators)
         (temporary / "state.json").write_text(json.dumps({"step": step, "phase": phase}))
     for old in list_checkpoints(root)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn, optim
 
 from engine.batches import DrawnBatch, Prompts, draw_batch
@@ -140,7 +140,8 @@ class _Trainer:
             family, self.scene, config.data, grid=grid, seed=config.seed
         )
         if self._prior_needed():
-            with autocast(family.device, self.precision):
+            first = self.accelerator.main_process_first()
+            with first, autocast(family.device, self.precision):
                 self.prior = yield from prepare_prior_posteriors(
                     family,
                     cache_dir(),
@@ -350,7 +351,13 @@ class _Trainer:
         self, plan: PhasePlan, parameters: dict[str, nn.Parameter], optimizer: optim.Optimizer
     ) -> Iterator[Event]:
         """Write a checkpoint, and the concepts as they are now."""
-        if self.run is None or not self.accelerator.is_main_process:
+        if self.run is None:
+            return
+        generators = {self._generator_name(): self.generator.get_state()}
+        if self.accelerator.num_processes > 1:
+            gathered = gather_object([generators])
+            generators = {name: state for one in gathered for name, state in one.items()}
+        if not self.accelerator.is_main_process:
             return
         save_concepts(
             self.run.concepts,
@@ -369,7 +376,7 @@ class _Trainer:
             phase=plan.number,
             parameters=kept,
             optimizer=optimizer,
-            generators={self._generator_name(): self.generator},
+            generators=generators,
             keep=self.config.checkpoint_keep,
         )
         yield CheckpointSaved(step=self.step, path=str(folder.relative_to(self.run.path)))
