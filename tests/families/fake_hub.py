@@ -24,7 +24,7 @@ class FakeHub:
     repositories: dict[str, Path] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
-    """File names whose transfer ends early."""
+    """Names of files that are listed and cannot be had."""
     requests: list[str] = field(default_factory=list)
     """Paths of files that were sent, as `owner/name/file`."""
     address: str = ""
@@ -40,7 +40,7 @@ def serve() -> Iterator[FakeHub]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     hub.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield hub
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(repository, folder / "/".join(rest[2:]), body)
 
     def _send_file(self, repository: str, path: Path, body: bool) -> None:
-        if not path.is_file():
+        if not path.is_file() or path.name in self.state.broken:
             self._send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
             return
         data = path.read_bytes()
@@ -89,13 +89,6 @@ class _Handler(BaseHTTPRequestHandler):
         if body:
             name = path.relative_to(self.state.repositories[repository])
             self.state.requests.append(f"{repository}/{name}")
-        if body and path.name in self.state.broken:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data[: len(data) // 2])
-            self.close_connection = True
-            return
         self._send(200, data, headers, body=body)
 
     def _send(

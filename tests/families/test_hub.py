@@ -246,6 +246,17 @@ def test_offline_mode_is_named(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) ->
     assert hub.requests == []
 
 
+def test_a_transfer_that_breaks_off_can_go_on(hub: FakeHub, tiny_pipeline: Path) -> None:
+    hub.repositories["some/model"] = tiny_pipeline
+    hub.broken.add("diffusion_pytorch_model.safetensors")
+    error = refused("some/model")
+    assert "broke off" in error.message and "goes on where it stopped" in error.remedy
+    hub.broken.clear()
+    hub.requests.clear()
+    load("some/model")
+    assert "some/model/text_encoder/model.safetensors" not in hub.requests
+
+
 def test_a_full_disk_is_seen_first(
     hub: FakeHub, tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
