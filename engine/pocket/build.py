@@ -6,6 +6,7 @@ Every stage may be stopped at any time and goes on exactly where it was when it 
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 STAGES = ("data", "tokenizer", "vae", "latents", "base", "export", "eval")
@@ -21,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--workers", type=int, help="training processes (cpu: 2, cuda: 1)")
     words.add_argument("--decay-steps", type=int, default=0, help="base: start the decay now")
     words.add_argument("--shards", type=int, default=80, help="latents: files of 512 scenes")
-    words.add_argument("--batch", type=int, default=12, help="base: samples a step and process")
+    words.add_argument("--batch", type=int, help="samples a step and process (vae 4, base 12)")
+    words.add_argument("--steps", type=int, help="vae: steps in all")
     words.add_argument("--output", type=Path, help="export: the model's folder")
     return words
 
@@ -82,6 +84,9 @@ def vae_stage(options: argparse.Namespace, team) -> bool:
     folder, final = options.workdir / "vae", options.workdir / "vae-final"
     composer = make_composer()
     config = vae_training.VaeConfig()
+    config = replace(
+        config, batch=options.batch or config.batch, steps=options.steps or config.steps
+    )
     done = vae_training.train(
         composer, heldout_scenes(), folder, config, team, options.minutes, options.device
     )
@@ -115,7 +120,8 @@ def make_trainer(options: argparse.Namespace):
     """The base model's trainer, untrained."""
     from engine.pocket import base_model, base_training, tokenizer
 
-    config = base_training.BaseConfig(batch=options.batch)
+    config = base_training.BaseConfig()
+    config = replace(config, batch=options.batch or config.batch)
     words = tokenizer.load(options.workdir / "tokenizer")
     return base_training.Trainer(config, base_model.BaseShape(), words, 1.0, options.device)
 
@@ -153,12 +159,21 @@ def export_stage(options: argparse.Namespace, _team) -> bool:
     return True
 
 
+def eval_stage(options: argparse.Namespace, _team) -> bool:
+    """Measure the exported model."""
+    from engine.pocket import evaluate
+
+    folder = options.output or options.workdir / "model"
+    return evaluate.main(["--model", str(folder), "--out", str(options.workdir / "eval")]) == 0
+
+
 STAGE_FUNCTIONS = {
     "tokenizer": tokenizer_stage,
     "vae": vae_stage,
     "latents": latents_stage,
     "base": base_stage,
     "export": export_stage,
+    "eval": eval_stage,
 }
 
 
@@ -166,6 +181,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the build; exit code 0: finished, 3: the minutes are over and there is more to do."""
     given = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(given)
+    if options.stage == "all":
+        for stage in STAGES:
+            code = main([*given, "--stage", stage])
+            if code:
+                return code
+        return 0
     options.workdir.mkdir(parents=True, exist_ok=True)
     from engine.pocket import distributed
 
