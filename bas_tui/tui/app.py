@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.command import Provider
 from textual.css.query import NoMatches
@@ -153,11 +154,11 @@ class BasApp(App[int]):
         name = action.partition("(")[0].rpartition(".")[2]
         return bool(node.check_action(name, ()))
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """Ask for more room where there is too little."""
         from bas_tui.tui.screens.dialogs import TooSmall
 
-        small = self.size.width < MIN_WIDTH or self.size.height < MIN_HEIGHT
+        small = event.size.width < MIN_WIDTH or event.size.height < MIN_HEIGHT
         shown = isinstance(self.screen, TooSmall)
         if small and not shown:
             self.push_screen(TooSmall())

@@ -114,6 +114,8 @@ class BasCommands(Provider):
         """Entries whose title or help fits what was typed."""
         matcher = self.matcher(query)
         for title, help_text, run in self._entries():
-            score = max(matcher.match(title), 0.6 * matcher.match(help_text))
+            score = matcher.match(title)
+            if score <= 0 and query.lower() in help_text.lower():
+                score = 0.1
             if score > 0:
                 yield Hit(score, matcher.highlight(title), run, help=help_text)

@@ -138,6 +138,11 @@ class RunsScreen(BasScreen):
     def _current(self) -> Entry | None:
         return self.query_one(RunList).current
 
+    @property
+    def shown(self) -> list[Entry]:
+        """The runs on the screen, in their order."""
+        return list(self.query_one(RunList).entries)
+
     # Moving and filtering
 
     def action_down(self) -> None:

@@ -121,6 +121,16 @@ class TrainScreen(BasScreen):
         self._feed.start()
         self._show_header()
 
+    @property
+    def state(self) -> RunState:
+        """What is known of the run."""
+        return self._state
+
+    @property
+    def at(self) -> int | None:
+        """The step under inspection; None follows the newest."""
+        return self._at
+
     # From the feed to the panes
 
     @on(Feed.Changed)

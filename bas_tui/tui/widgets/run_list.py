@@ -140,7 +140,7 @@ class RunList(CellCanvas, can_focus=True):
         name = max(14, min(34, int(rest * 0.55)))
         progress_width = WIDTHS["progress"] - BAR + self._bar
         widths = {
-            "state": WIDTHS["state"], "name": name, "concepts": max(0, rest - name),
+            "state": WIDTHS["state"], "name": name, "concepts": max(0, min(64, rest - name)),
             "progress": progress_width, "loss": WIDTHS["loss"], "when": WIDTHS["when"],
         }  # fmt: skip
         places: dict[str, tuple[int, int]] = {}

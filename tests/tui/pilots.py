@@ -1,0 +1,85 @@
+"""Small helpers for Pilot tests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from textual.pilot import Pilot
+
+from bas_tui.tui.app import BasApp, Start
+from bas_tui.tui.prefs import Prefs
+from bas_tui.tui.screens.runs import RunsScreen
+from bas_tui.tui.screens.train import TrainScreen
+from bas_tui.tui.terminal import Terminal
+from bas_tui.tui.widgets.keybar import KeyBar
+
+PATIENCE = 15.0
+"""Seconds a busy machine may take to get somewhere; a test waits only as long as it must."""
+
+
+def make_app(
+    screen: str = "runs",
+    *,
+    terminal: Terminal | None = None,
+    prefs: Prefs | None = None,
+    **arguments: Any,
+) -> BasApp:
+    """The application, about to show a screen."""
+    return BasApp(Start(screen=screen, arguments=arguments), terminal=terminal, prefs=prefs)
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], bool], what: str) -> None:
+    """Wait until something is so; fails with `what` when it never is."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"never: {what}"
+        await pilot.pause()
+        await asyncio.sleep(0.02)
+    await pilot.pause()
+
+
+def app_of(pilot: Pilot[Any]) -> BasApp:
+    """The application with its type."""
+    assert isinstance(pilot.app, BasApp)
+    return pilot.app
+
+
+def screen_text(app: BasApp) -> str:
+    """The characters on the screen, lines without their trailing blanks."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+def message_of(app: BasApp) -> str:
+    """What the footer says."""
+    assert app.bas_screen is not None
+    return app.bas_screen.query_one(KeyBar).message
+
+
+async def train_screen(pilot: Pilot[Any], steps: int) -> TrainScreen:
+    """The Train screen, once it shows so many steps."""
+    app = app_of(pilot)
+
+    def ready() -> bool:
+        screen = app.bas_screen
+        return isinstance(screen, TrainScreen) and len(screen.state.history) >= steps
+
+    await until(pilot, ready, f"{steps} steps on the Train screen")
+    assert isinstance(app.bas_screen, TrainScreen)
+    return app.bas_screen
+
+
+async def runs_screen(pilot: Pilot[Any], entries: int) -> RunsScreen:
+    """The Runs screen, once it lists so many runs."""
+    app = app_of(pilot)
+
+    def ready() -> bool:
+        screen = app.bas_screen
+        return isinstance(screen, RunsScreen) and len(screen.shown) == entries
+
+    await until(pilot, ready, f"{entries} runs on the Runs screen")
+    assert isinstance(app.bas_screen, RunsScreen)
+    return app.bas_screen

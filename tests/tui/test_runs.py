@@ -1,0 +1,175 @@
+"""The Runs screen: what it lists, and what it does with a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bas_tui.tui.library import Library, age, select
+from bas_tui.tui.screens.dialogs import Confirm
+from engine.events import StepDone, to_line
+from engine.run_dir import RunDir, process_start, runs_dir
+from tests.tui.pilots import (
+    app_of,
+    make_app,
+    message_of,
+    runs_screen,
+    screen_text,
+    train_screen,
+    until,
+)
+from tests.tui.synthetic import events_of, make_run
+
+SHORT: dict[str, Any] = {"steps": (12, 12)}
+
+
+def make_live(run: RunDir) -> None:
+    """Let this process pass for the run's host."""
+    pid = os.getpid()
+    run.pid_file.write_text(json.dumps({"pid": pid, "started": process_start(pid)}))
+
+
+def library() -> None:
+    make_run("alpha", created=1_790_000_000, **SHORT)
+    make_run("beta", created=1_790_000_100, concepts=3, until=6, outcome="stopped", **SHORT)
+    make_live(make_run("gamma", created=1_780_000_000, until=3, outcome=None, **SHORT))
+    broken = runs_dir() / "broken"
+    broken.mkdir()
+    (broken / "run.toml").write_text("x =")
+
+
+def test_live_runs_come_first_and_the_filter_takes_words() -> None:
+    library()
+    entries = Library().read()
+    assert [entry.run.name for entry in select(entries, "", "when")] == [
+        "gamma", "beta", "alpha", "broken",
+    ]  # fmt: skip
+    assert [entry.run.name for entry in select(entries, "cactus", "when")] == ["beta"]
+    assert [entry.run.name for entry in select(entries, "pocket stop", "when")] == ["beta"]
+    assert [entry.run.name for entry in select(entries, "LIVE", "when")] == ["gamma"]
+    assert [entry.run.name for entry in select(entries, "", "name")][1:] == [
+        "alpha", "beta", "broken",
+    ]  # fmt: skip
+    assert select(entries, "", "loss")[-1].run.name == "broken"
+    assert select(entries, "", "progress")[1].run.name == "alpha"
+
+
+def test_only_runs_that_changed_are_read_again() -> None:
+    library()
+    books = Library()
+    first = {entry.run.name: entry for entry in books.read()}
+    run = first["alpha"].run
+    with run.events.open("a") as log:
+        event = next(e for e in events_of("alpha") if isinstance(e, StepDone))
+        log.write(to_line(event) + "\n")
+    second = {entry.run.name: entry for entry in books.read()}
+    assert second["beta"] is first["beta"]
+    assert second["alpha"] is not first["alpha"]
+    assert second["broken"].state == "damaged"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5, "just now"), (300, "5 min"), (7200, "2 h"), (90000, "1 day"), (3 * 86400, "3 days")],
+)
+def test_ages(seconds: float, text: str) -> None:
+    assert age(1000.0, 1000.0 + seconds) == text
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
+async def test_everything_about_a_run_is_on_the_screen(size: tuple[int, int]) -> None:
+    library()
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await runs_screen(pilot, 4)
+        await pilot.press("j")
+        await until(pilot, lambda: "<asset2>" in screen_text(app), "the facts of beta")
+        text = screen_text(app)
+        for word in ("live", "stopped", "finished", "damaged", "6/24", "cactus", "step 6 of 24"):
+            assert word in text
+        for label in ("Open", "Compose", "Resume", "Remove", "Help", "Palette"):
+            assert label in text.splitlines()[-1]
+
+
+async def test_filter_keys_and_mouse() -> None:
+    library()
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await runs_screen(pilot, 4)
+        await pilot.press("slash", *"cactus")
+        await until(pilot, lambda: len(screen.shown) == 1, "one run left")
+        assert app.prefs.runs_filter == "cactus"
+        await pilot.press("enter")
+        assert "3 hidden" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(screen.shown) == 4, "all runs again")
+        await pilot.press("G")
+        assert app_of(pilot).bas_screen is screen
+        assert "damaged" in screen.header.state
+        await pilot.click("#run-list", offset=(20, 3))
+        await until(pilot, lambda: screen.header.run == "beta", "the clicked run")
+        await pilot.press("s")
+        assert app.prefs.runs_sort == "name"
+
+
+async def test_enter_attaches_and_w_only_watches() -> None:
+    library()
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await runs_screen(pilot, 4)
+        await pilot.press("w")
+        screen = await train_screen(pilot, 3)
+        assert "read-only" in screen_text(app).splitlines()[0]
+        assert "Stop" not in screen_text(app).splitlines()[-1]
+        assert screen.check_action("stop", ()) is False
+        await pilot.press("R")
+        await runs_screen(pilot, 4)
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.check_action("stop", ()) is True, "control")
+        assert "read-only" not in screen_text(app).splitlines()[0]
+
+
+async def test_remove_asks_and_never_takes_a_live_run() -> None:
+    library()
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await runs_screen(pilot, 4)
+        await pilot.press("D")
+        assert app.screen is screen
+        await pilot.press("j", "D")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("n")
+        assert (runs_dir() / "beta").exists()
+        await pilot.press("D", "y")
+        await until(pilot, lambda: not (runs_dir() / "beta").exists(), "the folder's end")
+        await until(pilot, lambda: len(screen.shown) == 3, "three runs")
+        await until(pilot, lambda: "bas rm beta" in message_of(app), "the command")
+
+
+async def test_a_host_that_does_not_answer_is_an_error_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import bas_tui.client.host as host
+
+    monkeypatch.setattr(host, "REPLY_SECONDS", 0.2)
+    library()
+    app = make_app()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await runs_screen(pilot, 4)
+        await pilot.press("x")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("y")
+        await until(pilot, lambda: "does not answer" in message_of(app), "the error")
+
+
+async def test_new_runs_appear_by_themselves(bas_home: Path) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await runs_screen(pilot, 0)
+        make_run("late", **SHORT)
+        await runs_screen(pilot, 1)
+        assert bas_home.exists()

@@ -1,0 +1,220 @@
+"""What works on every screen: keys, help, palette, jump mode, themes, copying, sizes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.command import CommandPalette
+from textual.widgets import OptionList
+
+from bas_tui.tui import prefs as preferences
+from bas_tui.tui.prefs import Prefs
+from bas_tui.tui.screens.commands import CommandsScreen
+from bas_tui.tui.screens.dialogs import Confirm, TextDialog, TooSmall
+from bas_tui.tui.screens.help import HelpScreen
+from bas_tui.tui.screens.jump import JumpScreen
+from bas_tui.tui.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
+from bas_tui.tui.widgets.run_list import RunList
+from tests.tui.pilots import make_app, message_of, runs_screen, screen_text, train_screen, until
+from tests.tui.synthetic import make_run
+
+SHORT: dict[str, Any] = {"steps": (12, 12)}
+
+
+async def test_keys_and_tabs_change_the_screen() -> None:
+    make_run("one", **SHORT)
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await runs_screen(pilot, 1)
+        await pilot.press("T")
+        await train_screen(pilot, 24)
+        await pilot.press("f2")
+        await runs_screen(pilot, 1)
+        column = screen_text(app).splitlines()[0].index("Train")
+        await pilot.click(offset=(column + 1, 0))
+        await train_screen(pilot, 24)
+
+
+async def test_help_explains_the_focus_the_screen_and_everything_else() -> None:
+    make_run("one", **SHORT)
+    app = make_app("train", run="one")
+    async with app.run_test(size=(100, 60)) as pilot:
+        await train_screen(pilot, 24)
+        app.screen.query_one("#maps").focus()
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        await pilot.pause()
+        text = screen_text(app)
+        assert "Left the mask of each concept" in text
+        assert "Cross-attention" not in text.splitlines()[0]
+        await pilot.press("escape")
+        assert not isinstance(app.screen, HelpScreen)
+
+
+async def test_the_palette_lists_what_is_possible_and_does_it() -> None:
+    make_run("one", **SHORT)
+    app = make_app("train", run="one", control=False)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await train_screen(pilot, 24)
+        await pilot.press("colon")
+        assert isinstance(app.screen, CommandPalette)
+        options = app.screen.query_one(OptionList)
+        await until(pilot, lambda: options.option_count > 10, "commands in the palette")
+        titles = "\n".join(str(option.prompt) for option in options.options)
+        assert "Stop" not in titles
+        assert "Log axis" in titles
+        await pilot.press(*"linear")
+        await until(pilot, lambda: options.option_count == 1, "one command left")
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: not app.prefs.chart_log, "a linear axis")
+
+
+async def test_jump_mode_gives_the_focus() -> None:
+    make_run("one", **SHORT)
+    app = make_app("train", run="one")
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await train_screen(pilot, 24)
+        before = screen.focused
+        await pilot.press("semicolon")
+        assert isinstance(app.screen, JumpScreen)
+        await pilot.press("s")
+        await pilot.pause()
+        assert screen.focused is not None
+        assert screen.focused is not before
+        await pilot.press("semicolon", "escape")
+        assert app.screen is screen
+
+
+async def test_theme_is_remembered_and_zero_resets() -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("at")
+        assert app.theme == "bas-light"
+        assert preferences.load().theme == "bas-light"
+        app.remember(runs_filter="x", chart_log=False)
+        await pilot.press("0")
+        assert app.theme == "bas-dark"
+        assert preferences.load() == Prefs()
+
+
+async def test_copy_says_so_or_shows_the_text_and_prints_it_later() -> None:
+    make_run("one", **SHORT)
+    app = make_app(terminal=Terminal(clipboard=False))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await runs_screen(pilot, 1)
+        await pilot.press("y")
+        assert isinstance(app.screen, TextDialog)
+        await pilot.pause()
+        assert "one" in screen_text(app)
+        assert app.unprinted == "one"
+        await pilot.press("escape")
+        app.terminal = Terminal()
+        await pilot.press("y")
+        await until(pilot, lambda: "copied one" in message_of(app), "the message")
+
+
+async def test_every_action_shows_its_command() -> None:
+    make_run("one", **SHORT)
+    app = make_app()
+    async with app.run_test(size=(110, 40)) as pilot:
+        await runs_screen(pilot, 1)
+        await pilot.press("exclamation_mark")
+        assert isinstance(app.screen, CommandsScreen)
+        await pilot.pause()
+        text = screen_text(app)
+        assert "bas attach one" in text
+        assert 'bas gen "a photo of <teapot> and <penguin>" --run one' in text
+        await pilot.press("enter")
+        await until(pilot, lambda: "copied bas attach one" in message_of(app), "the copy")
+
+
+async def test_a_small_window_asks_for_room() -> None:
+    app = make_app()
+    async with app.run_test(size=(MIN_WIDTH - 1, MIN_HEIGHT)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, TooSmall), "the question for room")
+        assert f"{MIN_WIDTH} x {MIN_HEIGHT}" in screen_text(app)
+        await pilot.resize_terminal(MIN_WIDTH, MIN_HEIGHT)
+        await until(pilot, lambda: not isinstance(app.screen, TooSmall), "the screen again")
+
+
+async def test_the_keymap_file_counts(bas_home: Path) -> None:
+    (bas_home / "config").mkdir(parents=True)
+    (bas_home / "config" / "keymap.toml").write_text('[keys]\n"app.theme" = "Z"\n"no.key" = "x"\n')
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "no.key" in message_of(app), "a warning about no.key")
+        await pilot.press("at")
+        assert app.theme == "bas-dark"
+        await pilot.press("Z")
+        assert app.theme == "bas-light"
+
+
+async def test_a_keymap_is_written_once(bas_home: Path) -> None:
+    app = make_app()
+    path = bas_home / "config" / "keymap.toml"
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("percent_sign")
+        assert '"train.pause"' in path.read_text()
+        path.write_text("[keys]\n")
+        await pilot.press("percent_sign")
+        assert path.read_text() == "[keys]\n"
+
+
+@pytest.mark.parametrize("terminal", [Terminal(ascii=True), Terminal(ascii=True, colors=0)])
+async def test_ascii_mode_writes_ascii_only(terminal: Terminal) -> None:
+    make_run("one", concepts=3, **SHORT)
+    for screen in ("runs", "train"):
+        app = make_app(screen, terminal=terminal, run="one")
+        async with app.run_test(size=(120, 36)) as pilot:
+            if screen == "runs":
+                await runs_screen(pilot, 1)
+            else:
+                await train_screen(pilot, 24)
+            await pilot.pause()
+            text = screen_text(app)
+            assert text.isascii(), [char for char in text if not char.isascii()]
+            if screen == "train":
+                assert "AAA" in text
+
+
+async def test_without_colours_none_is_written() -> None:
+    make_run("one", **SHORT)
+    app = make_app("train", terminal=Terminal(colors=0), run="one")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await train_screen(pilot, 24)
+        await pilot.pause()
+        for strip in app.screen._compositor.render_strips():
+            for segment in strip:
+                style = segment.style
+                assert style is None or style.color is None or style.color.is_default
+                assert style is None or style.bgcolor is None or style.bgcolor.is_default
+
+
+async def test_leaving_asks_only_when_something_would_be_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await runs_screen(pilot, 0)
+        monkeypatch.setattr(screen, "unsaved", lambda: "2 painted masks are not saved")
+        await pilot.press("q")
+        assert isinstance(app.screen, Confirm)
+        await pilot.pause()
+        assert "2 painted masks" in screen_text(app)
+        await pilot.press("n")
+        assert app.is_running
+        monkeypatch.setattr(screen, "unsaved", lambda: "")
+        await pilot.press("q")
+        await asyncio.sleep(0)
+    assert app.return_value == 0
+
+
+async def test_an_empty_library_says_how_to_begin() -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await runs_screen(pilot, 0)
+        await until(pilot, lambda: "bas demo" in screen_text(app), "the way to begin")
+        assert isinstance(screen.focused, RunList)

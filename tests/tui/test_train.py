@@ -1,0 +1,263 @@
+"""The Train screen on replayed runs: history, scrubbing, control, failures."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from bas_tui.tui.screens.dialogs import Confirm
+from bas_tui.tui.screens.failure import FailureScreen
+from bas_tui.tui.screens.train import TrainScreen
+from bas_tui.tui.widgets.attention_panel import AttentionPanel
+from bas_tui.tui.widgets.loss_chart import LossChart, next_cadence
+from bas_tui.tui.widgets.preview_pane import PreviewPane, preview_at
+from engine.events import Paused, Resumed, RunEnded, StepDone, to_line
+from engine.run_dir import RunDir, process_start
+from tests.tui.pilots import make_app, message_of, screen_text, train_screen, until
+from tests.tui.synthetic import events_of, make_run
+
+SMALL: dict[str, Any] = {"steps": (40, 40), "preview_every": 20}
+
+
+def append(run: RunDir, *events: StepDone | Paused | Resumed | RunEnded) -> None:
+    with run.events.open("a") as log:
+        log.writelines(f"{to_line(event)}\n" for event in events)
+
+
+def make_live(run: RunDir) -> None:
+    pid = os.getpid()
+    run.pid_file.write_text(json.dumps({"pid": pid, "started": process_start(pid)}))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
+async def test_everything_needed_is_on_the_screen(size: tuple[int, int]) -> None:
+    run = make_run("desk", until=50, outcome=None, **SMALL)
+    make_live(run)
+    app = make_app("train", run="desk")
+    async with app.run_test(size=size) as pilot:
+        await train_screen(pilot, 50)
+        await pilot.pause()
+        lines = screen_text(app).splitlines()
+        assert len(lines) == size[1]
+        assert "desk · pocket on cpu" in lines[0]
+        assert "live" in lines[0]
+        assert "40/40" in lines[1]
+        assert "10/40" in lines[1]
+        assert "it/s" in lines[1]
+        assert "left" in lines[1]
+        text = "\n".join(lines)
+        for word in ("teapot", "penguin", "IoU", "leak", "Preview 40", "Log", "phase 2", "total"):
+            assert word in text
+        for label in ("Pause", "Stop", "Checkpoint", "Preview", "Help", "Palette"):
+            assert label in lines[-1]
+
+
+async def test_scrubbing_moves_chart_maps_and_previews_together() -> None:
+    make_run("desk", **SMALL)
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await train_screen(pilot, 80)
+        panel = app.screen.query_one(AttentionPanel)
+        newest = panel.cells.fg.copy()
+        await pilot.press("left")
+        assert screen.at == 79
+        await pilot.press("H", "H", "H")
+        assert screen.at == 49
+        await pilot.pause()
+        assert " 49 " in screen_text(app)
+        assert "Preview 40" in screen_text(app)
+        assert (panel.cells.fg != newest).any()
+        await pilot.press("g")
+        assert screen.at == 1
+        assert "Preview 40" not in screen_text(app)
+        await pilot.press("right", "l")
+        assert screen.at == 3
+        await pilot.press("end")
+        assert screen.at is None
+        await pilot.pause()
+        assert (panel.cells.fg == newest).all()
+
+
+async def test_the_mouse_scrubs_and_toggles() -> None:
+    make_run("desk", **SMALL)
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await train_screen(pilot, 80)
+        await pilot.click("#chart", offset=(40, 10))
+        assert screen.at is not None
+        first = screen.at
+        await pilot.mouse_down("#chart", offset=(30, 10))
+        assert screen.at < first
+        await pilot.mouse_up("#chart", offset=(30, 10))
+        legend = screen_text(app).splitlines()[3]
+        await pilot.click("#chart", offset=(legend.index("masked") + 1, 1))
+        assert app.prefs.chart_parts == ("loss", "masked")
+
+
+async def test_view_keys_are_remembered() -> None:
+    make_run("desk", **SMALL)
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await train_screen(pilot, 80)
+        chart = app.screen.query_one(LossChart)
+        assert chart.span() == (1, 80)
+        await pilot.press("z")
+        assert chart.span() == (1, 40)
+        await pilot.press("z")
+        assert chart.span() == (41, 80)
+        await pilot.press("z", "y", "3", "1", "d", "o")
+        assert chart.span() == (1, 80)
+        assert not app.prefs.chart_log
+        assert app.prefs.chart_parts == ("attention",)
+        assert not app.prefs.chart_raw
+        assert screen.has_class("-no-log")
+        await pilot.press("m")
+        assert screen.has_class("-only-chart")
+        await pilot.press("0")
+        assert not screen.has_class("-only-chart")
+        assert app.prefs.chart_parts == ("loss",)
+
+
+async def test_new_events_appear_and_a_pause_shows_at_once() -> None:
+    run = make_run("desk", until=20, outcome=None, **SMALL)
+    make_live(run)
+    events = list(events_of("desk", **SMALL))
+    known = sum(1 for _ in events_of("desk", until=20, outcome=None, **SMALL))
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await train_screen(pilot, 20)
+        coming = [event for event in events[known:] if isinstance(event, StepDone)][:5]
+        append(run, *coming)
+        await train_screen(pilot, 25)
+        await pilot.press("left")
+        at = screen.at
+        append(run, Paused(step=25, seq=coming[-1].seq + 1, time=coming[-1].time))
+        await until(pilot, lambda: screen.state.status == "paused", "the pause")
+        assert screen.at == at
+        assert "paused at step 25" in screen_text(app)
+        append(run, Resumed(step=25, seq=coming[-1].seq + 2, time=coming[-1].time))
+        await until(pilot, lambda: screen.state.status == "training", "the end of the pause")
+
+
+async def test_commands_reach_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bas_tui import client
+
+    sent: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(client, "send", lambda _run, word, **values: sent.append((word, values)))
+    run = make_run("desk", until=20, outcome=None, **SMALL)
+    make_live(run)
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await train_screen(pilot, 20)
+        await pilot.press("space", "c", "v", "plus", "x")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(sent) == 4, "four commands")
+        assert [word for word, _ in sent] == ["pause", "checkpoint", "preview", "set"]
+        assert sent[-1][1] == {"key": "preview.every", "value": 50}
+        await pilot.press("x", "y")
+        await until(pilot, lambda: len(sent) == 5, "the stop")
+        await until(pilot, lambda: "$ bas stop desk" in message_of(app), "the command")
+
+
+async def test_a_read_only_view_changes_nothing() -> None:
+    run = make_run("desk", until=20, outcome=None, **SMALL)
+    make_live(run)
+    app = make_app("train", run="desk", control=False)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await train_screen(pilot, 20)
+        for action in ("pause", "stop", "checkpoint", "preview", "cadence", "resume"):
+            assert not screen.check_action(action, ())
+        await pilot.press("x", "c", "v", "space")
+        assert app.screen is screen
+        assert "Stop" not in screen_text(app)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"until": 33, "nan_at": 33, "outcome": "failed", "message": "the loss is NaN",
+             "remedy": "lower the learning rate"},
+            ("is not a number", "step 33 of 80", "lower the learning rate"),
+        ),
+        (
+            {"until": 33, "outcome": "failed", "message": "CUDA out of memory",
+             "remedy": "use --set gradient_checkpointing=true"},
+            ("ran out of memory", "step 33", "gradient_checkpointing"),
+        ),
+        ({"until": 33, "outcome": None}, ("The host of desk is gone", "step 33 of 80")),
+    ],
+)  # fmt: skip
+async def test_failures_say_what_where_and_how_to_go_on(
+    options: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    run = make_run("desk", **SMALL, **options)
+    run.log.write_text("first\nKilled by a test\n")
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(100, 36)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, FailureScreen), "the failure")
+        await pilot.pause()
+        text = " ".join(screen_text(app).split())
+        for word in (*words, "$ bas resume desk", "Killed by a test"):
+            assert word in text
+        await pilot.press("escape")
+        assert isinstance(app.screen, TrainScreen)
+        assert "$ bas resume desk" in screen_text(app)
+
+
+async def test_warnings_are_shown_with_their_remedy() -> None:
+    run = make_run("desk", leaky=True, attention_every=2, **SMALL)
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await train_screen(pilot, 80)
+        await pilot.pause()
+        text = screen_text(app)
+        assert "<teapot> lies outside its mask" in text
+        assert "check the mask" in text
+        assert "!leak" in text
+        assert run.path.exists()
+
+
+async def test_many_tokens_scroll() -> None:
+    make_run("desk", concepts=5, **SMALL)
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await train_screen(pilot, 80)
+        assert "3 more" in screen_text(app)
+        assert "guitar" not in screen_text(app)
+        app.screen.query_one(AttentionPanel).focus()
+        await pilot.press("down", "j", "j")
+        await pilot.pause()
+        assert "guitar" in screen_text(app)
+
+
+async def test_a_missing_preview_is_said() -> None:
+    run = make_run("desk", **SMALL)
+    for path in run.previews.iterdir():
+        path.unlink()
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await train_screen(pilot, 80)
+        pane = app.screen.query_one(PreviewPane)
+        assert preview_at(screen.state, 79) is not None
+        await until(pilot, lambda: "missing" in screen_text(app), "the missing picture")
+        assert pane.state is screen.state
+
+
+async def test_an_unknown_run_is_an_error_with_a_remedy() -> None:
+    app = make_app("train", run="nothing")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "bas runs" in message_of(app), "the remedy")
+
+
+def test_cadences_are_round() -> None:
+    assert next_cadence(100, 1, 800) == 50
+    assert next_cadence(10, 1, 800) == 10
+    assert next_cadence(100, -1, 800) == 200
+    assert next_cadence(500, -1, 800) == 0
+    assert next_cadence(0, 1, 800) == 500
+    assert next_cadence(0, -1, 800) == 0
