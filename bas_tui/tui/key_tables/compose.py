@@ -27,7 +27,7 @@ KEYS = (
         help="Go to seed, count, steps and guidance.",
     ),
     Key(
-        id="compose.lock", keys="l", action="lock_seed", label="Lock seed",
+        id="compose.lock", keys="L", action="lock_seed", label="Lock seed",
         help="Draw with the last seed again, or with a new one each time.",
     ),
     Key(

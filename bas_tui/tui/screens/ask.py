@@ -49,7 +49,7 @@ class Ask(ModalScreen[str | None]):
 
     `check` raises UserError for a text that will not do: the dialog then stays and says why.
     `remark` tells while typing what the text would mean. `choices` are (label, text) pairs below
-    the line; choosing one is the same as typing it.
+    the line; choosing one is the same as typing it. `problem` is what went wrong before.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -75,12 +75,14 @@ class Ask(ModalScreen[str | None]):
         remark: Callable[[str], str] | None = None,
         choices: Sequence[tuple[str, str]] = (),
         suggester: Suggester | None = None,
+        problem: str = "",
     ) -> None:
         super().__init__()
         self._title, self._value, self._hint = title, value, hint
         self._check, self._remark = check, remark
         self._choices = tuple(choices)
         self._suggester = suggester
+        self._problem = problem
 
     def compose(self) -> ComposeResult:
         """Title, line, remark, choices."""
@@ -104,10 +106,13 @@ class Ask(ModalScreen[str | None]):
         """Type at once."""
         self.query_one(Input).focus()
         self._say(self._value)
+        if self._problem:
+            self._complain(self._problem)
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
-        self._say(event.value)
+        if event.value != self._value:
+            self._say(event.value)
 
     def _say(self, value: str) -> None:
         remark = self.query_one("#remark", Static)
@@ -118,7 +123,11 @@ class Ask(ModalScreen[str | None]):
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
-        self._take(event.value)
+        options = self.query(OptionList)
+        if not event.value.strip() and options and options.first().highlighted is not None:
+            self._take(self._choices[options.first().highlighted or 0][1])
+        else:
+            self._take(event.value)
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
@@ -129,12 +138,15 @@ class Ask(ModalScreen[str | None]):
             if self._check is not None:
                 self._check(value)
         except UserError as error:
-            remark = self.query_one("#remark", Static)
-            remark.update(f"{error.message} - {error.remedy}")
-            remark.display = True
-            remark.set_class(True, "-error")
+            self._complain(str(error))
             return
         self.dismiss(value)
+
+    def _complain(self, problem: str) -> None:
+        remark = self.query_one("#remark", Static)
+        remark.update(problem)
+        remark.display = True
+        remark.set_class(True, "-error")
 
     def action_choices(self) -> None:
         """From the line to the list below."""

@@ -37,7 +37,10 @@ class FileActions(SceneBase):
         try:
             file = open_scene_file(path, masks)
         except BasError as error:
-            self.bas.show_error(error)
+            if self.file is None:
+                self.ask_for_scene(str(error))
+            else:
+                self.bas.show_error(error)
             return
         self.file = file
         self.document = MaskDocument(file.image, file.concepts)
@@ -61,6 +64,10 @@ class FileActions(SceneBase):
 
     def action_open_scene(self) -> None:
         """Ask for a picture."""
+        self.ask_for_scene()
+
+    def ask_for_scene(self, problem: str = "") -> None:
+        """Ask for a picture; `problem` is why the last one could not be opened."""
         recent = [str(path) for path in self._remembered().get("recent", []) if path]
         choices = [(f"{Path(path).name}   {path}", path) for path in recent[:4]]
         choices += [(f"{path.name}   (came with bas)", str(path)) for path in packaged_scenes()]
@@ -78,6 +85,7 @@ class FileActions(SceneBase):
             Ask(
                 "Open a picture or a folder with picture and masks", hint="photo.jpg",
                 check=check, choices=choices, suggester=PathSuggester(SUFFIXES),
+                problem=problem,
             ),
             done,
         )  # fmt: skip

@@ -73,7 +73,7 @@ class PromptSettings(ClickableWords, can_focus=True):
     SCOPE = "settings"
     HELP_TEXT = (
         "How to draw. Left and right choose a setting, up and down change it, enter types it, "
-        "backspace takes the run's own. The seed is new each time unless it is locked (l); with "
+        "backspace takes the run's own. The seed is new each time unless it is locked (L); with "
         "several pictures, the next ones use the next seeds."
     )
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("settings"))
@@ -125,7 +125,7 @@ class PromptSettings(ClickableWords, can_focus=True):
             return Content.styled("locked", "bold $accent")
         if self.settings.seed is not None and self.size.width >= 100:
             return Content.styled(f"last {self.settings.seed}", "$faint")
-        return Content.styled("l locks" if self.settings.seed is not None else "", "$faint")
+        return Content.styled("L locks" if self.settings.seed is not None else "", "$faint")
 
     def _value(self, field: Field) -> tuple[str, bool]:
         """The shown value, and whether it is the run's own."""

@@ -1,0 +1,298 @@
+"""The Scene screen by Pilot: mouse, keyboard alone, undo, box, files, plan, recovery."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from textual.events import MouseScrollUp
+from textual.pilot import Pilot
+
+from bas_tui.tui.app import BasApp, Start
+from bas_tui.tui.screens.scene import SceneScreen
+from bas_tui.tui.terminal import Terminal
+from bas_tui.tui.widgets.keybar import KeyBar
+from bas_tui.tui.widgets.mask_canvas import MaskCanvas
+from bas_tui.tui.widgets.mask_legend import MaskLegend
+from bas_tui.tui.widgets.plan_panel import PlanPanel
+from bas_tui.tui.workbench.geometry import Point
+from tests.tui.synthetic import disc, scene_picture
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "desk.png"
+    Image.fromarray(scene_picture(2, 128)).save(path)
+    return path
+
+
+@pytest.fixture
+def masked(photo: Path) -> Path:
+    """The photo with its masks in a folder beside it."""
+    folder = photo.with_name("desk_masks")
+    folder.mkdir()
+    for index, name in enumerate(("teapot", "penguin")):
+        mask = (disc(index, 128) > 0.5).astype(np.uint8) * 255
+        Image.fromarray(mask).save(folder / f"{name}.png")
+    return photo
+
+
+@asynccontextmanager
+async def scene(path: Path, size: tuple[int, int] = (100, 32), terminal: Terminal | None = None):
+    app = BasApp(Start(screen="scene", arguments={"scene": path}), terminal=terminal)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause(0.1)
+        screen = app.screen
+        assert isinstance(screen, SceneScreen)
+        yield pilot, screen
+
+
+async def drag(pilot: Pilot[int], *places: tuple[int, int], button: int = 1) -> None:
+    await pilot.mouse_down(MaskCanvas, offset=places[0], button=button)
+    for place in places[1:]:
+        await pilot.hover(MaskCanvas, offset=place)
+    await pilot.mouse_up(MaskCanvas, offset=places[-1])
+    await pilot.pause()
+
+
+def message(pilot: Pilot[int]) -> str:
+    return str(pilot.app.screen.query_one(KeyBar).message)
+
+
+async def test_a_picture_without_masks_opens_empty_and_takes_a_mouse_stroke(photo: Path) -> None:
+    before = photo.read_bytes()
+    async with scene(photo) as (pilot, screen):
+        assert screen.document is not None and screen.document.concepts == ()
+        view = screen.canvas.view
+        assert view is not None
+        x, y = view.offset
+        await drag(pilot, (x + 5, y + 5), (x + 15, y + 5), (x + 15, y + 10))
+        assert [c.name for c in screen.document.concepts] == ["asset0"]
+        mask = screen.document.mask(screen.document.concepts[0].key)
+        for column, row in ((5, 5), (10, 5), (15, 8), (15, 10)):
+            at = view.to_picture(x + column + 0.5, 2 * (y + row) + 1)
+            assert mask[int(at.y), int(at.x)], (column, row)
+        assert not mask[-1, -1]
+        assert screen.document.history.depth() == (2, 0), "the concept and one stroke"
+        await pilot.press("u")
+        assert not mask.any()
+        await pilot.press("U")
+        assert mask.any()
+        assert screen.header.state == "unsaved"
+    assert photo.read_bytes() == before
+
+
+async def test_right_button_erases_and_the_wheel_changes_the_brush(masked: Path) -> None:
+    async with scene(masked) as (pilot, screen):
+        assert screen.document is not None
+        first = screen.document.concepts[0].key
+        area = screen.document.coverage(first)
+        view = screen.canvas.view
+        assert view is not None
+        rows, columns = np.nonzero(screen.document.mask(first))
+        column, half_row = view.to_dots(Point(float(columns.mean()), float(rows.mean())))
+        place = (int(column) + view.offset[0], int(half_row) // 2 + view.offset[1])
+        await drag(pilot, place, (place[0] + 1, place[1]), button=3)
+        assert 0 < screen.document.coverage(first) < area
+        size = screen.canvas.state.size
+        wheel = {"button": 0, "shift": False, "meta": False, "ctrl": False}
+        screen.canvas.post_message(
+            MouseScrollUp(screen.canvas, *place, delta_x=0, delta_y=-1, **wheel)
+        )
+        await pilot.pause()
+        assert screen.canvas.state.size == size + 1
+
+
+async def test_painting_wholly_by_keyboard(photo: Path) -> None:
+    async with scene(photo) as (pilot, screen):
+        await pilot.press("n", *"hat", "enter")
+        await pilot.pause()
+        assert screen.document is not None
+        key = screen.document.concepts[0].key
+        assert screen.document.concepts[0].name == "hat"
+        start = screen.canvas.cursor
+        await pilot.press("space")
+        dab = screen.document.coverage(key)
+        assert dab > 0
+        await pilot.press("p", "L", "l", "p", "L")
+        mask, view = screen.document.mask(key), screen.canvas.view
+        assert view is not None
+        for step in range(10):
+            assert mask[int(start.y), int(start.x + step * view.scale)], step
+        lifted = screen.document.coverage(key)
+        await pilot.press("l", "l")
+        assert screen.document.coverage(key) == lifted, "a lifted pen paints nothing"
+        await pilot.press("e", "space")
+        assert screen.document.coverage(key) < lifted
+        await pilot.press("i")
+        assert screen.document.coverage(key) > 0.5
+        await pilot.press("u", "u", "u", "u")
+        assert screen.document.coverage(key) == 0
+
+
+async def test_zoom_reaches_single_pixels_and_follows_the_brush(photo: Path) -> None:
+    async with scene(photo) as (pilot, screen):
+        await pilot.press(*["plus"] * 12, *["left_square_bracket"] * 16, "space")
+        assert screen.canvas.view is not None and screen.canvas.view.scale == 0.25
+        assert screen.document is not None
+        assert screen.document.mask(screen.document.concepts[0].key).sum() == 1
+        await pilot.press(*["L"] * 20)
+        crop = screen.canvas.view.crop
+        assert crop.x0 <= screen.canvas.cursor.x < crop.x1
+        await pilot.press("z")
+        assert screen.canvas.view.zoom == 0
+
+
+async def test_box_finds_the_thing_off_the_event_loop(photo: Path) -> None:
+    async with scene(photo) as (pilot, screen):
+        truth = disc(0, 128) > 0.5
+        rows, columns = np.nonzero(truth)
+        await pilot.press("x")
+        view = screen.canvas.view
+        assert view is not None
+        scale, (x, y) = view.scale, view.offset
+        corners = (
+            (int(columns.min() / scale) + x - 2, int(rows.min() / scale / 2) + y - 1),
+            (int(columns.max() / scale) + x + 2, int(rows.max() / scale / 2) + y + 1),
+        )
+        await drag(pilot, *corners)
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert screen.document is not None
+        found = screen.document.mask(screen.document.concepts[0].key)
+        assert (found & truth).sum() / (found | truth).sum() > 0.8
+        await pilot.press("u")
+        assert not found.any() or not screen.document.concepts
+
+
+async def test_concepts_are_renamed_reordered_deleted_and_checked_live(masked: Path) -> None:
+    async with scene(masked) as (pilot, screen):
+        assert screen.document is not None and screen.inspection is not None
+        assert [c.name for c in screen.document.concepts] == ["penguin", "teapot"]
+        assert screen.inspection.ready and not screen.inspection.findings
+        await pilot.press("w", *"bird", "enter", "greater_than_sign")
+        assert [(c.name, c.initializer) for c in screen.document.concepts] == [
+            ("teapot", ""), ("penguin", "bird"),
+        ]  # fmt: skip
+        await pilot.press("r", *["backspace"] * 7, *"teapot", "enter")
+        await pilot.pause()
+        assert "already" in str(pilot.app.screen.query_one("#remark").render())
+        await pilot.press("escape", "2", "i")
+        assert any("inverted" in f.message for f in screen.inspection.findings)
+        await pilot.press("u", "B")
+        assert [c.name for c in screen.document.concepts][-1] == "background"
+        await pilot.press("D", "1", "D")
+        assert [c.name for c in screen.document.concepts] == ["penguin"]
+        legend = pilot.app.screen.query_one(MaskLegend).state
+        assert legend.current == screen.document.concepts[0].key
+        await pilot.press("c")
+        assert not screen.inspection.ready
+        await pilot.press("t")
+        await pilot.pause()
+        assert "empty" in message(pilot)
+
+
+async def test_saving_asks_for_the_folder_and_reads_back_the_same(masked: Path) -> None:
+    async with scene(masked) as (pilot, screen):
+        assert screen.document is not None
+        await pilot.press("g", "s")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        folder = masked.with_name("desk_masks2")
+        assert screen.save_folder == folder, "the folder they came from is not the default"
+        assert screen.header.state == ""
+        with Image.open(folder / "penguin.png") as file:
+            assert np.array_equal(
+                np.array(file) > 0, screen.document.mask(screen.document.concepts[0].key)
+            )
+        await pilot.press("G", "s")
+        await pilot.pause()
+        assert not screen.document.dirty, "the second time it does not ask"
+
+
+async def test_unsaved_painting_comes_back_and_can_be_dropped(masked: Path) -> None:
+    async with scene(masked) as (pilot, screen):
+        await pilot.press("i", "n", *"cup", "enter")
+        assert screen.document is not None
+    async with scene(masked) as (pilot, screen):
+        assert screen.document is not None
+        assert [c.name for c in screen.document.concepts] == ["penguin", "teapot", "cup"]
+        assert "is back" in message(pilot)
+        await pilot.press("X")
+        assert [c.name for c in screen.document.concepts] == ["penguin", "teapot"]
+        assert screen.document.coverage(screen.document.concepts[0].key) < 0.5
+
+
+async def test_the_plan_is_changed_by_keys_and_says_whose_estimate_it_is(masked: Path) -> None:
+    async with scene(masked) as (pilot, screen):
+        panel = screen.query_one(PlanPanel)
+        await pilot.press("a")
+        assert panel.has_focus
+        while panel.plan.base != "sd21":
+            await pilot.press("right")
+        await pilot.press("down", "right")
+        assert panel.plan.config().phase1.steps == 600
+        await pilot.press("e", *"loss.prior_weight", "equals_sign", "0", "enter")
+        await pilot.pause()
+        assert panel.plan.config().loss.prior_weight == 0
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert panel.outlook is not None and panel.outlook.source
+        assert "estimate" in str(panel.render())
+        await pilot.press("e", "ctrl+u", *"nonsense", "enter")
+        await pilot.pause()
+        assert "key=value" in str(pilot.app.screen.query_one("#remark").render())
+        await pilot.press("escape")
+        command = screen.command_values()
+        assert command["settings"] == " --set phase1.steps=600 --set loss.prior_weight=0.0"
+        assert command["base"] == "sd21"
+
+
+async def test_a_file_that_is_no_picture_is_one_line_with_a_remedy(tmp_path: Path) -> None:
+    bad = tmp_path / "notes.png"
+    bad.write_text("no picture")
+    app = BasApp(Start(screen="scene", arguments={"scene": bad}))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.4)
+        remark = app.screen.query_one("#remark")
+        assert "is no PNG" in str(remark.render()) and " - " in str(remark.render())
+        await pilot.press(*"nowhere", "enter")
+        await pilot.pause()
+        assert "there is no image nowhere" in str(remark.render())
+        await pilot.press("ctrl+u", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, SceneScreen) and app.screen.file is not None
+
+
+async def test_a_photo_that_is_not_square_shows_the_training_square(tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.fromarray(np.hstack([scene_picture(1, 96), scene_picture(1, 96)])).save(path)
+    async with scene(path) as (pilot, screen):
+        assert screen.canvas.square is not None and screen.canvas.square.width == 96
+        await pilot.press("H", "H", "H", "H", "space")
+        square = screen.canvas.square
+        assert square is not None and square.x0 <= screen.canvas.cursor.x < square.x1
+
+
+@pytest.mark.parametrize(
+    "terminal", [Terminal(ascii=True), Terminal(colors=0), Terminal(colors=16)]
+)
+async def test_few_colours_and_ascii_show_the_masks(masked: Path, terminal: Terminal) -> None:
+    async with scene(masked, terminal=terminal) as (_, screen):
+        cells = screen.canvas.cells
+        letters = {chr(code) for code in np.unique(cells.chars)}
+        if terminal.blocks:
+            assert "▀" in letters
+        else:
+            assert {"A", "b"} <= letters and all(letter.isascii() for letter in letters)
+
+
+async def test_everything_needed_fits_80_columns_and_24_lines(masked: Path) -> None:
+    async with scene(masked, size=(80, 24)) as (_, screen):
+        panel = screen.query_one(PlanPanel)
+        assert panel.region.bottom <= 23 and panel.region.right <= 80
+        assert screen.canvas.size.width >= 40 and screen.canvas.size.height >= 20
