@@ -46,6 +46,13 @@ def complete_base(incomplete: str) -> list[tuple[str, str]]:
     ]
 
 
+def complete_method(incomplete: str) -> list[tuple[str, str]]:
+    """Presets for the shell."""
+    from engine.methods import METHODS
+
+    return [(m.name, m.title) for m in METHODS.values() if m.name.startswith(incomplete)]
+
+
 def complete_setting(incomplete: str) -> list[str]:
     """Keys for --set, up to the equals sign."""
     from engine.settings import setting_keys

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,7 +49,13 @@ def train(
     set_: options.SetOption = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", help="A preset: the paper's ablations and baselines."),
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="One of the paper's baselines or ablations: "
+            "ti-m, db-m, cd-m, no-phase1, no-masked-loss, no-attention-loss, no-union-sampling.",
+            autocompletion=options.complete_method,
+        ),
     ] = None,
     detach: options.DetachOption = False,
     plain: options.PlainOption = False,
@@ -194,27 +199,12 @@ def merge_settings(
 ) -> dict[str, Any]:
     """Dotted settings: the base's recipe, then the method, the file, the words; later ones win."""
     from engine.base_models import recipe_settings
+    from engine.methods import method_settings
     from engine.settings import parse_words, read_toml
 
-    layers: list[Mapping[str, Any]] = [recipe_settings(base)]
+    merged = recipe_settings(base)
     if method is not None:
-        layers.append(method_settings(method))
+        merged = method_settings(method, merged)
     if settings_file is not None:
-        layers.append(read_toml(settings_file.expanduser()))
-    layers.append(parse_words(set_words))
-    return {key: value for layer in layers for key, value in layer.items()}
-
-
-def method_settings(method: str) -> Mapping[str, Any]:
-    """The dotted settings of a preset; raises UserError for an unknown one."""
-    from engine.errors import UserError
-
-    try:
-        presets: Mapping[str, Mapping[str, Any]] = import_module("engine.methods").METHODS
-    except ModuleNotFoundError:
-        presets = {}
-    if method not in presets:
-        raise UserError(
-            f"there is no method {method!r}", f"take one of {', '.join(presets) or 'none'}"
-        )
-    return presets[method]
+        merged |= read_toml(settings_file.expanduser())
+    return merged | parse_words(set_words)

@@ -14,6 +14,7 @@ from typer.testing import Result
 from bas_tui.cli.options import complete_prompt, complete_run
 from engine.config import TrainConfig
 from engine.events import from_line
+from engine.pocket import MODEL_DIR
 from engine.run_dir import find_run, list_runs, read_manifest
 from engine.settings import build_config, setting_keys
 
@@ -95,24 +96,26 @@ def test_the_life_of_a_detached_run(bas: Bas, fake: Fake, desk: Path) -> None:
 def test_settings_come_in_layers(
     bas: Bas, fake: Fake, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Defaults < the base's recipe < the file < --set."""
+    """Defaults < the base's recipe < the method < the file < --set."""
     fake(steps=1)
     model = tmp_path / "model"
-    for part in ("unet", "vae", "text_encoder", "tokenizer"):
-        (model / part).mkdir(parents=True)
-        (model / part / "model.safetensors").write_bytes(b"x")
-    (model / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    model.mkdir()
+    for part in MODEL_DIR.iterdir():
+        if part.name != "bas_recipe.toml":
+            (model / part.name).symlink_to(part)
     (model / "bas_recipe.toml").write_text("seed = 1\n[phase1]\nsteps = 11\nlearning_rate = 0.01\n")
     (tmp_path / "s.toml").write_text("[phase1]\nsteps = 12\n[phase2]\nsteps = 12\n")
     monkeypatch.chdir(tmp_path)
     result = bas(
-        "train", str(desk), "--base", "./model", "--settings", "s.toml", "--set", "phase2.steps=13"
-    )
+        "train", str(desk), "--base", "./model", "--settings", "s.toml", "--set", "phase2.steps=13",
+        "--method", "no-masked-loss",
+    )  # fmt: skip
     assert result.exit_code == 0, result.output
     manifest = read_manifest(find_run(None))
     config = build_config(manifest.settings)
     assert (config.seed, config.phase1.learning_rate) == (1, 0.01)
     assert (config.phase1.steps, config.phase2.steps) == (12, 13)
+    assert config.loss.masked is False and manifest.method == "no-masked-loss"
     assert manifest.base == str(model.resolve())
 
 

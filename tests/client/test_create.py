@@ -9,6 +9,7 @@ import pytest
 
 from bas_tui.client import check_learned, check_prompt, create_run, resolve_base, token_names
 from engine.errors import UserError
+from engine.pocket import MODEL_DIR
 from engine.run_dir import RunDir, list_runs, read_manifest
 from engine.scene import Scene, open_saved_scene, scene_hash
 
@@ -35,11 +36,21 @@ def test_a_run_holds_what_was_asked_for(home: Path, scene: Scene) -> None:
     assert list_runs() == [run]
 
 
+def pocket_again(folder: Path) -> Path:
+    """A model folder whose parts are links to the embedded model's."""
+    folder.mkdir()
+    for part in MODEL_DIR.iterdir():
+        if part.name != "bas_recipe.toml":
+            (folder / part.name).symlink_to(part)
+    return folder
+
+
 def pickled_unet(folder: Path) -> Path:
-    for part in ("unet", "vae", "text_encoder", "tokenizer"):
-        (folder / part).mkdir(parents=True)
+    pocket_again(folder)
+    (folder / "unet").unlink()
+    (folder / "unet").mkdir()
+    (folder / "unet" / "config.json").write_text((MODEL_DIR / "unet" / "config.json").read_text())
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"x")
-    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     return folder
 
 
@@ -64,11 +75,11 @@ BAD_BASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no such file": (lambda _: "model.safetensors", "check the path"),
     "empty folder": (lambda folder: folder.mkdir() or folder, "model_index.json"),
     "damaged index": (lambda folder: file("model_index.json", b"{")(folder).parent, "model_index"),
-    "only pickles": (pickled_unet, "safetensors"),
-    "a transformer": (no_unet, "UNet"),
-    "ckpt": (file("model.ckpt", b"x"), ".safetensors"),
-    "bin": (file("model.bin", b"x"), ".safetensors"),
-    "pt": (file("model.pt", b"x"), ".safetensors"),
+    "only pickles": (pickled_unet, "convert them to safetensors"),
+    "a transformer": (no_unet, "only Stable Diffusion 1.x and 2.x"),
+    "ckpt": (file("model.ckpt", b"x"), "convert it to safetensors"),
+    "bin": (file("model.bin", b"x"), "convert it to safetensors"),
+    "pt": (file("model.pt", b"x"), "convert it to safetensors"),
     "a picture": (file("model.png", b"x"), ".safetensors"),
     "cut short": (file("model.safetensors", b"\xff\xff\0\0\0\0\0\0{"), "download it again"),
     "hub id, offline": (lambda _: "someone/some-model", "offline: use --base pocket"),
@@ -92,9 +103,7 @@ def test_a_bad_base_leaves_nothing(
 def test_a_folder_of_a_model_is_taken_by_its_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = pickled_unet(tmp_path / "model")
-    for part in ("unet", "vae", "text_encoder"):
-        (folder / part / "model.safetensors").write_bytes(b"x")
+    folder = pocket_again(tmp_path / "model")
     monkeypatch.chdir(tmp_path)
     assert resolve_base("./model") == resolve_base("model") == str(folder.resolve())
 
