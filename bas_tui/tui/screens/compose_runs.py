@@ -85,6 +85,7 @@ class RunActions(ComposeBase):
         others = {name: found for name, found in self.pictures.items() if name != run.name}
         self.pictures = {run.name: pictures, **others}
         self.show_gallery()
+        self.gallery.action_move_to(0)
 
     def action_pick_run(self) -> None:
         """Choose a run."""
