@@ -47,7 +47,7 @@ def load_family(
     if found.path.is_dir():
         family = load_folder(found.path, device=device, name=found.name, dtype=dtype)
     else:
-        family = load_single_file(found.path, device=device, dtype=dtype)
+        family = _in_own_memory(load_single_file(found.path, device=device, dtype=dtype))
     report(Progress(stage="load", done=1, total=1, label=found.name))
     return LoadedBase(family, found.sha256, found.source, found.licence)
 
@@ -72,15 +72,31 @@ def load_folder(
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _broken(folder, error) from error
-    return StableDiffusion(
-        name=name or folder.name,
-        unet=unet,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        vae=vae,
-        scheduler_config=dict(scheduler.config),
-        device=device,
+    return _in_own_memory(
+        StableDiffusion(
+            name=name or folder.name,
+            unet=unet,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            vae=vae,
+            scheduler_config=dict(scheduler.config),
+            device=device,
+        )
     )
+
+
+def _in_own_memory(family: StableDiffusion) -> StableDiffusion:
+    """The family with no weight left in a mapped file.
+
+    A mapped weight lies where the file has it, and the last bits of CPU kernels depend on that
+    alignment: the same weights would give other results from another file. A file that changes on
+    disk could not harm a run either.
+    """
+    for model in (family.unet, family.vae, family.text_encoder):
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.device.type == "cpu":
+                tensor.data = tensor.data.clone()
+    return family
 
 
 def _part(model: Any, folder: Path, component: str, **dtype: torch.dtype) -> Any:

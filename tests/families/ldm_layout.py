@@ -48,12 +48,17 @@ def write_ldm_file(
     *,
     version: int = 1,
     dtype: torch.dtype = torch.float32,
-    metadata: dict[str, str] | None = None,
+    without: str = "",
 ) -> Path:
-    """Write the pipeline's weights to `path`; version 2 takes OpenCLIP's names for the text."""
+    """Write the pipeline's weights to `path`; version 2 takes OpenCLIP's names for the text.
+
+    `without` leaves out one tensor, as a damaged file would.
+    """
     tensors = unet_tensors(pipeline) | vae_tensors(pipeline) | text_tensors(pipeline, version)
     tensors |= _company(version, tensors)
-    save_file({name: t.to(dtype).contiguous() for name, t in tensors.items()}, path, metadata)
+    if without:
+        del tensors[without]
+    save_file({name: t.to(dtype).contiguous() for name, t in tensors.items()}, path)
     return path
 
 

@@ -89,7 +89,8 @@ def test_a_named_model_is_fetched_once(
     loaded = load("sd21", events.append)
     assert loaded.base_hash in named.unet_sha256
     assert (loaded.source, loaded.licence) == ("first/model", "MIT")
-    bytes_done = [(e.done, e.total) for e in events if getattr(e, "stage", "") == "download"]
+    downloads = [e for e in events if isinstance(e, Progress) and e.stage == "download"]
+    bytes_done = [(event.done, event.total) for event in downloads]
     size = sum(len((tiny_pipeline / name.partition("model/")[2]).read_bytes())
                for name in hub.requests)  # fmt: skip
     assert bytes_done[0] == (0, size) and bytes_done[-1] == (size, size)
