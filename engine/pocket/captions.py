@@ -46,7 +46,7 @@ def caption(
         places: phrases that name the background.
         style: a key of ``STYLE_OPENINGS``, or empty.
     """
-    order = [names[i] for i in rng.permutation(len(names))]
+    order = [names[int(i)] for i in rng.permutation(len(names))]
     openings = STYLE_OPENINGS[style] if style else OPENINGS
     opening = openings[int(rng.integers(len(openings)))]
     place = places[int(rng.integers(len(places)))] if rng.random() < 0.95 else ""

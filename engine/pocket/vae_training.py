@@ -4,6 +4,7 @@ Shapes: B batch, C channels, H and W picture sides, h and w latent sides.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -80,7 +81,8 @@ def build(config: VaeConfig) -> AutoencoderKL:
         taps = torch.nn.init.orthogonal_(torch.empty(outputs, inputs))
         taps = taps * max(1.0, outputs / inputs) ** 0.5
         with torch.no_grad():
-            torch.nn.init.zeros_(module.bias)
+            assert module.bias is not None
+            module.bias.zero_()
             if name.endswith("conv2"):
                 module.weight.zero_()
             elif "downsamplers" in name:
@@ -130,7 +132,7 @@ def kl_divergence(mean_BChw: torch.Tensor, logvar_BChw: torch.Tensor) -> torch.T
     return 0.5 * (mean_BChw.square() + logvar_BChw.exp() - 1 - logvar_BChw).mean((1, 2, 3))
 
 
-def to_tensor(images: np.ndarray | list[np.ndarray]) -> torch.Tensor:
+def to_tensor(images: Iterable[np.ndarray]) -> torch.Tensor:
     """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in -1..1."""
     return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).float() / 127.5 - 1
 
