@@ -28,14 +28,14 @@ def parser() -> argparse.ArgumentParser:
     return words
 
 
-def make_composer(seed: int = 0):
+def make_composer(seed: int = 0, variants: int = 48):
     """A composer of the training objects."""
     from engine.pocket import composer, objects
 
     sprites = objects.load_sprites(
         objects.fetch(objects.data_dir()), objects.catalogue().training()
     )
-    return composer.Composer(sprites, seed)
+    return composer.Composer(sprites, seed, variants)
 
 
 def heldout_scenes(count: int = 64):

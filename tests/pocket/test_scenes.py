@@ -30,7 +30,7 @@ def test_the_build_composes_training_objects_only(monkeypatch, tmp_path):
     asked = {}
     monkeypatch.setattr(objects, "fetch", lambda _folder: tmp_path)
     monkeypatch.setattr(objects, "load_sprites", lambda _assets, stems: asked.update(stems) or {})
-    build.make_composer()
+    build.make_composer(variants=1)
     assert asked == objects.catalogue().training()
 
 

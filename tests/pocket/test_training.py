@@ -48,8 +48,8 @@ def test_resumed_training_is_bitwise_the_same(tmp_path, scenes, config, shape, w
 
 def test_training_lowers_the_loss(scenes, config, shape, words):
     trainer = base_training.Trainer(config, shape, words, 1.0)
-    losses = run(trainer, scenes, 40).mean(1)
-    assert losses[-10:].mean() < losses[:10].mean()
+    losses = run(trainer, scenes, 16).mean(1)
+    assert losses[-4:].mean() < 0.8 * losses[:4].mean()
 
 
 def test_attention_loss_is_the_naive_one():
