@@ -28,8 +28,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty $BAS_HOME without a hub; hosts still alive at the end of the test are ended."""
     folder = tmp_path / "home"
     monkeypatch.setenv("BAS_HOME", str(folder))
+    # The variables are for child processes; this one may have read them long ago.
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("COLUMNS", "200")
     yield folder
     for run in list_runs():

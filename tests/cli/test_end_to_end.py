@@ -71,7 +71,7 @@ def test_a_run_outlives_its_viewers_and_its_own_death(
     watcher = subprocess.Popen(
         [*bas, "watch", "r", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    assert watcher.stdout is not None and b"progress" in watcher.stdout.readline()
+    assert watcher.stdout is not None and b'"seq":0,' in watcher.stdout.readline()
     watcher.kill()
     watcher.wait(SECONDS)
     assert host_pid(run) == pid and describe(run).state == "paused"

@@ -88,10 +88,7 @@ BAD_BASES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_BASES)
-def test_a_bad_base_leaves_nothing(
-    kind: str, home: Path, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+def test_a_bad_base_leaves_nothing(kind: str, home: Path, scene: Scene, tmp_path: Path) -> None:
     make, remedy = BAD_BASES[kind]
     with pytest.raises(UserError) as caught:
         create_run(scene, base=str(make(tmp_path / "base")), scene_source="x.png")
