@@ -308,6 +308,8 @@ class BasApp(App[int]):
 
     def _show_rate(self) -> None:
         rate = self.meter.rate()
+        if not self.screen_stack:
+            return  # The application is closing.
         try:
             self.screen.query_one(KeyBar).show_rate(f"{rate:.1f} kB/s" if rate >= 0.3 else "idle")
         except NoMatches:

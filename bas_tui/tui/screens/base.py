@@ -31,7 +31,8 @@ class BasScreen(Screen[None]):
     """What F1 says of the screen where the focused widget has no HELP_TEXT of its own."""
     ALLOW_SELECT = False
 
-    header: reactive[HeaderInfo] = reactive(HeaderInfo())
+    # The header bar repaints itself; repainting the whole screen for it would send 37 kB.
+    header: reactive[HeaderInfo] = reactive(HeaderInfo(), repaint=False)
 
     @property
     def bas(self) -> BasApp:
