@@ -212,6 +212,18 @@ def test_help_loads_nothing_heavy(words: list[str], home: Path) -> None:
     assert "typer" in loaded and not loaded & heavy
 
 
+def test_watching_loads_no_torch(bas: Bas, fake: Fake, desk: Path) -> None:
+    fake(steps=2)
+    bas("train", str(desk), "--name", "r")
+    code = (
+        "import sys\nfrom bas_tui.cli.main import main\nsys.argv = ['bas', 'watch']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "finished" in result.stderr and result.stdout == "False\n"
+
+
 @pytest.mark.parametrize("command", ["watch", "gen", "train", "demo", "open", "settings", "models"])
 def test_every_help_teaches_by_an_example(command: str, bas: Bas) -> None:
     result = bas(command, "--help")
