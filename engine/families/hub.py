@@ -78,23 +78,42 @@ def cached_folder(repository: str) -> Path | None:
     return folder
 
 
-def fetch(repository: str, accepted: Collection[str], report: Report) -> Path:
-    """Download what is needed of a repository into the hub's cache and return its folder.
+class Listing(NamedTuple):
+    """What loading needs of a repository."""
 
-    `accepted` are the allowed sha256 sums of the UNet's file, compared with the hub's listing
-    before anything large is fetched; empty allows all. Raises Unusable, or UserError when the hub
-    is out of reach, the disk too small or the transfer breaks off.
+    files: list[RemoteFile]
+    commit: str
+
+
+def look_up(repository: str, accepted: Collection[str]) -> Listing:
+    """Ask the hub for the repository's files; nothing is fetched.
+
+    `accepted` are the allowed sha256 sums of the UNet's file; empty allows all. Raises Unusable,
+    or UserError when the hub is out of reach.
     """
     with _explained(repository):
         info = HfApi().model_info(repository, timeout=HUB_SECONDS, files_metadata=True)
     files = wanted_files([_remote(sibling) for sibling in info.siblings or []])
     sums = {file.sha256 for file in files if file.name.startswith("unet/") and file.sha256}
     if accepted and sums and not sums <= set(accepted):
-        raise Unusable("its UNet is not the published one (sha256 differs)", "nothing was fetched")
+        raise Unusable(
+            "its UNet is not the published one (sha256 differs)",
+            f"to use it all the same: --base {repository}",
+        )
+    return Listing(files, info.sha or "main")
+
+
+def fetch(repository: str, accepted: Collection[str], report: Report) -> Path:
+    """Download what is needed of a repository into the hub's cache and return its folder.
+
+    Raises what `look_up` raises, before anything large is fetched, and UserError when the disk is
+    too small or the transfer breaks off; what has come by then is kept.
+    """
+    files, commit = look_up(repository, accepted)
     missing = [
         file
         for file in files
-        if not isinstance(try_to_load_from_cache(repository, file.name, revision=info.sha), str)
+        if not isinstance(try_to_load_from_cache(repository, file.name, revision=commit), str)
     ]
     total = sum(file.size for file in missing)
     _check_disk(repository, total)

@@ -12,7 +12,7 @@ from engine.base_models import BASE_MODELS, BaseModel, check_base
 from engine.errors import UserError
 from engine.events import Event, Notice, Progress
 from engine.families.hashing import OnBytes, weights_sha256
-from engine.families.hub import REPORT_SECONDS, Unusable, cached_folder, fetch
+from engine.families.hub import REPORT_SECONDS, Unusable, cached_folder, fetch, look_up
 from engine.model_files import check_folder, folder_weights
 
 Report = Callable[[Event], None]
@@ -51,6 +51,29 @@ def resolve(base: str, report: Report) -> Resolved:
     return found
 
 
+def check_available(base: str) -> None:
+    """Raise UserError when `base` has to be fetched and cannot be; fetches nothing, needs no torch.
+
+    Asks the hub only for what is not on this disk, which takes some seconds at worst.
+    """
+    if check_base(base).kind not in ("name", "hub"):
+        return
+    model = BASE_MODELS.get(base)
+    if model is not None and model.folder is not None:
+        return
+    repositories = model.repositories if model else (base,)
+    if any(cached_folder(repository) is not None for repository in repositories):
+        return
+    problems: list[tuple[str, Unusable]] = []
+    for repository in repositories:
+        try:
+            look_up(repository, model.unet_sha256 if model else ())
+            return
+        except Unusable as unusable:
+            problems.append((repository, unusable))
+    raise _none_usable(base, problems)
+
+
 def describe(base: str, found: Resolved) -> str:
     """One line on a base model: what, from where, which weights, which licence."""
     title = f", {BASE_MODELS[base].title}" if base in BASE_MODELS else ""
@@ -78,17 +101,24 @@ def _named(model: BaseModel, report: Report) -> Resolved:
             return _published(model, repository, folder, report)
         except Unusable as unusable:
             _warn(repository, unusable, report)
-    problems: list[str] = []
+    problems: list[tuple[str, Unusable]] = []
     for repository in model.repositories:
         try:
             folder = fetch(repository, model.unet_sha256, report)
             return _published(model, repository, folder, report)
         except Unusable as unusable:
-            problems.append(f"{repository}: {unusable.problem}")
+            problems.append((repository, unusable))
             _warn(repository, unusable, report)
-    raise UserError(
-        f"no repository of {model.name} can be used ({'; '.join(problems)})",
-        "use --base pocket or a local folder",
+    raise _none_usable(model.name, problems)
+
+
+def _none_usable(base: str, problems: list[tuple[str, Unusable]]) -> UserError:
+    if len(problems) == 1:
+        repository, unusable = problems[0]
+        return UserError(f"{repository} cannot be used: {unusable.problem}", unusable.remedy)
+    told = "; ".join(f"{repository}: {unusable.problem}" for repository, unusable in problems)
+    return UserError(
+        f"no repository of {base} can be used ({told})", "use --base pocket or a local folder"
     )
 
 
@@ -108,7 +138,7 @@ def _hub_id(repository: str, report: Report) -> Resolved:
         try:
             folder = fetch(repository, (), report)
         except Unusable as unusable:
-            raise UserError(f"{repository}: {unusable.problem}", unusable.remedy) from unusable
+            raise _none_usable(repository, [(repository, unusable)]) from unusable
     return _folder(folder, report, name=repository.rpartition("/")[2], source=repository)
 
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
 from engine.errors import UserError
-from engine.families.quiet import first_line, quiet_libraries
+from engine.families.quiet import StableDiffusionPipeline, first_line, quiet_libraries
 from engine.families.stable_diffusion import StableDiffusion
 from engine.model_files import SingleFile, check_file
 

@@ -15,13 +15,13 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     DDPMScheduler,
-    StableDiffusionPipeline,
     UNet2DConditionModel,
 )
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from engine.families.base import Denoised, OnStep, Posterior
+from engine.families.quiet import StableDiffusionPipeline
 from engine.recorder import Recorder, layers_on_grid
 from engine.tokens import PlaceholderEmbedding
 
@@ -150,9 +150,7 @@ class StableDiffusion:
         on_step: OnStep | None = None,
     ) -> Iterator[np.ndarray]:
         """Sample with DDIM, one picture at a time; the starting noise is drawn on the CPU."""
-        # diffusers' annotations of these two constructors are narrower than what they accept.
-        build: Any = StableDiffusionPipeline
-        pipeline: Any = build(
+        pipeline: Any = StableDiffusionPipeline(
             vae=self.vae,
             text_encoder=self.text_encoder,
             tokenizer=self.tokenizer,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from engine.base_models import BaseModel
 from engine.errors import UserError
 from engine.events import Event, Notice, Progress
 from engine.families.loading import LoadedBase, load_family
+from engine.families.resolve import check_available
 from tests.families.fake_hub import FakeHub, serve
 from tests.tiny import build_tiny_pipeline
 
@@ -266,3 +269,33 @@ def test_a_full_disk_is_seen_first(
     error = refused("some/model")
     assert "GB are free" in error.message and "make room" in error.remedy
     assert hub.requests == []
+
+
+def test_availability_is_asked_without_fetching(
+    hub: FakeHub, named: BaseModel, tiny_pipeline: Path, other_weights: Path
+) -> None:
+    check_available("pocket")
+    check_available(str(tiny_pipeline))
+    hub.repositories["first/model"] = other_weights
+    with pytest.raises(UserError, match="no repository of sd21 can be used"):
+        check_available(named.name)
+    hub.repositories["second/model"] = tiny_pipeline
+    check_available(named.name)
+    with pytest.raises(UserError, match="no such repository"):
+        check_available("nobody/nothing")
+    assert hub.requests == []
+
+
+def test_availability_needs_no_torch_and_no_hub_for_what_is_here(
+    hub: FakeHub, tiny_pipeline: Path
+) -> None:
+    hub.repositories["some/model"] = tiny_pipeline
+    load("some/model")
+    hub.repositories.clear()
+    check_available("some/model")
+    script = (
+        "import sys; from engine.families.resolve import check_available;"
+        "check_available('pocket'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
