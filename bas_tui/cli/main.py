@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bas_tui.cli import demo, generate, information, options, runs, screens, train
+from bas_tui.cli import demo, evaluate, generate, information, options, runs, screens, train
 from bas_tui.cli.talk import Commands
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-START, RUNS, DRAW, KNOW = "Learn", "Runs", "Draw", "Choose"
+START, RUNS, DRAW, KNOW, MEASURE = "Learn", "Runs", "Draw", "Choose", "Measure"
 
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=START)(train.train)
@@ -33,6 +33,7 @@ app.command(rich_help_panel=RUNS)(runs.resume)
 app.command(rich_help_panel=RUNS)(runs.rm)
 app.command(rich_help_panel=KNOW)(information.models)
 app.command(rich_help_panel=KNOW)(information.settings)
+app.add_typer(evaluate.app, name="eval", rich_help_panel=MEASURE)
 
 
 def _version(wanted: bool) -> None:

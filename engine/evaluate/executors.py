@@ -1,0 +1,229 @@
+"""Where jobs run: in processes of this machine, or on a Ray cluster. No torch here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import engine
+from engine.errors import UserError
+from engine.evaluate.plan import EvaluationDir, Plan
+from engine.evaluate.store import Job
+
+JOB_LOG = "job.log"
+STOP_SECONDS = 30.0
+"""How long a job may take to write its checkpoint when it is told to stop."""
+
+
+class Running(Protocol):
+    """A job that was handed over."""
+
+    def poll(self) -> int | None:
+        """Exit code, or None while it runs."""
+        ...
+
+    def stop(self) -> None:
+        """Ask it to end; a checkpoint is written if the time allows."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs jobs; `slots` is how many at a time."""
+
+    slots: int
+
+    def start(self, job: Job, slot: int) -> Running:
+        """Hand a job over to a free slot, 0..slots-1."""
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever was held for running jobs."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCommand:
+    """The command of a job, the same wherever it runs."""
+
+    words: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+
+
+def job_command(folder: EvaluationDir, job: Job, threads: int, *, keep: bool) -> JobCommand:
+    """How to run a job; its talk goes to its run folder."""
+    words = [sys.executable, "-P", "-m", "engine.evaluate", "job", str(folder.path.resolve())]
+    words += [job.scene, job.method, *(["--keep-models"] if keep else [])]
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": python_path(),
+    }
+    home = os.environ.get("BAS_HOME")
+    if home:
+        environment["BAS_HOME"] = home
+    log = folder.run(job.scene, job.method).path / JOB_LOG
+    return JobCommand(words=tuple(words), environment=environment, log=log)
+
+
+def gpu_count() -> int:
+    """NVIDIA devices of this machine that may be used; cheap and without torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([word for word in visible.split(",") if word.strip() not in ("", "-1")])
+    folder = Path("/dev")
+    return sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in folder.glob("nvidia*"))
+
+
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_jobs(plan: Plan) -> int:
+    """One job a GPU; without one, as many as the suite's threads fit the cores."""
+    return gpu_count() or max(1, cpu_count() // plan.threads if plan.threads else 1)
+
+
+class LocalExecutor:
+    """Processes of this machine; with GPUs, each slot has one of them."""
+
+    def __init__(self, folder: EvaluationDir, plan: Plan, jobs: int, *, keep: bool) -> None:
+        self.slots = jobs
+        self._folder, self._keep = folder, keep
+        self._gpus = gpu_count()
+        self._threads = plan.threads or max(1, cpu_count() // jobs)
+
+    def start(self, job: Job, slot: int) -> Running:
+        """Start the job's process."""
+        command = job_command(self._folder, job, self._threads, keep=self._keep)
+        environment = {**os.environ, **command.environment}
+        if self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = _nth_gpu(slot % self._gpus)
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        with command.log.open("ab") as log:
+            process = subprocess.Popen(
+                command.words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is the driver's affair: it lets jobs write their checkpoint.
+                start_new_session=True,
+                env=environment,
+            )
+        return _LocalJob(process)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _LocalJob:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class RayExecutor:
+    """Tasks of a Ray cluster, one GPU each where it has any.
+
+    Every node must see the evaluation's folder and the home folder of `bas` at the same paths
+    (a shared disk) and have the package installed. `RAY_ADDRESS` names the cluster; without it, a
+    local one is started.
+    """
+
+    def __init__(self, folder: EvaluationDir, plan: Plan, jobs: int, *, keep: bool) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise UserError("ray is not installed", "pip install 'bas-tui[ray]'") from error
+        self._ray: Any = ray
+        self._folder, self._keep = folder, keep
+        address = os.environ.get("RAY_ADDRESS")
+        options: dict[str, Any] = {} if address else {"num_cpus": max(cpu_count(), jobs)}
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, include_dashboard=False, **options)
+        resources = ray.cluster_resources()
+        gpus = int(resources.get("GPU", 0))
+        self._threads = plan.threads or max(1, cpu_count() // jobs)
+        cpus = min(self._threads, int(resources.get("CPU", 1)))
+        self._task: Any = ray.remote(num_cpus=cpus, num_gpus=1 if gpus else 0, max_retries=0)(
+            run_command
+        )
+        self.slots = jobs
+
+    def start(self, job: Job, slot: int) -> Running:
+        """Submit the job as a task."""
+        del slot  # Ray chooses the node and its GPU.
+        command = job_command(self._folder, job, self._threads, keep=self._keep)
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        words, environment = list(command.words), dict(command.environment)
+        words[0] = "python" if os.environ.get("RAY_ADDRESS") else sys.executable
+        return _RayJob(self._ray, self._task.remote(words, environment, str(command.log)))
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._ray.shutdown()
+
+
+class _RayJob:
+    def __init__(self, ray: Any, task: Any) -> None:
+        self._ray, self._task = ray, task
+
+    def poll(self) -> int | None:
+        ready, _ = self._ray.wait([self._task], timeout=0)
+        if not ready:
+            return None
+        try:
+            return int(self._ray.get(self._task))
+        except Exception:  # Whatever became of the worker: the job has no result.
+            return 1
+
+    def stop(self) -> None:
+        # The job notices that its parent is gone and writes its checkpoint.
+        self._ray.cancel(self._task, force=True)
+
+
+def run_command(words: list[str], environment: dict[str, str], log: str) -> int:
+    """Run a job's command on whatever node this is; its exit code."""
+    with open(log, "ab") as file:
+        return subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            check=False,
+        ).returncode
+
+
+def _nth_gpu(index: int) -> str:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[index].strip() if visible else str(index)
+
+
+def python_path() -> str:
+    """PYTHONPATH under which a child finds this very package, installed or not."""
+    root = str(Path(engine.__file__).parent.parent)
+    earlier = os.environ.get("PYTHONPATH", "")
+    parts = [root, *(part for part in earlier.split(os.pathsep) if part and part != root)]
+    return os.pathsep.join(parts)

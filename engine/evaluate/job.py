@@ -1,0 +1,254 @@
+"""One job of an evaluation, in a process of its own: train, draw, score, write the result.
+
+The run folder is an ordinary one, trained by the ordinary host; whatever is finished there stays
+finished, so a job that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from engine.concepts import load_concepts
+from engine.config import TrainConfig
+from engine.devices import autocast, choose_device, choose_precision
+from engine.errors import BasError, TrainingError
+from engine.evaluate.plan import (
+    EvaluationDir,
+    Plan,
+    ShotPlan,
+    class_words,
+    job_settings,
+    plan_shots,
+    read_plan,
+)
+from engine.evaluate.scorers.base import SceneView, Shot
+from engine.evaluate.scorers.registry import load_scorer
+from engine.evaluate.versions import versions
+from engine.families.loading import LoadedBase, load_family
+from engine.host import run_host
+from engine.previews import save_picture
+from engine.run_dir import (
+    ConceptEntry,
+    Manifest,
+    RunDir,
+    cache_dir,
+    describe,
+    read_manifest,
+    write_atomic,
+    write_manifest,
+)
+from engine.scene import Scene, open_saved_scene, save_scene, scene_hash
+from engine.settings import build_config
+from engine.tokens import asset_token
+from engine.training_data import prepare_prior_posteriors
+
+STOPPED = 3
+"""Exit code of a job that was asked to end before it was through."""
+GRACE_SECONDS = 60.0
+"""How long an orphaned job may take to write its checkpoint."""
+RESULT = "result.json"
+
+
+def run_job(folder: EvaluationDir, scene: str, method: str, *, keep_models: bool = False) -> int:
+    """Do the job; its result lies in the run folder as RESULT. Returns the exit code."""
+    plan = read_plan(folder)
+    run = folder.run(scene, method)
+    run.path.mkdir(parents=True, exist_ok=True)
+    with _locked(run.path / "job.lock"):
+        if (run.path / RESULT).is_file():
+            return 0
+        started = time.monotonic()
+        loaded_scene = open_saved_scene(folder.scenes / scene)
+        if not run.manifest.is_file():
+            _create_run(run, plan, scene, method, loaded_scene)
+        if not _train(run):
+            return STOPPED
+        shots = plan_shots(plan, scene, class_words(loaded_scene))
+        facts = _draw(run, shots)
+        measures, sums = _score(plan, run, loaded_scene, shots)
+        record = {
+            "seconds": time.monotonic() - started,
+            "facts": {**{f"version.{k}": v for k, v in versions().items()}, **facts, **sums},
+            "pictures": [
+                {**shot._asdict(), "path": str(_path(run, shot).relative_to(folder.path)),
+                 "measures": found}
+                for shot, found in zip(shots, measures, strict=True)
+            ],
+        }  # fmt: skip
+        write_atomic(run.path / RESULT, json.dumps(record).encode())
+        if not keep_models:
+            # A whole model a job would fill any disk; the pictures are what the report needs.
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
+            shutil.rmtree(run.concepts, ignore_errors=True)
+    return 0
+
+
+def prepare(folder: EvaluationDir) -> int:
+    """Sample and encode the prior pictures that several jobs are going to share."""
+    plan = read_plan(folder)
+    configs = [build_config(job_settings(plan, method)) for method in plan.methods]
+    wanted = [config for config in configs if needs_prior(config)]
+    if not wanted:
+        return 0
+    device = choose_device(wanted[0].device)
+    loaded = load_family(plan.base, device=device, report=lambda _event: None)
+    for config in wanted:
+        with autocast(device, choose_precision(config.precision, device)):
+            for event in prepare_prior_posteriors(
+                loaded.family,
+                cache_dir(),
+                config.loss,
+                base_hash=loaded.base_hash,
+                guidance=config.sampling.guidance,
+                resolution=config.resolution or loaded.family.resolution,
+            ):
+                print(f"prior pictures {event.done}/{event.total}", flush=True)
+    return 0
+
+
+def needs_prior(config: TrainConfig) -> bool:
+    """Whether a run of these settings trains on prior pictures."""
+    return config.phase2.steps > 0 and config.loss.prior_weight > 0
+
+
+def end_with_parent() -> None:
+    """End politely when the driver dies: nobody would take the result, and a restart goes on."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_SECONDS)
+        os._exit(STOPPED)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _create_run(run: RunDir, plan: Plan, name: str, method: str, scene: Scene) -> None:
+    save_scene(scene, run.scene)
+    concepts = tuple(
+        ConceptEntry(token=asset_token(index), name=concept, initializer="")
+        for index, concept in enumerate(scene.names)
+    )
+    write_manifest(
+        run,
+        Manifest(
+            name=run.name,
+            created=time.time(),
+            base=plan.base,
+            scene_source=f"{plan.suite}/{name}",
+            concepts=concepts,
+            settings=job_settings(plan, method),
+            method=method,
+            scene_hash=scene_hash(scene),
+            versions=versions(),
+        ),
+    )
+
+
+def _train(run: RunDir) -> bool:
+    """Train to the end; False when told to stop before. Raises TrainingError when it failed."""
+    if describe(run).state == "finished":
+        return True
+    try:
+        run_host(run.path)
+    finally:
+        # The host's handlers ask a training to stop; from here on a signal just ends the process.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+    info = describe(run)
+    if info.state == "failed":
+        raise TrainingError(info.message, f"see {run.log} and {run.events}")
+    return info.state == "finished"
+
+
+def _draw(run: RunDir, shots: Sequence[ShotPlan]) -> dict[str, str]:
+    """Draw the pictures that are missing; what they were drawn with."""
+    manifest = read_manifest(run)
+    config = build_config(manifest.settings)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    facts = {"base_hash": manifest.base_hash, "device": str(device), "precision": precision}
+    missing = [shot for shot in shots if not _path(run, shot).is_file()]
+    if missing:
+        loaded: LoadedBase = load_family(manifest.base, device=device, report=lambda _event: None)
+        load_concepts(run.concepts, loaded.family, base_hash=loaded.base_hash)
+        drawn = loaded.family.generate(
+            [shot.tokens for shot in missing],
+            seeds=[shot.seed for shot in missing],
+            steps=config.sampling.steps,
+            guidance=config.sampling.guidance,
+            resolution=config.resolution or None,
+        )
+        with autocast(device, precision):
+            for shot, picture in zip(missing, drawn, strict=True):
+                save_picture(Image.fromarray(picture), _path(run, shot))
+    return facts
+
+
+def _score(
+    plan: Plan, run: RunDir, scene: Scene, shots: Sequence[ShotPlan]
+) -> tuple[list[list[dict[str, Any]]], dict[str, str]]:
+    """Measures of each picture, and the scorers' versions."""
+    masks = np.stack([concept.mask for concept in scene.concepts])
+    view = SceneView(image=scene.image, masks=masks, words=class_words(scene))
+    asked = [
+        Shot(picture=_read(_path(run, shot)), subset=shot.subset, prompt=shot.words,
+             place=shot.place)
+        for shot in shots
+    ]  # fmt: skip
+    found: list[list[dict[str, Any]]] = [[] for _ in shots]
+    sums: dict[str, str] = {}
+    device = choose_device("auto")
+    for name in plan.scorers:
+        scorer = load_scorer(name, plan.sources, device)
+        sums[f"scorer.{name}"] = scorer.version
+        for row, measures in zip(found, scorer.measure(view, asked), strict=True):
+            row += [{"scorer": name, **measure._asdict()} for measure in measures]
+    return found, sums
+
+
+def _path(run: RunDir, shot: ShotPlan) -> Path:
+    return run.pictures / f"{shot.number:04d}.png"
+
+
+def _read(path: Path) -> np.ndarray:
+    with Image.open(path, formats=("PNG",)) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Wait for an orphaned process that still holds the job; the lock dies with its process."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main(folder: Path, scene: str, method: str, keep_models: bool) -> int:
+    """`python -m engine.evaluate job`; the last line on stderr says what went wrong."""
+    end_with_parent()
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if threads:
+        torch.set_num_threads(int(threads))
+    try:
+        return run_job(EvaluationDir(folder), scene, method, keep_models=keep_models)
+    except BasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code

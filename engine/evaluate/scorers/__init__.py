@@ -1,0 +1,1 @@
+"""Scorers of generated pictures behind one Protocol; `registry` knows them by name."""
