@@ -158,6 +158,25 @@ def test_gen_prints_paths_or_events(bas: Bas, fake: Fake, desk: Path, tmp_path: 
     assert result.exit_code == 2 and "is a file" in result.stderr
 
 
+def test_the_demo_trains_and_draws_each_thing_alone_and_both_together(bas: Bas, fake: Fake) -> None:
+    fake(steps=3)
+    result = bas("demo", "--scene", "rocket_cactus", "--set", "phase1.steps=3")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("/p/0.png\n") == 3
+    (run,) = list_runs()
+    manifest = read_manifest(run)
+    assert run.name.startswith("rocket-cactus-") and manifest.base == "pocket"
+    assert manifest.settings["phase1.steps"] == 3
+    for words in (
+        "a photo of <rocket>\n",
+        "<cactus> and <rocket> on",
+        str(run.pictures),
+        "now try",
+    ):
+        assert words in result.stderr
+    assert bas("demo", "--list").stdout.splitlines()[0] == "teapot_penguin"
+
+
 def test_every_setting_is_listed_with_its_default(bas: Bas) -> None:
     rows = [json.loads(line) for line in bas("settings", "--json").stdout.splitlines()]
     assert [row["key"] for row in rows] == list(setting_keys())
