@@ -187,6 +187,12 @@ def check_file(path: Path) -> SingleFile:
     return SingleFile(2 if open_clip else 1, *_model_spec(metadata))
 
 
+def configs_beside(path: Path) -> Path | None:
+    """The folder `NAME/` of configurations beside `NAME.safetensors`, where there is one."""
+    folder = path.with_suffix("")
+    return folder if (folder / "model_index.json").is_file() else None
+
+
 def read_header(path: Path) -> Header:
     """Tensor shapes and metadata of a safetensors file; UserError when it is damaged or cut off."""
     try:

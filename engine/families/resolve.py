@@ -13,7 +13,7 @@ from engine.errors import UserError
 from engine.events import Event, Notice, Progress
 from engine.families.hashing import OnBytes, weights_sha256
 from engine.families.hub import REPORT_SECONDS, Unusable, cached_folder, fetch, look_up
-from engine.model_files import check_folder, folder_weights
+from engine.model_files import check_file, check_folder, configs_beside, folder_weights
 
 Report = Callable[[Event], None]
 
@@ -47,6 +47,7 @@ def resolve(base: str, report: Report) -> Resolved:
         found = _folder(path, report, name=path.name)
     else:
         found = Resolved(path.stem, path, _hashed((path,), report), str(path), "")
+        _warn_of_guess(path, report)
     report(Notice(level="info", message=describe(base, found)))
     return found
 
@@ -176,6 +177,19 @@ def _warn(repository: str, unusable: Unusable, report: Report) -> None:
             remedy=unusable.remedy,
         )
     )
+
+
+def _warn_of_guess(path: Path, report: Report) -> None:
+    """Say so where a 2.x file does not tell its prediction type: both kinds have its layout."""
+    told = check_file(path)
+    if told.version == 2 and not told.prediction and configs_beside(path) is None:
+        report(
+            Notice(
+                level="warning",
+                message=f"{path.name} does not say its prediction type: taken as epsilon, 512 px",
+                remedy=f"for a v-prediction model put its JSON configuration in {path.stem}/",
+            )
+        )
 
 
 def _licence(folder: Path) -> str:

@@ -17,7 +17,7 @@ from transformers import CLIPTokenizer
 from engine.errors import UserError
 from engine.families.quiet import StableDiffusionPipeline, first_line, quiet_libraries
 from engine.families.stable_diffusion import StableDiffusion
-from engine.model_files import SingleFile, check_file
+from engine.model_files import SingleFile, check_file, configs_beside
 
 CONFIGS = Path(__file__).parent / "configs"
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -76,12 +76,6 @@ def load_single_file(
         scheduler_config=scheduler_config,
         device=device,
     )
-
-
-def configs_beside(path: Path) -> Path | None:
-    """The folder `NAME/` of configurations beside `NAME.safetensors`, where there is one."""
-    folder = path.with_suffix("")
-    return folder if (folder / "model_index.json").is_file() else None
 
 
 def clip_tokenizer(pad: str) -> CLIPTokenizer:

@@ -12,7 +12,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from engine.errors import UserError
+from engine.events import Event, Notice
 from engine.families.loading import load_family, load_folder
+from engine.families.resolve import resolve
 from engine.families.single_file import CONFIGS, PAD, clip_tokenizer
 from engine.families.stable_diffusion import StableDiffusion
 from tests.families.ldm_layout import write_ldm_file
@@ -138,3 +140,16 @@ def test_the_bundled_tokenizer_is_clips(prompt: str, ids: list[int]) -> None:
         assert tokenizer(prompt).input_ids == [49406, *ids, 49407]
         assert tokenizer.pad_token_id == {1: 49407, 2: 0}[version]
         assert len(tokenizer) == 49408
+
+
+@pytest.mark.parametrize(("version", "warned"), [(1, False), (2, True)])
+def test_a_guessed_prediction_type_is_said(
+    tiny_pipeline: Path, tmp_path: Path, version: int, warned: bool
+) -> None:
+    path = write_ldm_file(tiny_pipeline, tmp_path / "small.safetensors", version=version)
+    events: list[Event] = []
+    resolve(str(path), events.append)
+    warnings = [e for e in events if isinstance(e, Notice) and e.level == "warning"]
+    assert [("epsilon" in e.message, "small/" in e.remedy) for e in warnings] == [
+        (True, True)
+    ] * warned
