@@ -73,7 +73,7 @@ def unpack(
         parameter.copy_(tensors[f"live.{name}"])
         value.copy_(tensors[f"mean.{name}"])
         optimiser.state[parameter] = {
-            "step": tensors[f"step.{name}"].clone(),
+            "step": tensors[f"step.{name}"].to(parameter.device, copy=True),
             "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device, copy=True),
             "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device, copy=True),
         }
