@@ -82,8 +82,8 @@ BAD_BASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "pt": (file("model.pt", b"x"), "convert it to safetensors"),
     "a picture": (file("model.png", b"x"), ".safetensors"),
     "cut short": (file("model.safetensors", b"\xff\xff\0\0\0\0\0\0{"), "download it again"),
-    "hub id, offline": (lambda _: "someone/some-model", "offline: use --base pocket"),
-    "named, offline": (lambda _: "sd15", "offline: use --base pocket"),
+    "hub id, offline": (lambda _: "someone/some-model", "use --base pocket or a local folder"),
+    "named, offline": (lambda _: "sd15", "use --base pocket or a local folder"),
 }
 
 
