@@ -66,3 +66,13 @@ def make_accelerator(device: str, precision: str, gradient_accumulation: int) ->
         mixed_precision=names[choose_precision(precision, chosen)],
         gradient_accumulation_steps=gradient_accumulation,
     )
+
+
+def precision_note(requested: str, accelerator: Accelerator) -> str:
+    """One line: where the run trains and in which precision."""
+    mixed = accelerator.mixed_precision
+    used = "fp32" if mixed == "no" else mixed
+    note = f"training on {accelerator.device} in {used}"
+    if requested not in ("auto", used):
+        note += f" ({requested} is not fast on this processor)"
+    return note

@@ -18,17 +18,12 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from accelerate import Accelerator
-
 from engine.commands import Command, CommandQueue
 from engine.config import TrainConfig
 from engine.control import ControlServer
-from engine.devices import make_accelerator
 from engine.errors import BasError, UserError
 from engine.event_log import EventLog
-from engine.events import Event, Notice, RunEnded, StepDone
-from engine.families.loading import load_family
-from engine.loop import train
+from engine.events import Event, Notice, Progress, RunEnded, StepDone
 from engine.run_dir import (
     RunDir,
     host_pid,
@@ -38,7 +33,6 @@ from engine.run_dir import (
     write_atomic,
     write_manifest,
 )
-from engine.scene import open_saved_scene, scene_hash
 from engine.settings import build_config
 
 PACKAGES = ("bas-tui", "torch", "diffusers", "transformers", "accelerate")
@@ -56,28 +50,23 @@ def run_host(path: Path) -> int:
         config = build_config(manifest.settings)
         if (pid := host_pid(run)) is not None:
             raise UserError(f"{run.name} already has a host (process {pid})", "bas watch shows it")
-        accelerator = make_accelerator(
-            config.device, config.precision, config.gradient_accumulation
-        )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     commands = CommandQueue()
-    if not accelerator.is_main_process:
-        for _ in _events(run, config, accelerator, commands, lambda _event: None):
+    if os.environ.get("RANK", "0") != "0":
+        # A further process of a distributed run: it trains along, the first one talks.
+        for _ in _events(run, config, commands, lambda _event: None):
             pass
         return 0
-    return _Host(run, config, accelerator, commands).serve()
+    return _Host(run, config, commands).serve()
 
 
 class _Host:
     """Process id file, event log, control socket and the training thread of one run."""
 
-    def __init__(
-        self, run: RunDir, config: TrainConfig, accelerator: Accelerator, commands: CommandQueue
-    ) -> None:
-        self._run, self._config, self._accelerator = run, config, accelerator
-        self._commands = commands
+    def __init__(self, run: RunDir, config: TrainConfig, commands: CommandQueue) -> None:
+        self._run, self._config, self._commands = run, config, commands
         self._last_step = 0
         self._outcome = "failed"
 
@@ -105,9 +94,8 @@ class _Host:
 
     def _train(self) -> None:
         try:
-            for event in _events(
-                self._run, self._config, self._accelerator, self._commands, self._append
-            ):
+            self._append(Progress(stage="load", done=0, total=0, label="torch"))
+            for event in _events(self._run, self._config, self._commands, self._append):
                 self._append(event)
         except BasError as error:
             self._fail(error.message, error.remedy)
@@ -137,11 +125,19 @@ class _Host:
 def _events(
     run: RunDir,
     config: TrainConfig,
-    accelerator: Accelerator,
     commands: CommandQueue,
     report: Callable[[Event], None],
 ) -> Iterator[Event]:
-    """Load what run.toml names and train it."""
+    """Load what run.toml names and train it.
+
+    torch is imported only here: by now viewers can already follow and command the run.
+    """
+    from engine.devices import make_accelerator, precision_note
+    from engine.families.loading import load_family
+    from engine.loop import train
+    from engine.scene import open_saved_scene, scene_hash
+
+    accelerator = make_accelerator(config.device, config.precision, config.gradient_accumulation)
     manifest = read_manifest(run)
     scene = open_saved_scene(run.scene)
     loaded = load_family(manifest.base, device=accelerator.device, report=report)
@@ -158,7 +154,7 @@ def _events(
             versions=_versions(),
         )
         write_manifest(run, filled)
-    yield Notice(level="info", message=_precision_note(config, accelerator))
+    yield Notice(level="info", message=precision_note(config.precision, accelerator))
     yield from train(
         loaded.family,
         scene,
@@ -170,14 +166,6 @@ def _events(
         base=manifest.base,
         base_hash=loaded.base_hash,
     )
-
-
-def _precision_note(config: TrainConfig, accelerator: Accelerator) -> str:
-    used = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
-    note = f"training on {accelerator.device} in {used}"
-    if config.precision not in ("auto", used):
-        note += f" ({config.precision} is not fast on this processor)"
-    return note
 
 
 def _versions() -> dict[str, str]:
