@@ -32,6 +32,9 @@ class BasScreen(Screen[None]):
     ALLOW_SELECT = False
 
     # The header bar repaints itself; repainting the whole screen for it would send 37 kB.
+    focused = reactive[Widget | None](None, repaint=False)
+    """Textual's own would repaint the screen, 12 kB, at every change of the focus."""
+
     header: reactive[HeaderInfo] = reactive(HeaderInfo(), repaint=False)
 
     @property

@@ -16,7 +16,7 @@ from textual.timer import Timer
 from bas_tui.tui.bindings import bindings_of
 from bas_tui.tui.quantise import to_xterm
 from bas_tui.tui.terminal import Terminal
-from bas_tui.tui.widgets.cells import CellCanvas, Cells
+from bas_tui.tui.widgets.cells import Cells
 from bas_tui.tui.widgets.gallery_layout import (
     STEP,
     Grid,
@@ -26,6 +26,7 @@ from bas_tui.tui.widgets.gallery_layout import (
     side_by_side,
 )
 from bas_tui.tui.widgets.halfblock import Pixels, fit, load_picture, picture_cells
+from bas_tui.tui.widgets.quiet_focus import QuietFocus
 from bas_tui.tui.workbench.generated import Picture
 
 Mode = Literal["all", "large", "compare"]
@@ -53,7 +54,7 @@ class Tile:
         return self.picture.path if self.picture is not None else self.preview
 
 
-class Gallery(CellCanvas, can_focus=True):
+class Gallery(QuietFocus):
     """Tiles to choose, mark, enlarge and compare. `show` gives it what there is, newest first."""
 
     SCOPE = "gallery"
@@ -264,14 +265,6 @@ class Gallery(CellCanvas, can_focus=True):
 
     def on_resize(self) -> None:
         """Other room, other tiles."""
-        self.draw()
-
-    def on_focus(self) -> None:
-        """Show the place."""
-        self.draw()
-
-    def on_blur(self) -> None:
-        """Hide it."""
         self.draw()
 
     # Actions

@@ -20,8 +20,9 @@ from bas_tui.tui.bindings import bindings_of
 from bas_tui.tui.palette import concept_color
 from bas_tui.tui.quantise import to_xterm
 from bas_tui.tui.terminal import Terminal
-from bas_tui.tui.widgets.cells import OWN, CellCanvas, Cells
+from bas_tui.tui.widgets.cells import OWN, Cells
 from bas_tui.tui.widgets.halfblock import picture_cells
+from bas_tui.tui.widgets.quiet_focus import QuietFocus
 from bas_tui.tui.workbench import render
 from bas_tui.tui.workbench.document import MaskDocument
 from bas_tui.tui.workbench.geometry import Box, Point, corners_box
@@ -59,7 +60,7 @@ class ToolState:
         return SIZES[self.size]
 
 
-class MaskCanvas(CellCanvas, can_focus=True):
+class MaskCanvas(QuietFocus):
     """Shows a `MaskDocument` and edits its current concept."""
 
     SCOPE = "canvas"
@@ -232,14 +233,10 @@ class MaskCanvas(CellCanvas, can_focus=True):
             self._left_zoom = None
             self._set()
 
-    def on_focus(self) -> None:
-        """The brush shows where the keyboard acts."""
-        self.draw(soon=True)
-
-    def on_blur(self) -> None:
-        """Nothing stays half done when the focus goes."""
+    def on_blur(self, event: events.Blur) -> None:
+        """Nothing stays half done when the focus goes; the brush goes with it."""
         self.lift()
-        self.draw(soon=True)
+        super().on_blur(event)
 
     # Painting
 
