@@ -132,9 +132,17 @@ class OptimizerConfig:
     """AdamW as in the released script; a fresh one starts at the phase switch."""
 
     beta1: float = 0.9
+    """Decay of the gradient's running mean."""
+
     beta2: float = 0.999
+    """Decay of its running square (the paper's text says 0.99, its script 0.999)."""
+
     epsilon: float = 1e-8
+    """Added to the denominator."""
+
     weight_decay: float = 1e-2
+    """Decoupled weight decay."""
+
     clip_norm: float = 1.0
     """Gradient-norm clip over the trained parameters; 0 switches it off."""
 
@@ -179,7 +187,10 @@ class SamplingConfig:
     """Defaults for making pictures with the learned concepts (paper: DDIM, 50 steps, 7.5)."""
 
     steps: int = 50
+    """DDIM steps of a picture."""
+
     guidance: float = 7.5
+    """Classifier-free guidance scale; 1 switches it off."""
 
     def __post_init__(self) -> None:
         _check(self.steps >= 1, "sampling.steps", "1 or more", self.steps)
@@ -197,7 +208,11 @@ class TrainConfig:
     """Side of the square training picture in pixels; 0: the base model's own."""
 
     batch_size: int = 1
+    """Samples per forward pass; each draws its own subset of the concepts."""
+
     gradient_accumulation: int = 1
+    """Forward passes per optimiser step."""
+
     checkpoint_every: int = 200
     """Steps between checkpoints; the phase switch and the end are always kept."""
 
@@ -208,6 +223,8 @@ class TrainConfig:
     """Words before the tokens: `a photo of <asset0> and <asset1>`."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """auto: cuda, else mps, else cpu."""
+
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 autocast over fp32 weights on cuda, fp32 elsewhere."""
 

@@ -7,6 +7,7 @@ started it does not reach it, and viewers come and go over the control socket.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import platform
@@ -76,6 +77,13 @@ class _Host:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._commands.post(Command(word="stop")))
+        # The kernel frees the lock with the process, however it dies: no stale lock, no race.
+        lock = (run.path / "host.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print(f"error: {run.name} already has a host - bas watch shows it", file=sys.stderr)
+            return UserError.exit_code
         record = {"pid": os.getpid(), "started": process_start(os.getpid())}
         write_atomic(run.pid_file, json.dumps(record).encode())
         self._log = EventLog(run.events)

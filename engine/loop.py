@@ -38,7 +38,6 @@ from engine.events import (
     Progress,
     Resumed,
     RunEnded,
-    RunStarted,
 )
 from engine.families.base import Family, Posterior
 from engine.optimizer_step import OptimizerStep
@@ -51,14 +50,19 @@ from engine.phases import (
 )
 from engine.previews import preview_prompts, render_preview, save_picture
 from engine.recorder import Recorder
-from engine.reports import attention_event, concept_infos, step_done
+from engine.reports import attention_event, run_started, step_done
 from engine.run_dir import ConceptEntry, RunDir, cache_dir
 from engine.samples import Pair, stream
 from engine.scene import Scene, resize_scene
 from engine.settings import to_table
 from engine.step import TrainingStep
 from engine.tokens import add_placeholders, asset_token, encode_prompts, initial_rows
-from engine.training_data import concept_grid_masks, encode_scene, prepare_prior_posteriors
+from engine.training_data import (
+    Stopped,
+    encode_scene,
+    prepare_prior_posteriors,
+    until_stopped,
+)
 
 PLAIN_ATTENTION_LATENTS = 32
 """Up to this latent side, plain attention is fastest on a CPU and its memory is harmless."""
@@ -122,6 +126,7 @@ class _Trainer:
         self.precision = "fp32" if mixed == "no" else mixed
         # Processes of one run draw different samples; everything else is equal in all of them.
         self.generator = stream(config.seed, f"steps/{accelerator.process_index}")
+        self.generator_name = f"steps{accelerator.process_index}"
         self.step = 0
         self.resume: CheckpointState | None = None
         self.pairs: list[Pair] = []
@@ -131,25 +136,25 @@ class _Trainer:
     def events(self) -> Iterator[Event]:
         """Prepare, then train phase by phase."""
         config, family = self.config, self.family
-        grid = config.loss.attention_grid
-        layers = family.layers_on_grid(self.resolution, grid)
+        layers = family.layers_on_grid(self.resolution, config.loss.attention_grid)
         self._find_checkpoint()
         self._add_tokens()
-        yield self._run_started()
-        self.pairs = yield from encode_scene(
-            family, self.scene, config.data, grid=grid, seed=config.seed
+        yield run_started(
+            self.scene,
+            config,
+            run=self.run.name if self.run else "",
+            base=self.base,
+            device=str(self.accelerator.device),
+            precision=self.precision,
+            step=self.step,
+            concepts=self.concepts,
+            phases=self.plans,
         )
-        if self._prior_needed():
-            first = self.accelerator.main_process_first()
-            with first, autocast(family.device, self.precision):
-                self.prior = yield from prepare_prior_posteriors(
-                    family,
-                    cache_dir(),
-                    config.loss,
-                    base_hash=self.base_hash or family.name,
-                    guidance=config.sampling.guidance,
-                    resolution=self.resolution,
-                )
+        try:
+            yield from self._prepare()
+        except Stopped:
+            yield RunEnded(step=self.step, outcome="stopped")
+            return
         family.park_vae(parked=True)
         if config.gradient_checkpointing:
             family.checkpoint_activations()
@@ -162,6 +167,28 @@ class _Trainer:
                     yield RunEnded(step=self.step, outcome="stopped")
                     return
         yield RunEnded(step=self.step, outcome="finished")
+
+    def _prepare(self) -> Iterator[Event]:
+        """Encode the pictures and sample the prior; raises Stopped."""
+        config, family = self.config, self.family
+        encoding = encode_scene(
+            family, self.scene, config.data, grid=config.loss.attention_grid, seed=config.seed
+        )
+        self.pairs = yield from until_stopped(encoding, self.commands)
+        wanted = config.phase2.steps > 0 or config.optimizer.clip_whole_embedding
+        if not wanted or config.loss.prior_weight == 0:
+            return
+        sampling = prepare_prior_posteriors(
+            family,
+            cache_dir(),
+            config.loss,
+            base_hash=self.base_hash or family.name,
+            guidance=config.sampling.guidance,
+            resolution=self.resolution,
+        )
+        first = self.accelerator.main_process_first()
+        with first, autocast(family.device, self.precision):
+            self.prior = yield from until_stopped(sampling, self.commands)
 
     def _train_phase(self, recorder: Recorder) -> Generator[Event, None, bool]:
         """Train to the end of the current phase; returns True when told to stop before."""
@@ -263,21 +290,12 @@ class _Trainer:
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
 
-    def _prior_needed(self) -> bool:
-        loss, optimizer = self.config.loss, self.config.optimizer
-        wanted = self.config.phase2.steps > 0 or optimizer.clip_whole_embedding
-        return wanted and loss.prior_weight > 0
-
     def _find_checkpoint(self) -> None:
         found = list_checkpoints(self.run.checkpoints) if self.run else []
         if found:
             self.resume = read_state(found[-1])
             self.step = self.resume.step
-            name = self._generator_name()
-            self.generator.set_state(self.resume.generators[name])
-
-    def _generator_name(self) -> str:
-        return f"steps{self.accelerator.process_index}"
+            self.generator.set_state(self.resume.generators[self.generator_name])
 
     def _restore(
         self, plan: PhasePlan, parameters: dict[str, nn.Parameter], optimizer: optim.Optimizer
@@ -353,7 +371,7 @@ class _Trainer:
         """Write a checkpoint, and the concepts as they are now."""
         if self.run is None:
             return
-        generators = {self._generator_name(): self.generator.get_state()}
+        generators = {self.generator_name: self.generator.get_state()}
         if self.accelerator.num_processes > 1:
             gathered = gather_object([generators])
             generators = {name: state for one in gathered for name, state in one.items()}
@@ -380,18 +398,3 @@ class _Trainer:
             keep=self.config.checkpoint_keep,
         )
         yield CheckpointSaved(step=self.step, path=str(folder.relative_to(self.run.path)))
-
-    def _run_started(self) -> RunStarted:
-        masks_NQ = concept_grid_masks(self.scene, self.config.loss.attention_grid)
-        return RunStarted(
-            run=self.run.name if self.run else "",
-            base=self.base,
-            device=str(self.accelerator.device),
-            precision=self.precision,
-            step=self.step,
-            total_steps=self.config.total_steps,
-            phases=self.plans,
-            concepts=concept_infos(self.concepts, masks_NQ),
-            grid=self.config.loss.attention_grid,
-            resolution=self.resolution,
-        )

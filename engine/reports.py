@@ -7,27 +7,55 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from engine.attention_maps import score_maps, to_uint8
+from engine.config import TrainConfig
 from engine.events import (
     AttentionMaps,
     ConceptInfo,
+    PhasePlan,
+    RunStarted,
     StepDone,
     TokenMap,
     pack_map,
 )
 from engine.optimizer_step import StepResult
 from engine.run_dir import ConceptEntry
+from engine.scene import Scene
+from engine.training_data import concept_grid_masks
 
 
-def concept_infos(
-    concepts: Sequence[ConceptEntry], grid_masks_NQ: torch.Tensor
-) -> tuple[ConceptInfo, ...]:
-    """The concepts with their masks on the attention grid (uint8, 0 or 255)."""
-    return tuple(
+def run_started(
+    scene: Scene,
+    config: TrainConfig,
+    *,
+    run: str,
+    base: str,
+    device: str,
+    precision: str,
+    step: int,
+    concepts: Sequence[ConceptEntry],
+    phases: tuple[PhasePlan, ...],
+) -> RunStarted:
+    """The first event: the plan, and the concepts with their masks on the attention grid.
+
+    `scene` is at the training resolution.
+    """
+    grid = config.loss.attention_grid
+    infos = tuple(
         ConceptInfo(**vars(concept), mask=pack_map(mask_Q.numpy().tobytes()))
-        for concept, mask_Q in zip(concepts, grid_masks_NQ, strict=True)
+        for concept, mask_Q in zip(concepts, concept_grid_masks(scene, grid), strict=True)
+    )
+    return RunStarted(
+        run=run,
+        base=base,
+        device=device,
+        precision=precision,
+        step=step,
+        total_steps=config.total_steps,
+        phases=phases,
+        concepts=infos,
+        grid=grid,
+        resolution=scene.side,
     )
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
+from engine.commands import CommandQueue
 from engine.config import DataConfig, LossConfig
 from engine.events import Progress
 from engine.families.base import Family, Posterior
@@ -25,6 +27,30 @@ from engine.samples import (
     stream,
 )
 from engine.scene import Scene
+
+Result = TypeVar("Result")
+
+
+class Stopped(Exception):
+    """Told to stop before the first step."""
+
+
+def until_stopped(
+    work: Generator[Progress, None, Result], commands: CommandQueue
+) -> Generator[Progress, None, Result]:
+    """The same work, ended by Stopped when a `stop` arrives; other commands stay in the queue."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return end.value
+        yield event
+        waiting = commands.poll()
+        if any(command.word == "stop" for command in waiting):
+            work.close()
+            raise Stopped
+        for command in waiting:
+            commands.post(command)
 
 
 def encode_scene(

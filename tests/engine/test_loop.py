@@ -24,6 +24,7 @@ from engine.events import (
     Paused,
     PhaseStarted,
     PreviewSaved,
+    Progress,
     Resumed,
     RunEnded,
     RunStarted,
@@ -308,3 +309,16 @@ def test_checkpoint_events_follow_the_plan(
     events = run_all(fresh_family(), scene, settings, run=run)
     saved = [event.step for event in events if isinstance(event, CheckpointSaved)]
     assert saved == [2, 3, 4, 5]
+
+
+def test_a_stop_ends_the_preparation(fresh_family: Load, scene: Scene, bas_home: Path) -> None:
+    commands = CommandQueue()
+    events: list[Event] = []
+    for event in train(fresh_family(), scene, build_config(FAST), commands=commands):
+        events.append(event)
+        if isinstance(event, Progress) and event.stage == "prior" and event.done == 1:
+            commands.post(Command(word="preview"))
+            commands.post(Command(word="stop"))
+    assert events[-1] == RunEnded(step=0, outcome="stopped")
+    assert not any(isinstance(event, StepDone) for event in events)
+    assert len(list((bas_home / "cache" / "prior").rglob("*.safetensors"))) == 2 - 1
