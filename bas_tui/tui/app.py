@@ -23,7 +23,8 @@ from bas_tui.tui import prefs as preferences
 from bas_tui.tui.ascii_filter import AsciiFilter
 from bas_tui.tui.bindings import bindings_of, keymap_text, read_keymap
 from bas_tui.tui.clipboard import osc52
-from bas_tui.tui.driver import ByteMeter, counting
+from bas_tui.tui.driver import ByteMeter, thrifty
+from bas_tui.tui.screen_diff import ScreenDiff
 from bas_tui.tui.screens.base import BasScreen
 from bas_tui.tui.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal, detect
 from bas_tui.tui.theme import THEMES, TITLES
@@ -80,6 +81,7 @@ class BasApp(App[int]):
         prefs: preferences.Prefs | None = None,
     ) -> None:
         self.meter = ByteMeter()
+        self.shown = ScreenDiff()
         self.terminal = terminal or Terminal()
         self.prefs = prefs or preferences.load()
         super().__init__()
@@ -102,8 +104,8 @@ class BasApp(App[int]):
         return lambda: getattr(import_module(module), cls)()
 
     def get_driver_class(self) -> type[Driver]:
-        """The platform's driver, with its writes counted."""
-        return counting(super().get_driver_class(), self.meter)
+        """The platform's driver, sending only changes and counting them."""
+        return thrifty(super().get_driver_class(), self.meter, self.shown)
 
     def get_line_filters(self) -> list[LineFilter]:
         """Last word on every line: no colours, or ASCII only, where the terminal wants that."""
@@ -158,12 +160,18 @@ class BasApp(App[int]):
         """Ask for more room where there is too little."""
         from bas_tui.tui.screens.dialogs import TooSmall
 
+        self.shown.invalidate()
         small = event.size.width < MIN_WIDTH or event.size.height < MIN_HEIGHT
         shown = isinstance(self.screen, TooSmall)
         if small and not shown:
             self.push_screen(TooSmall())
         elif shown and not small:
             self.pop_screen()
+
+    def action_redraw(self) -> None:
+        """Send everything again."""
+        self.shown.invalidate()
+        self.screen.refresh()
 
     # Messages, copying, commands
 

@@ -1,4 +1,4 @@
-"""A terminal driver that counts what it writes, for the footer and the byte budget."""
+"""A terminal driver that writes as little as it can and counts what it writes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 from collections import deque
 
 from textual.driver import Driver
+
+from bas_tui.tui.screen_diff import ScreenDiff
 
 WINDOW = 3.0
 """Seconds over which the rate is averaged."""
@@ -32,12 +34,13 @@ class ByteMeter:
         return (self.total - before) / max(now - since, 0.2) / 1000
 
 
-def counting(driver: type[Driver], meter: ByteMeter) -> type[Driver]:
-    """A driver class like `driver` whose writes are counted by `meter`."""
+def thrifty(driver: type[Driver], meter: ByteMeter, screen: ScreenDiff) -> type[Driver]:
+    """A driver class like `driver` that sends what `screen` lets through, counted by `meter`."""
 
-    class CountingDriver(driver):  # pyright: ignore[reportImplicitAbstractClass]
+    class ThriftyDriver(driver):  # pyright: ignore[reportImplicitAbstractClass]
         def write(self, data: str) -> None:
-            meter.add(data)
-            super().write(data)
+            if data := screen.reduce(data):
+                meter.add(data)
+                super().write(data)
 
-    return CountingDriver
+    return ThriftyDriver

@@ -33,7 +33,8 @@ class Prefs:
     chart_log: bool = True
     chart_raw: bool = True
     chart_parts: tuple[str, ...] = ("loss",)
-    log_pane: bool = True
+    lower: str = "both"
+    """Below the chart: `both`, `preview` or `log`."""
     train_focus: str = ""
     """Part of the Train screen that has the whole screen; empty: all parts."""
     scene: str = ""

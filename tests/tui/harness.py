@@ -10,7 +10,7 @@ from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 
 from bas_tui.tui.app import BasApp, Start
-from bas_tui.tui.driver import counting
+from bas_tui.tui.driver import thrifty
 from bas_tui.tui.terminal import Terminal
 
 WRITTEN: list[str] = []
@@ -33,8 +33,8 @@ class RecordedApp(BasApp):
     """BasApp on the recording driver."""
 
     def get_driver_class(self) -> type[Driver]:
-        """The recording driver, counted as the real one is."""
-        return counting(RecordingDriver, self.meter)
+        """The recording driver, as thrifty as the real one is."""
+        return thrifty(RecordingDriver, self.meter, self.shown)
 
 
 async def record(

@@ -91,7 +91,7 @@ async def test_everything_about_a_run_is_on_the_screen(size: tuple[int, int]) ->
         text = screen_text(app)
         for word in ("live", "stopped", "finished", "damaged", "6/24", "cactus", "step 6 of 24"):
             assert word in text
-        for label in ("Open", "Compose", "Resume", "Remove", "Help", "Palette"):
+        for label in ("Open", "Compose", "Resume", "Remove", "? Help", ":"):
             assert label in text.splitlines()[-1]
 
 

@@ -49,9 +49,9 @@ async def test_everything_needed_is_on_the_screen(size: tuple[int, int]) -> None
         assert "it/s" in lines[1]
         assert "left" in lines[1]
         text = "\n".join(lines)
-        for word in ("teapot", "penguin", "IoU", "leak", "Preview 40", "Log", "phase 2", "total"):
+        for word in ("teapot", "penguin", "IoU", "leak", "Preview 40", "phase 2", "total", "prior"):
             assert word in text
-        for label in ("Pause", "Stop", "Checkpoint", "Preview", "Help", "Palette"):
+        for label in ("Pause", "Stop", "Save", "Preview", "History", "Log", "? Help", ":"):
             assert label in lines[-1]
 
 

@@ -56,6 +56,10 @@ KEYS = (
         help="Set layout, filters, zoom and theme back to the defaults.",
     ),
     Key(
+        id="app.redraw", keys="tilde,ctrl+l", action="app.redraw", label="Redraw",
+        help="Draw the whole screen again, should another program have written over it.",
+    ),
+    Key(
         id="app.keymap", keys="ctrl+k,percent_sign", action="app.write_keymap",
         label="Keymap file",
         help="Write a keymap file with every action and its keys, to be edited.",

@@ -19,11 +19,11 @@ KEYS = (
         command="bas resume {run}",
     ),
     Key(
-        id="train.checkpoint", keys="c", action="checkpoint", label="Checkpoint", show=True,
+        id="train.checkpoint", keys="c", action="checkpoint", label="Save", show=True,
         help="Write a checkpoint now.",
     ),
     Key(
-        id="train.preview", keys="v", action="preview", label="Preview now", show=True,
+        id="train.preview", keys="v", action="preview", label="Preview", show=True,
         help="Draw a preview picture now.",
     ),
     Key(
@@ -65,6 +65,11 @@ KEYS = (
         help="Change between a logarithmic and a linear loss axis.",
     ),
     Key(
+        id="train.lower", keys="o", action="next_lower", label="Log", show=True,
+        help="Below the chart: preview and log, the preview alone, the log alone.",
+        command="bas show {run}",
+    ),
+    Key(
         id="train.zoom", keys="z", action="zoom", label="Zoom", show=True,
         help="Zoom the chart to phase 1, to phase 2, back to the whole run.",
     ),
@@ -88,10 +93,6 @@ KEYS = (
     Key(
         id="train.raw", keys="d", action="toggle_raw", label="Raw dots",
         help="Show or hide the single steps behind the moving average.",
-    ),
-    Key(
-        id="train.log_pane", keys="o", action="toggle_log_pane", label="Log", show=True,
-        help="Show or hide the log.", command="bas show {run}",
     ),
     Key(
         id="train.maximize", keys="m", action="maximize_part", label="Maximize", show=True,

@@ -66,6 +66,7 @@ class TrainScreen(BasScreen):
         self._due: Timer | None = None
         self._told: str = ""
         self._preview_every = 0
+        self._asked = False
 
     def compose_body(self) -> Iterable[Widget]:
         """Phases, warnings, then chart over preview and log, beside the maps."""
@@ -86,11 +87,10 @@ class TrainScreen(BasScreen):
 
     def on_unmount(self) -> None:
         """Let go of the run."""
-        if self._feed is not None:
-            self._feed.stop()
+        self.detach()
 
     def _open_default(self) -> None:
-        if self._run is None:
+        if self._run is None and not self._asked:
             try:
                 self.open(run=self.bas.prefs.last_run or None)
             except BasError as error:
@@ -98,6 +98,7 @@ class TrainScreen(BasScreen):
 
     def open(self, *, run: str | RunDir | None = None, control: bool = True, **_: Any) -> None:
         """Show a run; None: the newest."""
+        self._asked = True
         try:
             found = run if isinstance(run, RunDir) else find_run(run)
             manifest = read_manifest(found)
@@ -110,8 +111,7 @@ class TrainScreen(BasScreen):
             self._show_header()
             self.refresh_bindings()
             return
-        if self._feed is not None:
-            self._feed.stop()
+        self.detach()
         self._run, self._at, self._told = found, None, ""
         self._preview_every = int(manifest.settings.get("preview.every", 100))
         self._state = RunState(run=found.name, base=manifest.base)
@@ -149,12 +149,21 @@ class TrainScreen(BasScreen):
             self._due = None
         if self._feed is None:
             return
-        before, self._state = self._state, self._feed.take()
         self._painted = time.monotonic()
+        self.present(self._feed.take())
+
+    def present(self, state: RunState) -> None:
+        """Show a newer state of the run."""
+        before, self._state = self._state, state
         self._paint(live=True)
-        if before.status != self._state.status:
+        if before.status != state.status:
             self.refresh_bindings()
             self._tell_failure()
+
+    def detach(self) -> None:
+        """Follow the run no longer; what is on the screen stays."""
+        if self._feed is not None:
+            self._feed.stop()
 
     def _paint(self, live: bool = False) -> None:
         """Paint all panes; while the person looks at an earlier step only what is live moves."""
@@ -275,9 +284,14 @@ class TrainScreen(BasScreen):
         """Single steps."""
         self._change_view(chart_raw=not self.bas.prefs.chart_raw)
 
-    def action_toggle_log_pane(self) -> None:
-        """The log."""
-        self._change_view(log_pane=not self.bas.prefs.log_pane)
+    def action_next_lower(self) -> None:
+        """Preview and log, preview, log - in turn; a narrow screen shows one of them."""
+        now = self.bas.prefs.lower
+        if self.has_class("-narrow"):
+            following = "both" if now == "log" else "log"
+        else:
+            following = {"both": "preview", "preview": "log"}.get(now, "both")
+        self._change_view(lower=following)
 
     def action_maximize_part(self) -> None:
         """Chart, maps, preview, all - in turn."""
@@ -316,7 +330,8 @@ class TrainScreen(BasScreen):
         )
         scale = "log" if prefs.chart_log else "linear"
         chart.set_title(f"Loss · {scale}" + (f" · phase {phase}" if phase else ""))
-        self.set_class(not prefs.log_pane, "-no-log")
+        self.set_class(prefs.lower == "preview", "-no-log")
+        self.set_class(prefs.lower == "log", "-no-preview")
         for part in PARTS[1:]:
             self.set_class(prefs.train_focus == part, f"-only-{part}")
         self._paint()

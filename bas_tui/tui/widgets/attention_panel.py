@@ -74,6 +74,24 @@ def frame_at(frames: Sequence[AttentionFrame], step: int | None) -> AttentionFra
     return frames[index - 1] if index else None
 
 
+def upright(values: Grid, mask: Grid, iou: float) -> Grid:
+    """A map (G, G) as the scene lies: half of the training samples are mirror images.
+
+    An event holds the map as its step saw it, and `iou` against the mask as the step saw it. So the
+    orientation whose IoU with the scene's mask is nearer to `iou` is the scene's.
+    """
+    mirrored = values[:, ::-1]
+    plain_error, mirrored_error = (
+        abs(_iou(candidate, mask) - iou) for candidate in (values, mirrored)
+    )
+    return mirrored if mirrored_error < plain_error - 1e-6 else values
+
+
+def _iou(values: Grid, mask: Grid) -> float:
+    bright, inside = values > values.max() / 2, mask > 127
+    return float((bright & inside).sum() / max(1, (bright | inside).sum()))
+
+
 class AttentionPanel(Pane):
     """Masks and maps of all tokens."""
 
@@ -123,7 +141,7 @@ class AttentionPanel(Pane):
             if not len(frames):
                 continue
             steps = np.array([frame.step for frame in frames], dtype=np.float64)
-            ious = np.array([frame.iou for frame in frames], dtype=np.float64)
+            ious = _smooth([frame.iou for frame in frames])
             ink = self._token_ink(index)
             curves.append(Curve(steps=steps, raw=ious, average=ious, color=ink, dim_color=ink))
         view = ChartView(
@@ -139,7 +157,9 @@ class AttentionPanel(Pane):
             accent=self.ink("accent"),
             highlight=self.ink("panel") if self.terminal.colors > 16 else OWN,
         )
-        cells.write(row, MARGIN, "IoU with the mask", self.ink("faint"))
+        cells.write(
+            row, MARGIN, "IoU with the mask, smoothed"[: columns - MARGIN], self.ink("faint")
+        )
         cells.paste(row + 1, 0, draw_chart(curves, view, rows - 1, columns))
 
     def _draw_token(
@@ -174,7 +194,7 @@ class AttentionPanel(Pane):
                 row + 1 + side // 4, column + side + GAP + 1, "no map yet", self.ink("faint")
             )
             return
-        values = _grid_of(frame.packed, grid).astype(np.float64) / 255
+        values = upright(_grid_of(frame.packed, grid), mask, frame.iou) / 255.0
         levels = to_levels(values, LEVELS, self._levels.get(concept.token))
         self._levels[concept.token] = levels
         self._place(cells, row + 1, column + side + GAP, HEAT[levels], layout.zoom)
@@ -211,6 +231,14 @@ class AttentionPanel(Pane):
         """Wheel: earlier tokens."""
         event.stop()
         self.scroll_tokens(-1)
+
+
+def _smooth(values: Sequence[float], weight: float = 0.3) -> NDArray[np.float64]:
+    """An exponential moving average that starts at the first value."""
+    smooth = np.array(values, dtype=np.float64)
+    for index in range(1, len(smooth)):
+        smooth[index] = smooth[index - 1] + weight * (smooth[index] - smooth[index - 1])
+    return smooth
 
 
 def _grid_of(packed: str, grid: int) -> Grid:

@@ -83,8 +83,9 @@ class KeyBar(CellCanvas):
         for name in ("app.palette", "app.help"):
             key = BY_ID[name]
             pressed = display(keys_of(key, getattr(self.app, "keymap", {}))[0])
-            room -= len(pressed) + len(key.label) + 2
-            self._write_item(cells, room, pressed, key.label, key.action, self.app)
+            label = key.label if name == "app.help" or width >= 100 else ""
+            room -= len(pressed) + len(label) + 2
+            self._write_item(cells, room, pressed, label, key.action, self.app)
         if self._message is None:
             self._write_keys(cells, room - 1)
         else:

@@ -75,21 +75,33 @@ class LossChart(Pane):
         columns, rows = self.size
         cells = Cells.blank(rows, columns)
         cells.paste(1, 0, draw_chart(self._curves(), self._view(), rows - 1, columns))
+        self._write_legend(cells)
+        self.paint(cells)
+
+    def _write_legend(self, cells: Cells) -> None:
+        """Names of the parts, with their values where there is room."""
+        entries = [(part, self._label(part), self._value_text(part)) for part in LOSS_PARTS]
+        room = cells.chars.shape[1]
+        length = sum(len(label) + 2 for _, label, _ in entries) - 2
+        values = length + sum(len(value) for *_, value in entries) <= room - MARGIN
+        column = MARGIN if length <= room - MARGIN else 0
         self._legend = []
-        column = MARGIN
-        for part in LOSS_PARTS:
+        for part, label, value in entries:
+            text = label + value if values else label
             on = part in self.options.parts
-            mark = ("*" if self.terminal.ascii else "●") if on else "-"
-            value = self._value(part)
-            text = f"{mark} {TITLES[part]}"
-            if on and value is not None:
-                text += f" {value:.4f}" if value < 100 else f" {value:.3g}"
-            if column + len(text) > columns:
-                break
             cells.write(0, column, text, self._color(part) if on else self.ink("faint"))
             self._legend.append((column, column + len(text), part))
             column += len(text) + 2
-        self.paint(cells)
+
+    def _label(self, part: str) -> str:
+        shown = "*" if self.terminal.ascii else "●"
+        return f"{shown if part in self.options.parts else '-'} {TITLES[part]}"
+
+    def _value_text(self, part: str) -> str:
+        value = self._value(part) if part in self.options.parts else None
+        if value is None:
+            return ""
+        return f" {value:.4f}" if value < 100 else f" {value:.3g}"
 
     def _view(self) -> ChartView:
         first, last = self.span()

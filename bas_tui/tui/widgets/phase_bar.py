@@ -13,6 +13,9 @@ STAGE_NAMES = {
     "preview": "drawing a preview", "generate": "drawing", "save": "saving",
 }  # fmt: skip
 
+PASSING = ("preview", "save")
+"""Stages between two steps: said in a few words while the phases stay."""
+
 
 def duration(seconds: float) -> str:
     """0:35, 12:05, 3:20:15."""
@@ -61,8 +64,14 @@ class PhaseBar(Pane):
         cells = Cells.blank(1, columns)
         state = self.state
         right = facts(state)
-        if state.stage is not None and not state.over:
-            right = self._paint_stage(cells, state.stage, right)
+        stage = state.stage if not state.over else None
+        if stage is not None and stage.name in PASSING:
+            right = STAGE_NAMES[stage.name] + (
+                f" {stage.done}/{stage.total}" if stage.total else ""
+            )
+            stage = None
+        if stage is not None:
+            right = self._paint_stage(cells, stage, right)
         else:
             self._paint_phases(cells, columns - len(right) - 2)
         cells.write(0, columns - len(right) - 1, right, self.ink("foreground"))
