@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bas_tui.cli import demo, evaluate, generate, information, options, runs, screens, train
+from bas_tui.cli import demo, evaluate, generate, information, options, runs, screens, study, train
 from bas_tui.cli.talk import Commands
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command(rich_help_panel=RUNS)(runs.rm)
 app.command(rich_help_panel=KNOW)(information.models)
 app.command(rich_help_panel=KNOW)(information.settings)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=MEASURE)
+app.add_typer(study.app, name="study", rich_help_panel=MEASURE)
 
 
 def _version(wanted: bool) -> None:

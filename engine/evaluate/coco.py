@@ -196,7 +196,9 @@ def load_list_scenes(chosen: SceneList, images: Path, count: int) -> list[SceneS
     return loaded
 
 
-def rasterise(polygons: Sequence[Sequence[float]], width: int, height: int) -> npt.NDArray[np.bool_]:
+def rasterise(
+    polygons: Sequence[Sequence[float]], width: int, height: int
+) -> npt.NDArray[np.bool_]:
     """The mask of COCO polygons, (height, width)."""
     canvas = np.zeros((height, width), np.uint8)
     for polygon in polygons:

@@ -1,7 +1,7 @@
 """A blind user study on an evaluation's pictures (paper, section 4.3 and supplement). No torch.
 
-    STUDY/ study.json (what raters may see)  key.json (which method made which picture)
-           pictures/<id>.png  references/<scene>-<concept>.png  ratings/<rater>.json
+STUDY/ study.json (what raters may see)  key.json (which method made which picture)
+       pictures/<id>.png  references/<scene>-<concept>.png  ratings/<rater>.json
 """
 
 from __future__ import annotations
@@ -133,7 +133,9 @@ class Study:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.path} is no study ({error})", "make one: bas study new") from error
+            raise UserError(
+                f"{self.path} is no study ({error})", "make one: bas study new"
+            ) from error
 
 
 def studies_dir() -> Path:
@@ -254,7 +256,9 @@ class _Maker:
                 Image.fromarray(cut(scene.image, concept.mask, REFERENCE_SIDE)).save(reference)
             files.append(f"references/{reference.name}")
         self.trials.append(
-            Trial(id=name, prompt=row.words, references=tuple(files), picture=f"pictures/{name}.png")
+            Trial(
+                id=name, prompt=row.words, references=tuple(files), picture=f"pictures/{name}.png"
+            )
         )
         self._secrets[name] = secret
 
@@ -267,4 +271,3 @@ class _Maker:
         (self._out / "study.json").write_text(json.dumps(table, indent=1) + "\n")
         secrets = {key: asdict(secret) for key, secret in sorted(self._secrets.items())}
         (self._out / "key.json").write_text(json.dumps(secrets, indent=1) + "\n")
-

@@ -146,7 +146,10 @@ def table_lines(result: StudyResult) -> list[str]:
             f"| {row.method} | {row.identity:.2f} ± {row.identity_sd:.2f} | "
             f"{row.prompt:.2f} ± {row.prompt_sd:.2f} | {beside} |"
         )
-    lines += ["", f"{len(result.raters)} raters; {sum(row.ratings for row in result.rows)} ratings."]
+    lines += [
+        "",
+        f"{len(result.raters)} raters; {sum(row.ratings for row in result.rows)} ratings.",
+    ]
     if result.left_out:
         lines.append(f"Left out for failed attention checks: {', '.join(result.left_out)}.")
     for test in result.tests:
