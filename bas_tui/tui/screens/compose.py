@@ -103,11 +103,11 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
 
     @on(PromptInput.Left)
     def _left_prompt(self) -> None:
-        (self.gallery if self.gallery.tiles else self.settings).focus()
+        self.set_focus(self.gallery if self.gallery.tiles else self.settings)
 
     @on(Gallery.Left)
     def _left_gallery(self) -> None:
-        self.prompt.focus()
+        self.set_focus(self.prompt)
 
     @on(Gallery.Chosen)
     def _chosen(self) -> None:
@@ -264,7 +264,8 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
         if self.gallery.mode != "all":
             self.gallery.action_back()
             self.set_class(False, "-pictures")
-        self.query_one(f"#{part}").focus()
+        # Not `focus()`, which waits for the next turn: the next key may be here already.
+        self.set_focus(self.query_one(f"#{part}"))
 
     def action_token(self, index: int) -> None:
         """A token into the prompt."""

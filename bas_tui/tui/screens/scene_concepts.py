@@ -155,7 +155,7 @@ class ConceptActions(SceneBase):
 
     def action_canvas(self, action: str, *values: Any) -> None:
         """A click on the tool bar."""
-        self.canvas.focus()
+        self.set_focus(self.canvas)
         getattr(self.canvas, f"action_{action}")(*values)
 
     @on(MaskCanvas.BoxDrawn)

@@ -60,7 +60,8 @@ class PlanActions(SceneBase):
 
     def action_focus_plan(self) -> None:
         """To the plan and back."""
-        (self.canvas if self.panel.has_focus else self.panel).focus()
+        # Not `focus()`, which waits for the next turn: the next key may be here already.
+        self.set_focus(self.canvas if self.panel.has_focus else self.panel)
 
     @on(PlanPanel.Edit)
     def _edit_plan(self, event: PlanPanel.Edit) -> None:
