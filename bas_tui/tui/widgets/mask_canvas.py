@@ -20,7 +20,7 @@ from bas_tui.tui.bindings import bindings_of
 from bas_tui.tui.palette import concept_color
 from bas_tui.tui.quantise import to_xterm
 from bas_tui.tui.terminal import Terminal
-from bas_tui.tui.widgets.cells import OWN, Cells
+from bas_tui.tui.widgets.cells import Cells
 from bas_tui.tui.widgets.halfblock import picture_cells
 from bas_tui.tui.widgets.quiet_focus import QuietFocus
 from bas_tui.tui.workbench import render
@@ -213,9 +213,8 @@ class MaskCanvas(QuietFocus):
     def _write_cursor(self, cells: Cells, view: Viewport) -> None:
         column, half_row = view.to_dots(self.cursor)
         x, y = int(column) + view.offset[0], int(half_row) // 2 + view.offset[1]
-        if 0 <= y < cells.chars.shape[0] and 0 <= x < cells.chars.shape[1]:
-            cells.chars[y, x] = ord("X" if self.state.pen else "+")
-            cells.fg[y, x] = OWN
+        # Brackets, because any single character may be the picture's own.
+        cells.write(y, x - 1, "[X]" if self.state.pen else "[+]", self.ink("primary"))
 
     def _set(self, **changes: object) -> None:
         """Change the tool state, tell the tool bar, draw."""
