@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
@@ -15,6 +16,11 @@ from textual.widgets import Static
 from bas_tui.tui.bindings import display, keys_of, scope
 from bas_tui.tui.key_tables import Key
 from bas_tui.tui.screens.base import BasScreen
+
+WIDEST, FRAME = 96, 8
+"""Columns of the dialog, and of its border, padding and scroll bar."""
+KEYS_WIDTH, LABEL_WIDTH = 10, 17
+INDENT = KEYS_WIDTH + LABEL_WIDTH
 
 
 class HelpScreen(ModalScreen[None]):
@@ -72,16 +78,25 @@ class HelpScreen(ModalScreen[None]):
         yield "Everywhere", "", scope("app")
 
     def _table(self, keys: tuple[Key, ...]) -> Content:
+        """Keys, labels, and the help wrapped beside them."""
+        room = max(24, min(WIDEST, int(self.app.size.width * 0.96)) - FRAME - INDENT)
         lines: list[Content] = []
         for key in keys:
             names = " ".join(display(name) for name in keys_of(key, self._keymap)[:3])
+            texts = textwrap.wrap(key.help, room)
             command = self._about.command_for(key)
-            line = Content.assemble(
-                Content.styled(f"{names:<12} ", "bold $primary"),
-                Content.styled(f"{key.label:<18} ", "bold"),
-                key.help,
-            )
             if command:
-                line = Content.assemble(line, Content.styled(f"  $ {command}", "$faint"))
-            lines.append(line)
+                texts += textwrap.wrap(f"$ {command}", room)
+            helps = len(texts) - len(textwrap.wrap(f"$ {command}", room) if command else [])
+            for number, text in enumerate(texts):
+                head = (
+                    Content.assemble(
+                        Content.styled(f"{names:<{KEYS_WIDTH}}"[: KEYS_WIDTH + 1], "bold $primary"),
+                        Content.styled(f"{key.label:<{LABEL_WIDTH}}", "bold"),
+                    )
+                    if number == 0
+                    else Content(" " * INDENT)
+                )
+                style = "$foreground" if number < helps else "$faint"
+                lines.append(Content.assemble(head, Content.styled(text, style)))
         return Content("\n").join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textual import events
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -48,22 +49,32 @@ class HeaderBar(Widget):
     def __init__(self, current: str) -> None:
         super().__init__()
         self._current = current
+        self._tabs: list[tuple[int, int, str]] = []
 
     def render(self) -> Content:
         """Tabs, then as much about the run as fits."""
-        tabs = Content.assemble(
-            Content.styled(" bas ", "bold $primary"),
-            *(
-                Content.from_markup(
-                    f"[{'bold $background on $primary' if name == self._current else '$foreground'}"
-                    f" @click=app.go('{name}')] {title} [/]"
-                )
-                for name, title in SCREENS.items()
-            ),
-        )
-        right = self._status(self.size.width - tabs.cell_length - 2)
-        gap = max(1, self.size.width - tabs.cell_length - right.cell_length - 1)
-        return Content.assemble(tabs, " " * gap, right, " ")
+        parts = [Content.styled(" bas ", "bold $primary")]
+        self._tabs = []
+        column = parts[0].cell_length
+        few = getattr(getattr(self.app, "terminal", None), "colors", 256) <= 16
+        for name, title in SCREENS.items():
+            here = name == self._current
+            text = f"[{title}]" if here and few else f" {title} "
+            style = "$foreground"
+            if here:
+                style = "bold" if few else "bold $background on $primary"
+            parts.append(Content.styled(text, style))
+            self._tabs.append((column, column + len(text), name))
+            column += len(text)
+        right = self._status(self.size.width - column - 2)
+        gap = max(1, self.size.width - column - right.cell_length - 1)
+        return Content.assemble(*parts, " " * gap, right, " ")
+
+    async def on_click(self, event: events.Click) -> None:
+        """A click on a tab goes there."""
+        for start, end, name in self._tabs:
+            if start <= event.x < end:
+                await self.app.run_action(f"app.go('{name}')")
 
     def _status(self, room: int) -> Content:
         info = self.info
