@@ -94,31 +94,37 @@ class PromptSettings(ClickableWords, can_focus=True):
 
     def render(self) -> Content:
         """All settings, the chosen one marked while it has the focus."""
-        parts: list[Content] = []
-        for index, field in enumerate(FIELDS):
-            here = self.has_focus and index == self.place
-            value, own = self._value(field)
-            words = Content.assemble(
-                Content.styled(f"{field} ", "bold $primary" if here else "$faint"),
-                clickable(Content.styled("◂", "$primary"), f"screen.setting('{field}', -1)"),
-                clickable(
-                    Content.styled(f" {value} ", "bold reverse" if here else "" if own else "bold"),
-                    f"screen.setting('{field}', 0)",
-                ),
-                clickable(Content.styled("▸", "$primary"), f"screen.setting('{field}', 1)"),
-            )
-            parts.append(words)
-            if field == "seed":
-                parts.append(clickable(self._lock(), "screen.lock_seed()"))
-        line = Content("  ").join([Content.assemble(parts[0], " ", parts[1]), *parts[2:]])
         if self.busy:
             button = Content.styled(" Cancel (x) ", "bold $background on $warning")
             button = clickable(button, "screen.cancel()")
         else:
             button = Content.styled(" Draw (g) ", "bold $background on $success")
             button = clickable(button, "screen.generate()")
-        gap = max(2, self.size.width - line.cell_length - button.cell_length)
+        line = self._line(arrows=True)
+        if line.cell_length + button.cell_length + 1 > self.size.width:
+            line = self._line(arrows=False)
+        gap = max(1, self.size.width - line.cell_length - button.cell_length)
         return Content.assemble(line, " " * gap, button)
+
+    def _line(self, *, arrows: bool) -> Content:
+        """The settings; without `arrows` only the chosen one keeps them, to save room."""
+        parts: list[Content] = []
+        for index, field in enumerate(FIELDS):
+            here = self.has_focus and index == self.place
+            value, own = self._value(field)
+            words = Content.assemble(
+                Content.styled(f"{field} ", "bold $primary" if here else "$faint"),
+                _arrow("◂", field, -1) if arrows or here else "",
+                clickable(
+                    Content.styled(f" {value} ", "bold reverse" if here else "" if own else "bold"),
+                    f"screen.setting('{field}', 0)",
+                ),
+                _arrow("▸", field, 1) if arrows or here else "",
+            )
+            parts.append(words)
+            if field == "seed":
+                parts.append(clickable(self._lock(), "screen.lock_seed()"))
+        return Content("  ").join([Content.assemble(parts[0], " ", parts[1]), *parts[2:]])
 
     def _lock(self) -> Content:
         if self.settings.locked:
@@ -165,3 +171,7 @@ class PromptSettings(ClickableWords, can_focus=True):
     def on_blur(self, _: events.Blur) -> None:
         """Hide it."""
         self.refresh()
+
+
+def _arrow(sign: str, field: Field, direction: int) -> Content:
+    return clickable(Content.styled(sign, "$primary"), f"screen.setting('{field}', {direction})")

@@ -98,7 +98,7 @@ def estimate(
     if past is not None:
         return Estimate(
             seconds=_total(past, steps), prior_seconds=None, gigabytes=memory,
-            source="measured in your past runs of this base", warning=warning,
+            source="from your past runs", warning=warning,
         )  # fmt: skip
     times, source = _known_times(base, config, device)
     prior = None

@@ -1,0 +1,91 @@
+"""From an opened picture to a drawn one: a real run on the embedded model, two steps long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import engine
+from bas_tui import client
+from bas_tui.tui.app import BasApp, Start
+from bas_tui.tui.screens.compose import ComposeScreen
+from bas_tui.tui.screens.scene import SceneScreen
+from bas_tui.tui.screens.train import TrainScreen
+from bas_tui.tui.widgets.keybar import KeyBar
+from bas_tui.tui.workbench.generated import list_pictures
+from engine.errors import BasError
+from engine.run_dir import RunDir, describe, host_pid, list_runs, read_manifest
+
+SCENE = Path(engine.__file__).parent / "pocket" / "scenes" / "teapot_penguin"
+PATIENCE = 240.0
+"""Seconds that a busy machine may take to load torch and the model; nothing is timed."""
+SETTINGS = {
+    "phase1.steps": 1, "phase2.steps": 1, "batch_size": 1, "loss.prior_weight": 0,
+    "preview.every": 0,
+}  # fmt: skip
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"never: {what}"
+        await asyncio.sleep(0.1)
+
+
+def stop(run: RunDir) -> None:
+    try:
+        client.send(run, "stop")
+    except BasError:
+        return
+
+
+async def test_open_train_and_draw() -> None:
+    app = BasApp(Start(screen="scene", arguments={"scene": SCENE, "base": "pocket"}))
+    try:
+        async with app.run_test(size=(100, 32)) as pilot:
+            await until(lambda: isinstance(app.screen, SceneScreen), "the Scene screen")
+            scene = app.screen
+            assert isinstance(scene, SceneScreen)
+            await until(lambda: scene.document is not None, "the picture")
+            plan = scene.panel.plan
+            for key, value in SETTINGS.items():
+                plan = plan.with_setting(key, value)
+            scene.panel.post_message(scene.panel.Changed(plan))
+            await pilot.press("w", *"bird", "enter", "t")
+            await until(lambda: isinstance(app.screen, TrainScreen), "the Train screen")
+            (run,) = list_runs()
+            manifest = read_manifest(run)
+            assert [c.initializer for c in manifest.concepts] == ["bird", ""]
+            assert manifest.settings["phase1.steps"] == 1
+            await until(lambda: describe(run).state == "finished", "the end of the run")
+
+            await app.go("compose", run=run.name)
+            await until(lambda: isinstance(app.screen, ComposeScreen), "the Compose screen")
+            compose = app.screen
+            assert isinstance(compose, ComposeScreen)
+            await until(lambda: compose.run_dir == run, "the run's tokens")
+            settings = compose.settings
+            settings.settings = settings.settings.typed("count", "2").typed("steps", "2")
+            settings.settings = settings.settings.typed("seed", "11")
+            await pilot.press(*"in", "space", "less_than_sign", "p", "enter", "enter")
+            assert compose.prompt.value == "in <penguin> " or compose.drawing is not None
+            await until(lambda: compose.drawing is None, "the end of the drawing")
+            pictures = list_pictures(run)
+            assert sorted(p.recipe.seed or 0 for p in pictures) == [11, 12]
+            assert {p.recipe.prompt for p in pictures} == {"in <penguin>"}
+            assert [t.picture for t in compose.gallery.tiles if t.picture]
+
+            settings.settings = settings.settings.typed("count", "8").typed("steps", "200")
+            await pilot.press("enter")
+            await until(
+                lambda: bool(compose.drawing and compose.drawing.done), "the first drawing step"
+            )
+            await pilot.press("escape", "x")
+            await until(lambda: compose.drawing is None, "the end of the cancelled drawing")
+            assert "cancelled" in compose.query_one(KeyBar).message
+    finally:
+        for run in list_runs():
+            stop(run)
+    assert all(host_pid(run) is None or describe(run).state == "finished" for run in list_runs())
