@@ -61,7 +61,7 @@ KEYS = (
     Key(id="gallery.up", keys="up,k", action="move(0, -1)", label="Up", help="One row up."),
     Key(id="gallery.down", keys="down,j", action="move(0, 1)", label="Down", help="One row down."),
     Key(
-        id="gallery.first", keys="home", action="move_to(0)", label="Newest",
+        id="gallery.first", keys="home,t", action="move_to(0)", label="Newest",
         help="The newest picture.",
     ),
     Key(
