@@ -222,6 +222,10 @@ class TrainConfig:
     prompt: str = "a photo of"
     """Words before the tokens: `a photo of <asset0> and <asset1>`."""
 
+    initializer: str = ""
+    """Words whose mean, with a little noise, starts every token that has no word of its own; empty:
+    the whole vocabulary's mean and spread."""
+
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """auto: cuda, else mps, else cpu."""
 

@@ -56,9 +56,10 @@ from engine.samples import Pair, stream
 from engine.scene import Scene, resize_scene
 from engine.settings import to_table
 from engine.step import TrainingStep
-from engine.tokens import add_placeholders, asset_token, encode_prompts, initial_rows
+from engine.tokens import asset_token, encode_prompts
 from engine.training_data import (
     Stopped,
+    add_concept_tokens,
     encode_scene,
     prepare_prior_posteriors,
     until_stopped,
@@ -138,7 +139,7 @@ class _Trainer:
         config, family = self.config, self.family
         layers = family.layers_on_grid(self.resolution, config.loss.attention_grid)
         self._find_checkpoint()
-        self._add_tokens()
+        add_concept_tokens(family, config, [c.initializer for c in self.concepts])
         yield run_started(
             self.scene,
             config,
@@ -308,16 +309,6 @@ class _Trainer:
         if self.resume.phase == plan.number:
             load_optimizer(folder, parameters, optimizer)
         self.resume = None
-
-    def _add_tokens(self) -> None:
-        family, config = self.family, self.config
-        tokenizer = family.tokenizer
-        words = [f"{config.prompt} and".strip(), config.loss.prior_prompt]
-        word_ids = encode_prompts(tokenizer, words).flatten().unique().tolist()
-        initializers = [concept.initializer for concept in self.concepts]
-        generator = stream(config.seed, "rows")
-        rows_ND = initial_rows(tokenizer, family.text_encoder, initializers, generator)
-        add_placeholders(tokenizer, family.text_encoder, rows_ND, word_ids)
 
     def _drawer(self, prior: Posterior | None) -> Callable[[], DrawnBatch]:
         config, tokenizer = self.config, self.family.tokenizer

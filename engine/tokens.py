@@ -15,6 +15,9 @@ from transformers import CLIPTokenizer, PreTrainedModel
 
 from engine.errors import UserError
 
+DEFAULT_NOISE = 0.3
+"""Of the default words' spread: enough to tell two tokens apart, too little to leave the nouns."""
+
 
 def asset_token(index: int) -> str:
     """`<asset0>`, `<asset1>`, ... as in the paper's released script."""
@@ -107,21 +110,28 @@ def initial_rows(
     text_encoder: PreTrainedModel,
     initializers: Sequence[str],
     generator: torch.Generator,
+    *,
+    default: str = "",
 ) -> torch.Tensor:
     """Start values of the new rows; (N, D).
 
     A row starts as the mean over all sub-tokens of its initializer word (the released script
-    takes the first alone). Without a word it starts as the vocabulary's mean plus noise of the
-    vocabulary's own spread, scaled to the length of a typical row.
+    takes the first alone). Without a word it starts as the mean of the `default` words with
+    `DEFAULT_NOISE` of their spread, or, without those, like a random word of the vocabulary: the
+    mean of all rows plus noise of their spread.
     """
     weight_VD = input_rows(text_encoder).detach().float().cpu()
+    pool_PD, share = weight_VD, 1.0
+    if default:
+        pool_PD, share = weight_VD[word_pieces(tokenizer, default)], DEFAULT_NOISE
+    spread_D = pool_PD.std(0) if len(pool_PD) > 1 else weight_VD.std(0)
     rows: list[torch.Tensor] = []
     for word in initializers:
         if word:
             rows.append(weight_VD[word_pieces(tokenizer, word)].mean(0))
         else:
             noise_D = torch.randn(weight_VD.shape[1], generator=generator)
-            rows.append(weight_VD.mean(0) + noise_D * weight_VD.std(0))
+            rows.append(pool_PD.mean(0) + share * noise_D * spread_D)
     return torch.stack(rows)
 
 

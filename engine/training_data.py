@@ -5,7 +5,7 @@ Both are generators that yield progress and return their result (`data = yield f
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from engine.commands import CommandQueue
-from engine.config import DataConfig, LossConfig
+from engine.config import DataConfig, LossConfig, TrainConfig
 from engine.events import Progress
 from engine.families.base import Family, Posterior
 from engine.masks import resize_masks
@@ -27,6 +27,7 @@ from engine.samples import (
     stream,
 )
 from engine.scene import Scene
+from engine.tokens import add_placeholders, encode_prompts, initial_rows
 
 Result = TypeVar("Result")
 
@@ -51,6 +52,21 @@ def until_stopped(
             raise Stopped
         for command in waiting:
             commands.post(command)
+
+
+def add_concept_tokens(family: Family, config: TrainConfig, initializers: Sequence[str]) -> None:
+    """Give the model one placeholder token per concept, with the prompts' words trainable."""
+    tokenizer = family.tokenizer
+    prompts = [f"{config.prompt} and".strip(), config.loss.prior_prompt]
+    word_ids: list[int] = encode_prompts(tokenizer, prompts).flatten().unique().tolist()
+    rows_ND = initial_rows(
+        tokenizer,
+        family.text_encoder,
+        initializers,
+        stream(config.seed, "rows"),
+        default=config.initializer,
+    )
+    add_placeholders(tokenizer, family.text_encoder, rows_ND, word_ids)
 
 
 def encode_scene(
