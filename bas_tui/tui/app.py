@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +19,7 @@ from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
+from textual.timer import Timer
 from textual.widget import Widget
 
 from bas_tui.tui import prefs as preferences
@@ -39,6 +42,7 @@ SCREEN_CLASSES = {
     "compose": ("bas_tui.tui.screens.compose", "ComposeScreen"),
 }
 """Imported when they are first opened: a start pays only for the screen it shows."""
+STORE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,7 @@ class BasApp(App[int]):
         self.prefs = prefs or preferences.load()
         super().__init__()
         self._start = start or Start()
+        self._storing: Timer | None = None
         self.no_color = self.terminal.colors == 0
         self.animation_level = "none"
         self.unprinted = ""
@@ -122,6 +127,8 @@ class BasApp(App[int]):
         await self.switch_mode(self._start.screen)
         self._open(self._start.arguments)
         self.set_interval(1.0, self._show_rate)
+        # What the start made lives as long as the application: no collection need look at it.
+        gc.freeze()
         for problem in self._keymap_problems:
             self.say(problem, "warning")
 
@@ -227,9 +234,23 @@ class BasApp(App[int]):
     # Preferences
 
     def remember(self, **changes: Any) -> None:
-        """Change preferences and store them."""
-        self.prefs = dataclasses.replace(self.prefs, **changes)
-        preferences.save(self.prefs)
+        """Change preferences; they are stored a moment later, so that no key waits for the disk."""
+        self._use_prefs(dataclasses.replace(self.prefs, **changes))
+
+    def _use_prefs(self, prefs: preferences.Prefs) -> None:
+        self.prefs = prefs
+        if self._storing is None:
+            self._storing = self.set_timer(STORE_SECONDS, self._store)
+
+    def _store(self) -> None:
+        self._storing = None
+        self.run_worker(partial(preferences.save, self.prefs), thread=True, group="prefs")
+
+    def on_unmount(self) -> None:
+        """Store what is not stored yet."""
+        if self._storing is not None:
+            self._storing = None
+            preferences.save(self.prefs)
 
     @property
     def keymap_path(self) -> Path:
@@ -288,8 +309,7 @@ class BasApp(App[int]):
     def action_reset_layout(self) -> None:
         """Default preferences, on the screen at once."""
         kept = preferences.Prefs(last_run=self.prefs.last_run)
-        self.prefs = kept
-        preferences.save(kept)
+        self._use_prefs(kept)
         self.theme = kept.theme
         if (screen := self.bas_screen) is not None:
             screen.reset_view()

@@ -93,11 +93,11 @@ async def test_theme_is_remembered_and_zero_resets() -> None:
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("at")
         assert app.theme == "bas-light"
-        assert preferences.load().theme == "bas-light"
+        await until(pilot, lambda: preferences.load().theme == "bas-light", "the stored theme")
         app.remember(runs_filter="x", chart_log=False)
         await pilot.press("0")
         assert app.theme == "bas-dark"
-        assert preferences.load() == Prefs()
+    assert preferences.load() == Prefs()
 
 
 async def test_copy_says_so_or_shows_the_text_and_prints_it_later() -> None:

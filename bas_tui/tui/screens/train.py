@@ -317,6 +317,7 @@ class TrainScreen(BasScreen):
         """The view of the preferences, unzoomed, newest step."""
         self._at = None
         self._apply_view(0)
+        self._paint()
 
     def terminal_changed(self) -> None:
         """Paint with other means."""
@@ -334,7 +335,8 @@ class TrainScreen(BasScreen):
         self.set_class(prefs.lower == "log", "-no-preview")
         for part in PARTS[1:]:
             self.set_class(prefs.train_focus == part, f"-only-{part}")
-        self._paint()
+        # Panes that change their size paint themselves.
+        chart.show(self._state, self._at)
 
     # Control
 
