@@ -30,6 +30,7 @@ from engine.events import (
     GenerationEnded,
     GenerationStarted,
     GenerationStep,
+    Notice,
     PictureSaved,
     to_line,
 )
@@ -156,6 +157,11 @@ class _GenerationHost:
                 count=request.count, steps=steps, guidance=guidance, negative=request.negative,
             )
         )  # fmt: skip
+        for text in (prompt, request.negative):
+            length, limit = len(family.tokenizer(text).input_ids), family.tokenizer.model_max_length
+            if length > limit:
+                message = f"the model reads {limit - 2} tokens of the prompt's {length - 2}"
+                self._emit(Notice(level="warning", message=message, remedy="shorten the prompt"))
         recipe = {
             "prompt": request.prompt,
             "negative": request.negative,
