@@ -125,8 +125,8 @@ class DrawingScreen(BasScreen):
                 self.post_message(self.Drawn(request.request, event))
         except BasError as error:
             self.post_message(self.CouldNotDraw(error))
-        except OSError as error:
-            wrapped = BasError(f"cannot start the generation process: {error}", "try again")
+        except Exception as error:  # The screen must not stay "drawing" for ever.
+            wrapped = BasError(f"the drawing failed: {error}", "try again")
             self.post_message(self.CouldNotDraw(wrapped))
 
     def cancel_drawing(self, request: GenerationRequest) -> None:

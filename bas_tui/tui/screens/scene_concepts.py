@@ -178,6 +178,10 @@ class ConceptActions(SceneBase):
         except BasError as error:
             self.app.call_from_thread(self._box_done, document, key, box, None, error)
             return
+        except Exception as error:  # The box must not stay "looking" for ever.
+            wrapped = BasError(f"no mask was found: {error}", "use the brush or flood fill")
+            self.app.call_from_thread(self._box_done, document, key, box, None, wrapped)
+            return
         seconds = time.perf_counter() - started
         self.app.call_from_thread(self._box_done, document, key, box, (found, seconds), None)
 

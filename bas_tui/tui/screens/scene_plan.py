@@ -126,8 +126,8 @@ class PlanActions(SceneBase):
             client.start_host(run)
         except BasError as error:
             self.app.call_from_thread(self._started, None, error)
-        except OSError as error:
-            wrapped = BasError(f"the run did not start: {error}", "check disk and permissions")
+        except Exception as error:  # The plan must not stay "starting" for ever.
+            wrapped = BasError(f"the run did not start: {error}", "try again, or use bas train")
             self.app.call_from_thread(self._started, None, wrapped)
         else:
             self.app.call_from_thread(self._started, run.name, None)

@@ -32,6 +32,9 @@ from bas_tui.tui.workbench.viewport import Viewport
 Tool = Literal["brush", "erase", "box", "flood"]
 TOOLS: tuple[Tool, ...] = ("brush", "erase", "box", "flood")
 FRAMES = 20
+"""Drawings of the canvas a second while something moves."""
+SLOW_FRAMES = 8
+"""The same on a slow link."""
 SIZES = (0.0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 90, 128)
 """Brush radii in picture pixels; 0 paints single pixels."""
 TOLERANCES = (2, 4, 8, 12, 16, 24, 32, 48, 64, 96)
@@ -147,7 +150,8 @@ class MaskCanvas(QuietFocus):
         """Draw now, or with `soon` within the next frame."""
         if self._timer is not None:
             return
-        wait = self._painted_at + 1 / FRAMES - time.monotonic()
+        frames = SLOW_FRAMES if self.terminal.low_bandwidth else FRAMES
+        wait = self._painted_at + 1 / frames - time.monotonic()
         if soon and wait > 0:
             self._timer = self.set_timer(wait, self._frame)
         else:

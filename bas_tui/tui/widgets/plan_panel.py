@@ -63,7 +63,8 @@ class PlanPanel(Widget, can_focus=True):
         """The lines; clickable ones carry their row as click action."""
         plan, width = self.plan, self.size.width
         config = plan.config()
-        default = "as the base says" if plan.settings() else "the paper's"
+        recipe = len(plan.settings()) - len(plan.changes)
+        default = f"{recipe} of the base's own" if recipe else "the paper's"
         rest = plan.words(steps=False)
         settings = Content(rest) if rest else Content.styled(default, "$faint")
         lines = [
