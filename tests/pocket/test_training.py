@@ -145,3 +145,20 @@ def test_shards_of_latents_are_written_once_and_read_back(
     scenes = latents.load(tmp_path, 2)
     assert scenes.latents.shape == (8, 4, 16, 16)
     assert (scenes.positions[:, 0] > 0).all()
+
+
+def test_resumed_autoencoder_training_is_bitwise_the_same(tmp_path, sprites):
+    maker = composer.Composer(sprites, variants=1)
+    heldout = torch.zeros(1, 3, 128, 128)
+
+    def train(folder, steps):
+        config = vae_training.VaeConfig(
+            channels=(8, 8, 8, 8), latent_channels=2, steps=steps, decay_share=0.0, batch=1
+        )
+        assert vae_training.train(maker, heldout, folder, config, ALONE, minutes=5)
+        return checkpoint.load(folder / "state")[0]
+
+    train(tmp_path / "pieces", 2)
+    pieces, whole = train(tmp_path / "pieces", 4), train(tmp_path / "whole", 4)
+    assert pieces.keys() == whole.keys()
+    assert all(torch.equal(pieces[name], whole[name]) for name in whole)
