@@ -53,11 +53,21 @@ class Prompts:
         return self._cache[subset]
 
 
+class DrawnRow(NamedTuple):
+    """What a scene row shows."""
+
+    concepts: tuple[int, ...]
+    """In prompt order."""
+    whole: bool = True
+    """In the scene's own frame; false for a crop."""
+    mirrored: bool = False
+
+
 class DrawnBatch(NamedTuple):
-    """A batch and the concepts of its scene rows, in prompt order."""
+    """A batch and what its scene rows show."""
 
     batch: Batch
-    subsets: tuple[tuple[int, ...], ...]
+    rows: tuple[DrawnRow, ...]
 
 
 def draw_batch(
@@ -79,14 +89,14 @@ def draw_batch(
     then VAE noise, diffusion noise and timesteps for all rows.
     """
     means, stds, ids, unions, columns, grids, valids = [], [], [], [], [], [], []
-    subsets: list[tuple[int, ...]] = []
+    rows: list[DrawnRow] = []
     slots = len(prompts.token_ids)
     for _ in range(size):
         variant = draw_variant(pairs, generator, crop=crop, flip=flip)
         subset = sample_subset(variant.concepts, generator, union=union)
         if variant.exact:
             subset = variant.concepts
-        subsets.append(subset)
+        rows.append(DrawnRow(subset, variant.whole, variant.mirrored))
         ids_L = prompts.ids(subset)
         token_ids_K = torch.full((slots,), -1)
         token_ids_K[: len(subset)] = prompts.token_ids[list(subset)]
@@ -123,4 +133,4 @@ def draw_batch(
         token_masks_BKQ=torch.stack(grids),
         valid_BK=torch.stack(valids),
     )
-    return DrawnBatch(batch, tuple(subsets))
+    return DrawnBatch(batch, tuple(rows))

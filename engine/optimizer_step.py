@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn, optim
 
-from engine.batches import DrawnBatch
+from engine.batches import DrawnBatch, DrawnRow
 from engine.errors import TrainingError
 from engine.step import LossTerms
 
@@ -27,11 +27,12 @@ class StepResult(NamedTuple):
     prior: float
     grad_norm: float
     """Before clipping."""
-    subsets: tuple[tuple[int, ...], ...]
-    """Concepts of each scene row of the last batch, in prompt order."""
+    rows: tuple[DrawnRow, ...]
+    """What the scene rows of the last batch showed."""
     maps_SKQ: torch.Tensor
-    """Still on the device."""
+    """Their attention maps, still on the device."""
     masks_SKQ: torch.Tensor
+    """The masks that the maps were held against."""
 
 
 class OptimizerStep:
@@ -82,7 +83,7 @@ class OptimizerStep:
             ) from error
         masks_SKQ = drawn.batch.token_masks_BKQ[self._prior_rows :]
         return StepResult(
-            loss, masked, attention, prior, grad_norm, drawn.subsets, terms.maps_SKQ, masks_SKQ
+            loss, masked, attention, prior, grad_norm, drawn.rows, terms.maps_SKQ, masks_SKQ
         )
 
     def _accumulate(self) -> tuple[DrawnBatch, LossTerms, torch.Tensor]:

@@ -1,6 +1,6 @@
 """Turns what the loop knows into events.
 
-Shape legend: S scene rows, K placeholder slots, N concepts, Q = grid * grid.
+Shape legend: S scene rows, K placeholder slots, N concepts, G grid side, Q = G * G.
 """
 
 from __future__ import annotations
@@ -70,25 +70,36 @@ def step_done(result: StepResult, *, step: int, phase: int, seconds: float) -> S
         prior=result.prior,
         grad_norm=result.grad_norm,
         seconds=seconds,
-        concepts=tuple(sorted({index for subset in result.subsets for index in subset})),
+        concepts=tuple(sorted({index for row in result.rows for index in row.concepts})),
     )
 
 
 def attention_event(
     result: StepResult, *, step: int, grid: int, concepts: Sequence[ConceptEntry]
 ) -> AttentionMaps:
-    """Each sampled concept's map, taken from the first row that shows it."""
+    """Each sampled concept's map in the scene's own frame, from the first row that shows it so.
+
+    Maps of mirrored rows are mirrored back, so that a viewer may lay them beside the scene's masks;
+    crops have another frame and are left out.
+    """
     maps: dict[int, TokenMap] = {}
-    for row, subset in enumerate(result.subsets):
-        maps_KQ = result.maps_SKQ[row, : len(subset)].float().cpu()
-        scores = score_maps(maps_KQ, result.masks_SKQ[row, : len(subset)].cpu())
-        packed_KQ = to_uint8(maps_KQ)
-        for slot, index in enumerate(subset):
+    for index, row in enumerate(result.rows):
+        if not row.whole:
+            continue
+        count = len(row.concepts)
+        maps_KQ = result.maps_SKQ[index, :count].float().cpu()
+        scores = score_maps(maps_KQ, result.masks_SKQ[index, :count].cpu())
+        packed_KGG = to_uint8(maps_KQ).view(count, grid, grid)
+        if row.mirrored:
+            packed_KGG = packed_KGG.flip(-1)
+        for slot, concept in enumerate(row.concepts):
             found = TokenMap(
-                token=concepts[index].token,
-                map=pack_map(packed_KQ[slot].numpy().tobytes()),
+                token=concepts[concept].token,
+                map=pack_map(packed_KGG[slot].numpy().tobytes()),
                 iou=round(float(scores.iou[slot]), 4),
                 leak=round(float(scores.leak[slot]), 4),
             )
-            maps.setdefault(index, found)
-    return AttentionMaps(step=step, grid=grid, maps=tuple(maps[index] for index in sorted(maps)))
+            maps.setdefault(concept, found)
+    return AttentionMaps(
+        step=step, grid=grid, maps=tuple(maps[concept] for concept in sorted(maps))
+    )

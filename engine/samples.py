@@ -29,6 +29,9 @@ class Variant(NamedTuple):
     """Concepts that may be sampled from it."""
     exact: bool
     """The picture shows these concepts and no others (cut-outs): take them all."""
+    whole: bool
+    """In the scene's own frame, but for the mirroring; false for crops."""
+    mirrored: bool
 
 
 class Pair(NamedTuple):
@@ -44,7 +47,8 @@ class Picture(NamedTuple):
     image: np.ndarray
     masks: np.ndarray
     concepts: tuple[int, ...]
-    exact: bool
+    exact: bool = False
+    whole: bool = True
 
 
 def stream(seed: int, name: str) -> torch.Generator:
@@ -78,7 +82,7 @@ def cropped_pictures(
             cv2.resize(mask[window].astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
             for mask in masks
         ]
-        yield Picture(crop, np.stack(small).astype(bool), inside, False)
+        yield Picture(crop, np.stack(small).astype(bool), inside, whole=False)
 
 
 def cutout_pictures(
@@ -89,7 +93,7 @@ def cutout_pictures(
         subset = sample_subset(range(len(masks)), generator, union=union)
         colour = torch.randint(0, 256, (3,), generator=generator).numpy().astype(np.uint8)
         seen = np.logical_or.reduce(masks[list(subset)])
-        yield Picture(np.where(seen[:, :, None], image, colour), masks, subset, True)
+        yield Picture(np.where(seen[:, :, None], image, colour), masks, subset, exact=True)
 
 
 def encode_picture(family: Family, picture: Picture, grid: int) -> Pair:
@@ -106,7 +110,7 @@ def encode_picture(family: Family, picture: Picture, grid: int) -> Pair:
         variants.append(
             Variant(
                 posterior.mean[0].cpu(), posterior.std[0].cpu(), latent_masks_NHW, grid_masks_NQ,
-                picture.concepts, picture.exact,
+                picture.concepts, picture.exact, picture.whole, mirrored,
             )
         )  # fmt: skip
     return Pair(*variants)

@@ -86,7 +86,7 @@ def encode_scene(
             image, masks, data.variants, union=data.union_sampling, generator=generator
         )
     else:
-        pictures.append(Picture(image, masks, everything, False))
+        pictures.append(Picture(image, masks, everything))
         if data.crop > 0:
             pictures += cropped_pictures(image, masks, data.variants, data.crop_min_side, generator)
     pairs: list[Pair] = []

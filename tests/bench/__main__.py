@@ -13,7 +13,7 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.batches import DrawnBatch
+from engine.batches import DrawnBatch, DrawnRow
 from engine.config import OptimizerConfig
 from engine.devices import make_accelerator
 from engine.optimizer_step import OptimizerStep
@@ -57,7 +57,7 @@ def cpu_ratio(phase: int, rounds: int) -> tuple[float, float, float]:
             make_optimizer(parameters, 2e-6, OptimizerConfig()),
             list(parameters.values()),
             clip_norm=1.0,
-            draw=lambda: DrawnBatch(batch, ((0, 1, 2),)),
+            draw=lambda: DrawnBatch(batch, (DrawnRow((0, 1, 2)),)),
             prior_rows=prior_rows,
         )
         for _ in range(rounds + 1):

@@ -184,7 +184,7 @@ def test_accumulation_equals_a_larger_batch(fresh_family: Load, scene: Scene) ->
         pairs = result_of(encode_scene(family, scene, DataConfig(), grid=16, seed=0))
         prompts = Prompts(family.tokenizer, "a photo of", ["<asset0>", "<asset1>"])
         generator = torch.Generator().manual_seed(1)
-        both, subsets = draw_batch(
+        both, rows = draw_batch(
             pairs, prompts, generator, size=2, train_timesteps=1000, crop=0, flip=0.5, union=True
         )
         halves = [Batch(*(tensor[row : row + 1] for tensor in both)) for row in (0, 1)]
@@ -202,7 +202,7 @@ def test_accumulation_equals_a_larger_batch(fresh_family: Load, scene: Scene) ->
                 torch.optim.SGD(list(parameters.values()), lr=0.1),
                 list(parameters.values()),
                 clip_norm=0,
-                draw=iter([DrawnBatch(one, subsets) for one in queue]).__next__,
+                draw=iter([DrawnBatch(one, rows) for one in queue]).__next__,
                 prior_rows=0,
             ).take(1)
         moved.append(weights(family))
@@ -322,3 +322,25 @@ def test_a_stop_ends_the_preparation(fresh_family: Load, scene: Scene, bas_home:
     assert events[-1] == RunEnded(step=0, outcome="stopped")
     assert not any(isinstance(event, StepDone) for event in events)
     assert len(list((bas_home / "cache" / "prior").rglob("*.safetensors"))) == 2 - 1
+
+
+def test_maps_lie_in_the_scenes_frame() -> None:
+    """Maps of mirrored rows are mirrored back, crops are left out."""
+    import numpy as np
+
+    from engine.batches import DrawnRow
+    from engine.events import unpack_map
+    from engine.optimizer_step import StepResult
+    from engine.reports import attention_event
+    from engine.run_dir import ConceptEntry
+
+    maps = torch.rand(3, 1, 256)
+    rows = (DrawnRow((0,), whole=False), DrawnRow((1,), mirrored=True), DrawnRow((2,)))
+    result = StepResult(1, 1, 1, 0, 1, rows, maps, torch.ones(3, 1, 256))
+    concepts = [ConceptEntry(token=f"<asset{k}>", name=f"n{k}", initializer="") for k in range(3)]
+    event = attention_event(result, step=5, grid=16, concepts=concepts)
+    assert [one.token for one in event.maps] == ["<asset1>", "<asset2>"]
+    shown = [np.frombuffer(unpack_map(one.map), np.uint8).reshape(16, 16) for one in event.maps]
+    scaled = (maps / maps.amax(-1, keepdim=True) * 255).round().to(torch.uint8).view(3, 16, 16)
+    assert np.array_equal(shown[0], scaled[1].numpy()[:, ::-1])
+    assert np.array_equal(shown[1], scaled[2].numpy())

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from engine.batches import Batch, DrawnBatch
+from engine.batches import Batch, DrawnBatch, DrawnRow
 from engine.config import OptimizerConfig
 from engine.devices import make_accelerator
 from engine.families.base import Posterior
@@ -51,7 +51,7 @@ class Replay:
         # The script does not binarise its masks; the project does, so the soft ones are read here.
         files = [SHARED / "scenes" / "creature" / f"mask{index}.png" for index in range(3)]
         masks = np.stack([np.asarray(Image.open(file))[..., 0] / 255 for file in files])
-        self.pair = encode_picture(family, Picture(scene.image, masks, (0, 1, 2), False), 16)
+        self.pair = encode_picture(family, Picture(scene.image, masks, (0, 1, 2)), 16)
         self.priors = {name: self._prior(family, name) for name in ("0", "1", "2", "3")}
 
     def _prior(self, family: StableDiffusion, name: str) -> Posterior:
@@ -88,7 +88,7 @@ class Replay:
             valid_BK=torch.cat([torch.zeros(1, 3), (tokens >= 0).float()]),
         )
         rows = slice(0 if with_prior else 1, None)
-        return DrawnBatch(Batch(*(tensor[rows] for tensor in both)), (subset,))
+        return DrawnBatch(Batch(*(tensor[rows] for tensor in both)), (DrawnRow(subset),))
 
 
 def test_replay_of_the_released_script() -> None:

@@ -96,7 +96,7 @@ def test_the_prior_has_no_gradient_on_the_rows(fresh_family: Load, scene: Scene)
     for with_prior in (False, True):
         family = fresh_family()
         masks = np.stack([concept.mask for concept in scene.concepts])
-        pairs = [encode_picture(family, Picture(scene.image, masks, (0, 1), False), 16)]
+        pairs = [encode_picture(family, Picture(scene.image, masks, (0, 1)), 16)]
         add_placeholders(family.tokenizer, family.text_encoder, torch.ones(2, 32) * 0.1)
         prompts = Prompts(family.tokenizer, "a photo of", ["<asset0>", "<asset1>"])
         prior = family.encode_image(torch.zeros(1, 3, 64, 64))
