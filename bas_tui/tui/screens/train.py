@@ -10,7 +10,6 @@ from typing import Any
 
 from textual import on
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
@@ -18,12 +17,12 @@ from textual.widgets import Static
 from bas_tui.run_state import RunState
 from bas_tui.tui.bindings import bindings_of
 from bas_tui.tui.feed import Feed
-from bas_tui.tui.screens.base import BasScreen
 from bas_tui.tui.screens.failure import Failure, FailureScreen, failure_of, log_tail
+from bas_tui.tui.screens.train_control import TrainControl
 from bas_tui.tui.widgets.attention_panel import AttentionPanel
 from bas_tui.tui.widgets.header import HeaderInfo
 from bas_tui.tui.widgets.log_pane import LogPane
-from bas_tui.tui.widgets.loss_chart import ChartOptions, LossChart, next_cadence
+from bas_tui.tui.widgets.loss_chart import ChartOptions, LossChart
 from bas_tui.tui.widgets.pane import Pane
 from bas_tui.tui.widgets.phase_bar import PhaseBar
 from bas_tui.tui.widgets.preview_pane import PreviewPane
@@ -31,10 +30,9 @@ from engine.errors import BasError, UserError
 from engine.run_dir import RunDir, find_run, read_manifest
 
 PARTS = ("", "chart", "maps", "preview")
-CONTROLS = ("pause", "stop", "checkpoint", "preview", "cadence")
 
 
-class TrainScreen(BasScreen):
+class TrainScreen(TrainControl):
     """A viewer of one run. It never owns the run: closing it changes nothing."""
 
     SCOPE = "train"
@@ -46,26 +44,12 @@ class TrainScreen(BasScreen):
         "process; closing this window does not stop it. left and right go through its history."
     )
 
-    class Answered(Message):
-        """The host answered a command, or could not."""
-
-        def __init__(self, text: str, command: str, error: BasError | None) -> None:
-            super().__init__()
-            self.text = text
-            self.command = command
-            self.error = error
-
     def __init__(self) -> None:
         super().__init__()
-        self._run: RunDir | None = None
         self._feed: Feed | None = None
-        self._state = RunState()
         self._at: int | None = None
-        self._control = True
         self._painted = 0.0
         self._due: Timer | None = None
-        self._told: str = ""
-        self._preview_every = 0
         self._asked = False
 
     def compose_body(self) -> Iterable[Widget]:
@@ -337,101 +321,3 @@ class TrainScreen(BasScreen):
             self.set_class(prefs.train_focus == part, f"-only-{part}")
         # Panes that change their size paint themselves.
         chart.show(self._state, self._at)
-
-    # Control
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What is possible: nothing that changes a run in a read-only view."""
-        del parameters
-        state = self._state
-        if action in CONTROLS:
-            return self._control and not state.over and self._run is not None
-        if action == "resume":
-            return self._control and state.over and state.status != "finished"
-        return True
-
-    def _send(self, text: str, word: str, command: str = "", **values: Any) -> None:
-        run = self._run
-        if run is not None:
-            self.run_worker(partial(self._work, run, text, word, command, values), thread=True)
-
-    def _work(
-        self, run: RunDir, text: str, word: str, command: str, values: dict[str, Any]
-    ) -> None:
-        from bas_tui import client
-
-        error: BasError | None = None
-        try:
-            if word == "start":
-                client.start_host(run)
-            else:
-                client.send(run, word, **values)
-        except BasError as problem:
-            error = problem
-        self.post_message(self.Answered(text, command, error))
-
-    @on(Answered)
-    def _answered(self, event: Answered) -> None:
-        if event.error is not None:
-            self.bas.show_error(event.error)
-        else:
-            self.say(event.text, command=event.command)
-
-    def action_pause(self) -> None:
-        """Pause, or go on."""
-        name = self._run.name if self._run else ""
-        if self._state.status == "paused":
-            self._send("goes on", "resume", f"bas resume {name}")
-        else:
-            self._send("pauses after this step", "pause", f"bas pause {name}")
-
-    def action_stop(self) -> None:
-        """Stop with a checkpoint, after a question."""
-        from bas_tui.tui.screens.dialogs import Confirm
-
-        if self._run is None:
-            return
-        name = self._run.name
-
-        def answered(sure: bool | None) -> None:
-            if sure:
-                self._send("stopping; a checkpoint is written", "stop", f"bas stop {name}")
-
-        self.app.push_screen(
-            Confirm(
-                f"Stop training {name}?",
-                f"A checkpoint is written; `bas resume {name}` goes on from it.\n"
-                "To close only this window, press q instead.",
-                yes="Stop training",
-                no="Go on",
-            ),
-            answered,
-        )
-
-    def action_resume(self) -> None:
-        """Start a host for a run that stopped."""
-        if self._run is not None:
-            self._told = ""
-            self.say("starting the host ...")
-            self._send("the host goes on", "start", f"bas resume {self._run.name}")
-
-    def action_checkpoint(self) -> None:
-        """Write a checkpoint."""
-        self._send("a checkpoint is written after this step", "checkpoint")
-
-    def action_preview(self) -> None:
-        """Draw a preview."""
-        self._send("a preview is drawn after this step", "preview")
-
-    def action_cadence(self, direction: int) -> None:
-        """Previews more or less often."""
-        every = next_cadence(self._preview_every, direction, self._state.total_steps)
-        self._preview_every = every
-        text = f"a preview every {every} steps" if every else "previews only on request"
-        self._send(text, "set", key="preview.every", value=every)
-        self._paint()
-
-    def action_copy(self) -> None:
-        """Copy the run's name."""
-        if self._run is not None:
-            self.bas.copy(self._run.name)
