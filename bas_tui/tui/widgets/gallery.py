@@ -15,7 +15,6 @@ from textual.timer import Timer
 
 from bas_tui.tui.bindings import bindings_of
 from bas_tui.tui.quantise import to_xterm
-from bas_tui.tui.terminal import Terminal
 from bas_tui.tui.widgets.cells import Cells
 from bas_tui.tui.widgets.gallery_layout import (
     STEP,
@@ -93,11 +92,6 @@ class Gallery(QuietFocus):
         self._asked: set[Path] = set()
         self._drawn_at = 0.0
         self._timer: Timer | None = None
-
-    @property
-    def terminal(self) -> Terminal:
-        """What the terminal can show."""
-        return getattr(self.app, "terminal", Terminal())
 
     @property
     def current(self) -> Picture | None:

@@ -7,60 +7,34 @@ painted, but the screen is drawn at most `FRAMES` times a second and only change
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 from textual.timer import Timer
 
 from bas_tui.tui.bindings import bindings_of
-from bas_tui.tui.palette import concept_color
-from bas_tui.tui.quantise import to_xterm
-from bas_tui.tui.terminal import Terminal
 from bas_tui.tui.widgets.cells import Cells
-from bas_tui.tui.widgets.halfblock import picture_cells
+from bas_tui.tui.widgets.mask_canvas_picture import (
+    SIZES,
+    TOLERANCES,
+    CanvasPicture,
+    Marks,
+    Tool,
+    ToolState,
+)
 from bas_tui.tui.widgets.quiet_focus import QuietFocus
 from bas_tui.tui.workbench import render
 from bas_tui.tui.workbench.document import MaskDocument
 from bas_tui.tui.workbench.geometry import Box, Point, corners_box
-from bas_tui.tui.workbench.render import Coverage, Layer, Overlay
+from bas_tui.tui.workbench.render import Overlay
 from bas_tui.tui.workbench.viewport import Viewport
 
-Tool = Literal["brush", "erase", "box", "flood"]
-TOOLS: tuple[Tool, ...] = ("brush", "erase", "box", "flood")
 FRAMES = 20
 """Drawings of the canvas a second while something moves."""
 SLOW_FRAMES = 8
 """The same on a slow link."""
-SIZES = (0.0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 90, 128)
-"""Brush radii in picture pixels; 0 paints single pixels."""
-TOLERANCES = (2, 4, 8, 12, 16, 24, 32, 48, 64, 96)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolState:
-    """What the tool bar shows."""
-
-    tool: Tool = "brush"
-    size: int = 9
-    """Index into SIZES."""
-    tolerance: int = 5
-    """Index into TOLERANCES."""
-    pen: bool = False
-    corner: Point | None = None
-    """First corner of a box that waits for its second."""
-    overlay: Overlay = "tint"
-    zoom: int = 0
-    scale: float = 1.0
-    """Picture pixels per dot."""
-
-    @property
-    def radius(self) -> float:
-        """Brush radius in picture pixels."""
-        return SIZES[self.size]
 
 
 class MaskCanvas(QuietFocus):
@@ -110,8 +84,7 @@ class MaskCanvas(QuietFocus):
         self._drag_from = (0.0, 0.0)
         self._timer: Timer | None = None
         self._painted_at = 0.0
-        self._picture: tuple[Viewport, render.Picture] | None = None
-        self._covers: dict[int, tuple[object, Coverage]] = {}
+        self._picture = CanvasPicture()
         self._hover = False
 
     # Document and drawing
@@ -121,7 +94,8 @@ class MaskCanvas(QuietFocus):
         self.document, self.current = document, current
         height, width = document.shape
         self.cursor = Point(width / 2, height / 2)
-        self._picture, self._covers, self._left_zoom, self.busy_box = None, {}, None, None
+        self._left_zoom = self.busy_box = None
+        self._picture = CanvasPicture()
         self._view = Viewport(
             width=width, height=height, columns=max(1, self.size.width),
             rows=max(1, self.size.height),
@@ -133,17 +107,9 @@ class MaskCanvas(QuietFocus):
         """The window on the picture; None before a document is loaded."""
         return self._view
 
-    @property
-    def terminal(self) -> Terminal:
-        """What the terminal can show."""
-        return getattr(self.app, "terminal", Terminal())
-
     def changed(self, key: int | None = None) -> None:
         """Draw again after the document changed from outside; None: every mask may have."""
-        if key is None:
-            self._covers.clear()
-        else:
-            self._covers.pop(key, None)
+        self._picture.forget(key)
         self.draw()
 
     def draw(self, *, soon: bool = False) -> None:
@@ -164,55 +130,16 @@ class MaskCanvas(QuietFocus):
         if self.document is None or view is None or not self.is_mounted:
             self.paint(Cells.blank(self.size.height, self.size.width))
             return
-        pixels, letters = self._pixels(self.document, view)
-        if self.terminal.quantise:
-            pixels = to_xterm(pixels)
-        inner = picture_cells(pixels, self.terminal)
-        if not self.terminal.blocks:
-            inner = inner._replace(chars=np.where(letters > 0, letters, inner.chars))
-        cells = Cells.blank(self.size.height, self.size.width)
-        (x, y), (rows, columns) = view.offset, inner.chars.shape
-        for whole, part in zip(cells, inner, strict=True):
-            whole[y : y + rows, x : x + columns] = part
+        marks = Marks(
+            cursor=self.cursor if self.has_focus or self._hover else None,
+            painting=self._drag == "paint", busy_box=self.busy_box, square=self.square,
+        )  # fmt: skip
+        cells = self._picture.cells(
+            self.document, self.current, view, self.state, marks, self.terminal
+        )
         if not self.terminal.blocks:
             self._write_cursor(cells, view)
         self.paint(cells)
-
-    def _pixels(self, document: MaskDocument, view: Viewport) -> tuple[render.Picture, np.ndarray]:
-        """Picture, masks and cursor, and the letters that stand for masks without colours."""
-        if self._picture is None or self._picture[0] != view:
-            self._picture = (view, render.sample_picture(document.image, view))
-            self._covers.clear()
-        layers: list[tuple[Layer, Coverage]] = []
-        letters = np.zeros((view.dots[1] // 2, view.dots[0]), np.uint32)
-        for index, concept in enumerate(document.concepts):
-            mask, active = document.mask(concept.key), concept.key == self.current
-            known = self._covers.get(concept.key)
-            if known is None or known[0] is not mask:
-                known = (mask, render.sample_mask(mask, view))
-                self._covers[concept.key] = known
-            color = concept_color(index)
-            layers.append((Layer(mask, color.rgb, active), known[1]))
-            covered = known[1].reshape(letters.shape[0], 2, -1).mean(axis=1) > 0.5
-            letter = color.letter if active else color.letter.lower()
-            if self.state.overlay != "none":
-                letters[covered] = ord(letter)
-        # The current concept lies on top, so that its outline is never hidden.
-        layers.sort(key=lambda item: item[0].active)
-        strength = 0.45 if self.terminal.colors > 16 else 0.8
-        pixels = render.compose(self._picture[1], layers, self.state.overlay, strength).copy()
-        if self.square is not None and self.state.overlay != "none":
-            render.dim_outside(pixels, view, self.square)
-        if self.busy_box is not None:
-            box = self.busy_box
-            render.draw_frame(pixels, view, Point(box.x0, box.y0), Point(box.x1 - 1, box.y1 - 1))
-        if self.state.corner is not None:
-            render.draw_frame(pixels, view, self.state.corner, self.cursor)
-        if self.has_focus or self._hover:
-            ring = self.state.radius if self.state.tool in ("brush", "erase") else 0.0
-            lit = self.state.pen or self._drag == "paint"
-            render.draw_ring(pixels, view, self.cursor, ring, lit)
-        return pixels, letters
 
     def _write_cursor(self, cells: Cells, view: Viewport) -> None:
         column, half_row = view.to_dots(self.cursor)
@@ -260,7 +187,7 @@ class MaskCanvas(QuietFocus):
         self._stroked()
 
     def _stroked(self) -> None:
-        self._covers.pop(self.current, None)
+        self._picture.forget(self.current)
         self.post_message(self.Edited(done=False))
         self.draw(soon=True)
 

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from bas_tui.tui.widgets.clickable import ClickableWords, clickable
-from bas_tui.tui.widgets.mask_canvas import TOLERANCES, TOOLS, ToolState
+from bas_tui.tui.widgets.mask_canvas_picture import TOLERANCES, TOOLS, ToolState
 from bas_tui.tui.workbench.geometry import Point
 
 NAMES = {"brush": ("b", "Brush"), "erase": ("e", "Erase"), "box": ("x", "Box"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual import events
 
+from bas_tui.tui.terminal import Terminal
 from bas_tui.tui.widgets.cells import CellCanvas
 
 
@@ -12,6 +13,11 @@ class QuietFocus(CellCanvas, can_focus=True):
 
     This one draws itself again instead, so that only what looks different is sent.
     """
+
+    @property
+    def terminal(self) -> Terminal:
+        """What the terminal can show."""
+        return getattr(self.app, "terminal", Terminal())
 
     def draw(self) -> None:
         """Paint what is to be seen now."""
