@@ -153,7 +153,7 @@ class RayExecutor:
 
     def __init__(self, folder: EvaluationDir, plan: Plan, jobs: int, *, keep: bool) -> None:
         try:
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise UserError("ray is not installed", "pip install 'bas-tui[ray]'") from error
         self._ray: Any = ray

@@ -249,7 +249,9 @@ def read_plan(folder: EvaluationDir) -> Plan:
     try:
         table = tomllib.loads(folder.plan.read_text(encoding="utf-8"))["plan"]
         prompts = tuple(Prompt(**entry) for entry in table.pop("prompts"))
-        tuples = {key: tuple(table.pop(key)) for key in ("methods", "scenes", "scorers")}
+        tuples: dict[str, Any] = {
+            key: tuple(table.pop(key)) for key in ("methods", "scenes", "scorers")
+        }
         return Plan(**table, **tuples, prompts=prompts)
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UserError(

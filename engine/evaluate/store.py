@@ -150,9 +150,12 @@ def scores(path: Path) -> list[ScoreRow]:
             " JOIN jobs ON jobs.id = pictures.job"
             " ORDER BY jobs.id, number, scorer, axis, concept"
         ).fetchall()
-    return [
-        ScoreRow(*row[:3], tuple(json.loads(row[3])), *row[4:12], bool(row[12])) for row in rows
-    ]
+    made: list[ScoreRow] = []
+    for row in rows:
+        fields = dict(zip(ScoreRow._fields, row, strict=True))
+        subset, found = tuple(json.loads(fields["subset"])), bool(fields["found"])
+        made.append(ScoreRow(**fields | {"subset": subset, "found": found}))
+    return made
 
 
 def facts(path: Path) -> dict[str, str]:
