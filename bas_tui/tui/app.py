@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.console import Console
 from textual import events
 from textual.app import App
 from textual.command import Provider
@@ -89,6 +89,11 @@ class BasApp(App[int]):
         self.terminal = terminal or Terminal()
         self.prefs = prefs or preferences.load()
         super().__init__()
+        # Textual asks the environment, which neither ssh nor tmux hands on, and knows no slow link.
+        self.console = Console(
+            color_system=self.terminal.color_system, file=self.console.file, force_terminal=True,
+            legacy_windows=False, highlight=False, emoji=False, safe_box=False, soft_wrap=False,
+        )  # fmt: skip
         self._start = start or Start()
         self._storing: Timer | None = None
         self.no_color = self.terminal.colors == 0
@@ -362,11 +367,6 @@ def run(
     or none.
     """
     terminal = detect(color, low_bandwidth)
-    systems = {0: "256", 16: "standard", 256: "256"}
-    system = "256" if terminal.low_bandwidth and terminal.colors > 256 else None
-    os.environ.setdefault(
-        "TEXTUAL_COLOR_SYSTEM", system or systems.get(terminal.colors, "truecolor")
-    )
     arguments: dict[str, Any] = {
         name: value
         for name, value in (("scene", scene), ("masks", masks), ("base", base), ("run", run))

@@ -33,6 +33,13 @@ class Terminal:
         return self.low_bandwidth or self.colors <= 256
 
     @property
+    def color_system(self) -> Literal["standard", "256", "truecolor"]:
+        """Rich's name for the colours that are written; a slow link gets the shorter 256."""
+        if self.colors == 16:
+            return "standard"
+        return "256" if self.quantise else "truecolor"
+
+    @property
     def cadence(self) -> float:
         """Seconds between redraws of things that change by themselves."""
         return 2.0 if self.low_bandwidth else 1.0

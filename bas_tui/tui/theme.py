@@ -6,7 +6,7 @@ DARK = Theme(
     name="bas-dark",
     primary="#56b4e9", secondary="#7f93a8", accent="#e69f00", success="#2fc08f",
     warning="#e69f00", error="#ff6f61", foreground="#dfe3e8", background="#0f1115",
-    surface="#14171c", panel="#20252d", dark=True,
+    surface="#16181c", panel="#23272d", dark=True,
     variables={
         "border": "#3a424e", "border-blurred": "#2a3038", "faint": "#8a94a2",
         "block-cursor-background": "#24506b", "block-cursor-foreground": "#ffffff",
