@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Annotated
 
 import typer
 
 from bas_tui.cli import data, options, talk
 
-PLACE = "on a sandy beach"
+PLACES = ("in the desert", "on the grass")
+"""Where each thing is drawn alone; one place names what the masked loss leaves open."""
+TOGETHER = "on the beach"
 PICTURES = 2
 
 
@@ -57,8 +60,10 @@ def demo(
     if code != talk.DONE:
         raise typer.Exit(code)
     names = [f"<{name}>" for name in masks]
-    prompts = [f"a photo of {name}" for name in names]
-    prompts.append(f"a photo of {' and '.join(names)} {PLACE}")
+    prompts = [
+        f"a photo of {name} {place}" for name, place in zip(names, cycle(PLACES), strict=False)
+    ]
+    prompts.append(f"a photo of {' and '.join(names)} {TOGETHER}")
     with client.Generator() as generator:
         for prompt in prompts:
             talk.say(f"\n{prompt}", "bold")
