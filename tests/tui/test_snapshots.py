@@ -6,26 +6,46 @@ tests/tui/snapshots` then shows what became of each screen.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from bas_tui.tui.terminal import Terminal
 from bas_tui.tui.widgets.keybar import KeyBar
-from tests.tui.pilots import make_app, runs_screen, screen_text, train_screen, until
+from tests.tui.pilots import (
+    PATIENCE,
+    app_of,
+    make_app,
+    runs_screen,
+    screen_text,
+    train_screen,
+    until,
+)
 from tests.tui.synthetic import make_run
 
 FOLDER = Path(__file__).parent / "snapshots"
 
 
-def check(name: str, text: str) -> None:
-    """Compare a screen with the stored one."""
+async def check(pilot: Pilot[Any], name: str) -> None:
+    """Compare the screen with the stored one; it gets a moment to become so."""
     path = FOLDER / f"{name}.txt"
+    app = app_of(pilot)
     if os.environ.get("BAS_SNAPSHOTS") == "write":
+        await asyncio.sleep(1)
+        await pilot.pause()
         FOLDER.mkdir(exist_ok=True)
-        path.write_text(f"{text}\n", encoding="utf-8")
-    assert text.splitlines() == path.read_text(encoding="utf-8").splitlines()
+        path.write_text(f"{screen_text(app)}\n", encoding="utf-8")
+    wanted = path.read_text(encoding="utf-8").splitlines()
+    end = time.monotonic() + PATIENCE
+    while screen_text(app).splitlines() != wanted and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+        await pilot.pause()
+    assert screen_text(app).splitlines() == wanted
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +65,7 @@ async def test_train(size: tuple[int, int]) -> None:
         await train_screen(pilot, 120)
         await pilot.press("2", "H")
         await until(pilot, lambda: "▀" in screen_text(app).splitlines()[-4], "the preview")
-        check(f"train-{size[0]}x{size[1]}", screen_text(app))
+        await check(pilot, f"train-{size[0]}x{size[1]}")
 
 
 async def test_train_ascii() -> None:
@@ -54,7 +74,7 @@ async def test_train_ascii() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await train_screen(pilot, 120)
         await until(pilot, lambda: "=" in screen_text(app).splitlines()[-3], "the preview")
-        check("train-ascii-80x24", screen_text(app))
+        await check(pilot, "train-ascii-80x24")
 
 
 async def test_failure() -> None:
@@ -66,7 +86,7 @@ async def test_failure() -> None:
     app = make_app("train", run="desk")
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "host.log" in screen_text(app), "the failure")
-        check("failure-80x24", screen_text(app))
+        await check(pilot, "failure-80x24")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -77,7 +97,7 @@ async def test_runs(size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
         await runs_screen(pilot, 2)
         await until(pilot, lambda: "▀" in screen_text(app), "the thumbnail")
-        check(f"runs-{size[0]}x{size[1]}", screen_text(app))
+        await check(pilot, f"runs-{size[0]}x{size[1]}")
 
 
 async def test_help() -> None:
@@ -87,4 +107,4 @@ async def test_help() -> None:
         await train_screen(pilot, 120)
         await pilot.press("f1")
         await until(pilot, lambda: "Zoom" in screen_text(app), "the help")
-        check("help-100x40", screen_text(app))
+        await check(pilot, "help-100x40")

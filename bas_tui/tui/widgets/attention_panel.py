@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -197,7 +198,10 @@ class AttentionPanel(Pane):
         values = upright(_grid_of(frame.packed, grid), mask, frame.iou) / 255.0
         levels = to_levels(values, LEVELS, self._levels.get(concept.token))
         self._levels[concept.token] = levels
-        self._place(cells, row + 1, column + side + GAP, HEAT[levels], layout.zoom)
+        few = self.terminal.colors <= 16
+        terminal = replace(self.terminal, ascii=True) if few else self.terminal
+        heat = picture_cells(_zoomed(HEAT[levels], layout.zoom), terminal)
+        cells.paste(row + 1, column + side + GAP, heat)
 
     def _token_ink(self, index: int) -> int:
         """The concept's colour for text and lines: darker on a light theme."""
