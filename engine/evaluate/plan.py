@@ -20,6 +20,7 @@ import tomli_w
 
 from engine.base_models import recipe_settings
 from engine.errors import UserError
+from engine.evaluate import store
 from engine.evaluate.suites import Prompt, Size, Subsets, Suite, fill, subsets
 from engine.evaluate.versions import versions
 from engine.methods import METHODS, method_settings
@@ -28,6 +29,7 @@ from engine.scene import Scene, load_scene, save_scene
 from engine.settings import build_config
 
 PLAN_FILE = "evaluation.toml"
+STORE_FILE = "scores.sqlite"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class EvaluationDir:
     @property
     def store(self) -> Path:
         """Jobs and scores."""
-        return self.path / "scores.sqlite"
+        return self.path / STORE_FILE
 
     @property
     def scenes(self) -> Path:
@@ -237,6 +239,8 @@ def create_evaluation(
         head = {"created": time.time(), "command": command, "versions": versions()}
         head = {"evaluation": head, "plan": table}
         write_atomic(temporary / PLAN_FILE, tomli_w.dumps(head).encode())
+        # Viewers may come before the driver has begun.
+        store.create(temporary / STORE_FILE, plan.scenes, plan.methods)
         temporary.chmod(0o755)
         temporary.rename(folder.path)
     finally:

@@ -64,6 +64,14 @@ def suite(tmp_path: Path) -> Suite:
     return read_suite(str(path))
 
 
+@pytest.fixture(scope="session")
+def hub_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of tiny hub scorers with random weights."""
+    from tests.evaluate.tiny_models import build_hub_models
+
+    return build_hub_models(tmp_path_factory.mktemp("hub"))
+
+
 def make_scene(seed: int, side: int = 64) -> Scene:
     """A random picture with two things."""
     pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
