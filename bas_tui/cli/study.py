@@ -98,7 +98,7 @@ def rate(
     for trial in left:
         talk.say(f"\n{len(answers) + 1} of {len(order)}   “{trial.prompt}”", "bold")
         _show(study, trial, images)
-        identity = _ask(f"{IDENTITY_QUESTION} (things on the left; 1-5, q)")
+        identity = _ask(f"{IDENTITY_QUESTION} (1-5, q)")
         fit = _ask(f"{PROMPT_QUESTION} (1-5, q)") if identity else None
         if identity is None or fit is None:
             break

@@ -30,6 +30,7 @@ def bas(home: Path) -> Bas:
         (("eval", "run", "paper"), "bas eval select"),
         (("eval", "run", "pocket", "--method", "elite"), "no method 'elite'"),
         (("eval", "run", "pocket", "--set", "phase1.step=2"), "phase1.steps"),
+        (("eval", "run", "pocket", "--base", "./nothing"), "no base model at ./nothing"),
         (("eval", "run", "pocket", "--scorer", "lpips=x"), "clip, dino, maskformer"),
         (("eval", "run", "pocket", "--name", "a/b"), "cannot name an evaluation"),
         (("eval", "report"), "no evaluations yet"),
