@@ -31,21 +31,28 @@ from tests.tui.synthetic import make_run
 FOLDER = Path(__file__).parent / "snapshots"
 
 
-async def check(pilot: Pilot[Any], name: str) -> None:
-    """Compare the screen with the stored one; it gets a moment to become so."""
+def check(name: str, text: str) -> None:
+    """Compare a screen with the stored one."""
     path = FOLDER / f"{name}.txt"
-    app = app_of(pilot)
+    if os.environ.get("BAS_SNAPSHOTS") == "write":
+        FOLDER.mkdir(exist_ok=True)
+        path.write_text(f"{text}\n", encoding="utf-8")
+    assert text.splitlines() == path.read_text(encoding="utf-8").splitlines()
+
+
+async def expect(pilot: Pilot[Any], name: str) -> None:
+    """Compare the screen with the stored one; it gets a moment to become so."""
+    app, path = app_of(pilot), FOLDER / f"{name}.txt"
     if os.environ.get("BAS_SNAPSHOTS") == "write":
         await asyncio.sleep(1)
         await pilot.pause()
-        FOLDER.mkdir(exist_ok=True)
-        path.write_text(f"{screen_text(app)}\n", encoding="utf-8")
-    wanted = path.read_text(encoding="utf-8").splitlines()
-    end = time.monotonic() + PATIENCE
-    while screen_text(app).splitlines() != wanted and time.monotonic() < end:
-        await asyncio.sleep(0.05)
-        await pilot.pause()
-    assert screen_text(app).splitlines() == wanted
+    else:
+        wanted = path.read_text(encoding="utf-8").splitlines()
+        end = time.monotonic() + PATIENCE
+        while screen_text(app).splitlines() != wanted and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+            await pilot.pause()
+    check(name, screen_text(app))
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +72,7 @@ async def test_train(size: tuple[int, int]) -> None:
         await train_screen(pilot, 120)
         await pilot.press("2", "H")
         await until(pilot, lambda: "▀" in screen_text(app).splitlines()[-4], "the preview")
-        await check(pilot, f"train-{size[0]}x{size[1]}")
+        await expect(pilot, f"train-{size[0]}x{size[1]}")
 
 
 async def test_train_ascii() -> None:
@@ -74,7 +81,7 @@ async def test_train_ascii() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await train_screen(pilot, 120)
         await until(pilot, lambda: "=" in screen_text(app).splitlines()[-3], "the preview")
-        await check(pilot, "train-ascii-80x24")
+        await expect(pilot, "train-ascii-80x24")
 
 
 async def test_failure() -> None:
@@ -86,7 +93,7 @@ async def test_failure() -> None:
     app = make_app("train", run="desk")
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "host.log" in screen_text(app), "the failure")
-        await check(pilot, "failure-80x24")
+        await expect(pilot, "failure-80x24")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -97,7 +104,7 @@ async def test_runs(size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
         await runs_screen(pilot, 2)
         await until(pilot, lambda: "▀" in screen_text(app), "the thumbnail")
-        await check(pilot, f"runs-{size[0]}x{size[1]}")
+        await expect(pilot, f"runs-{size[0]}x{size[1]}")
 
 
 async def test_help() -> None:
@@ -107,4 +114,4 @@ async def test_help() -> None:
         await train_screen(pilot, 120)
         await pilot.press("f1")
         await until(pilot, lambda: "Zoom" in screen_text(app), "the help")
-        await check(pilot, "help-100x40")
+        await expect(pilot, "help-100x40")
