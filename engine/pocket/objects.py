@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from engine.errors import UserError
+
 PACKAGE = "@lobehub/fluent-emoji-3d@1.1.0"
 
 # Pictures are kept at these heights or widths (the longer side, pixels): a fixed ladder makes
@@ -118,6 +120,11 @@ def fetch(folder: Path) -> Path:
     assets = folder / "assets"
     if assets.is_dir():
         return assets
+    if shutil.which("npm") is None:
+        raise UserError(
+            f"the objects' pictures are not in {folder} and npm is not there to fetch them",
+            "install Node.js, or set BAS_POCKET_DATA to a folder that has them",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         command = ["npm", "pack", "--silent", "--pack-destination", scratch, PACKAGE]
