@@ -171,7 +171,7 @@ def _run_jobs(folder: EvaluationDir, executor: Executor, stopped: Callable[[], b
 
 def _finish(folder: EvaluationDir, job: store.Job, code: int, *, stopped: bool) -> None:
     """Take in what the job left: its result, or the last line of its log."""
-    if _take_result(folder, job):
+    if take_result(folder, job):
         return
     if stopped:
         store.set_state(folder.store, job.id, "pending")
@@ -183,16 +183,31 @@ def _finish(folder: EvaluationDir, job: store.Job, code: int, *, stopped: bool) 
 def _take_results(folder: EvaluationDir) -> None:
     for job in store.jobs(folder.store):
         if job.state != "done":
-            _take_result(folder, job)
+            take_result(folder, job)
 
 
-def _take_result(folder: EvaluationDir, job: store.Job) -> bool:
+def take_result(folder: EvaluationDir, job: store.Job) -> bool:
+    """Take in the result that lies in the job's run folder; whether there is one.
+
+    A result of other base weights or other scorers than the first one's fails the job: a table
+    must not mix them.
+    """
     path = folder.run(job.scene, job.method).path / RESULT
     try:
         result: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         return False
-    store.add_result(folder.store, job.id, result)
+    known, found = store.facts(folder.store), result["facts"]
+    changed = [
+        key
+        for key, value in known.items()
+        if key.startswith(("base_hash", "scorer.")) and str(found.get(key)) != value
+    ]
+    if changed:
+        message = f"other {changed[0]} than the finished jobs: evaluate anew under another --name"
+        store.set_state(folder.store, job.id, "failed", message)
+    else:
+        store.add_result(folder.store, job.id, result)
     return True
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.evaluate import store
+from engine.evaluate.driver import RESULT, take_result
 from engine.evaluate.report_files import write_report
 from engine.evaluate.tables import make_tables
 from tests.evaluate.conftest import Scored, result
@@ -94,3 +95,23 @@ def test_failed_and_running_jobs_wait_again(scored: Scored) -> None:
     store.reset_unfinished(folder.store)
     states = [job.state for job in store.jobs(folder.store)]
     assert states == ["pending", "pending", "done", "done"]
+
+
+def test_results_of_another_base_are_not_mixed_in(scored: Scored) -> None:
+    folder = scored(known)
+    job = store.jobs(folder.store)[0]
+    record = result(folder, job, known)
+    record["facts"] = {"base_hash": "old", "scorer.s": "1", "device": "cpu"}
+    store.add_result(folder.store, job.id, record)
+    before = store.scores(folder.store)
+    job = store.jobs(folder.store)[1]
+    assert not take_result(folder, job)
+    path = folder.run(job.scene, job.method).path / RESULT
+    path.write_text(json.dumps(record | {"facts": {"base_hash": "new", "scorer.s": "1"}}))
+    assert take_result(folder, job)
+    changed = store.jobs(folder.store)[1]
+    assert (changed.state, changed.message[:15]) == ("failed", "other base_hash")
+    assert store.scores(folder.store) == before
+    path.write_text(json.dumps(record))
+    assert take_result(folder, job)
+    assert store.jobs(folder.store)[1].state == "done"
