@@ -61,17 +61,25 @@ def list_(as_json: options.JsonOption = False) -> None:
 
 def watch(
     run: options.RunArgument = None,
+    low_bandwidth: options.LowBandwidthOption = None,
+    color: options.ColorOption = options.Color.auto,
     plain: options.PlainOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Watch a run's progress until it ends; leaving does not disturb it.
+    """Watch a run; no key disturbs it, and leaving does not either.
 
     Example:  bas watch teapot
+
+    On a terminal it opens the application, read-only; with --plain it prints lines until the end.
     """
+    from bas_tui.cli import screens
     from bas_tui.cli.attach import attach
     from engine.run_dir import find_run
 
-    raise typer.Exit(attach(find_run(run), as_json=as_json, plain=plain, owner=False))
+    found = find_run(run)
+    if not as_json and screens.can_open(plain):
+        screens.start("train", low_bandwidth, color, run=str(found.path), control=False)
+    raise typer.Exit(attach(found, as_json=as_json, plain=plain, owner=False))
 
 
 def show(run: options.RunArgument = None, as_json: options.JsonOption = False) -> None:
@@ -149,28 +157,73 @@ def pause(run: options.RunArgument = None) -> None:
     talk.say(f"{found.name} pauses after this step · go on: bas resume {found.name}")
 
 
+def checkpoint(run: options.RunArgument = None) -> None:
+    """Write a checkpoint after the current step; `bas gen` can draw with it at once.
+
+    Example:  bas checkpoint teapot
+    """
+    from bas_tui import client
+    from engine.run_dir import find_run
+
+    found = find_run(run)
+    client.send(found, "checkpoint")
+    talk.say(f"{found.name} writes a checkpoint after this step")
+
+
+def preview(
+    run: options.RunArgument = None,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            "--every", metavar="STEPS", min=0, help="From now on, one every STEPS; 0: none."
+        ),
+    ] = None,
+) -> None:
+    """Draw preview pictures now, or change how often they are drawn.
+
+    Example:  bas preview teapot --every 50
+    """
+    from bas_tui import client
+    from engine.run_dir import find_run
+
+    found = find_run(run)
+    if every is None:
+        client.send(found, "preview")
+        talk.say(f"{found.name} draws a preview after this step")
+    else:
+        client.send(found, "set", key="preview.every", value=every)
+        talk.say(f"{found.name} draws a preview every {every} steps")
+
+
 def resume(
     run: options.RunArgument = None,
+    set_: options.SetOption = None,
     detach: options.DetachOption = False,
     plain: options.PlainOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Go on with a paused run, or from the last checkpoint of one that stopped, failed or died.
 
-    Example:  bas resume teapot
+    Example:  bas resume teapot --set phase2.learning_rate=1e-6
+
+    --set changes settings of a run that has no process, from its last checkpoint on.
     """
     from bas_tui import client
     from bas_tui.cli.attach import attach
     from bas_tui.cli.train import launch
     from engine.errors import UserError
     from engine.run_dir import describe, find_run, host_pid
+    from engine.settings import parse_words
 
     found = find_run(run)
     info = describe(found)
     if info.state == "finished":
         raise UserError(f"{found.name} is finished", f"draw with it: {gen_example(info)}")
     if host_pid(found) is None or info.state in ("stopped", "failed"):
+        client.change_settings(found, parse_words(set_ or ()))
         raise typer.Exit(launch(found, detach=detach, plain=plain, as_json=as_json))
+    if set_:
+        raise UserError(f"{found.name} has its settings in use", f"bas stop {found.name} first")
     if info.state != "paused":
         raise UserError(f"{found.name} is training already", f"look at it: bas watch {found.name}")
     client.send(found, "resume")

@@ -5,7 +5,7 @@ nor waits for its viewers. All functions may be called from any thread.
 """
 
 from bas_tui.client.bases import resolve_base
-from bas_tui.client.create import create_run
+from bas_tui.client.create import change_settings, create_run
 from bas_tui.client.follow import follow
 from bas_tui.client.generator import GenerationRequest, Generator
 from bas_tui.client.host import send, start_host, wait_until_gone
@@ -14,6 +14,7 @@ from bas_tui.client.prompts import check_learned, check_prompt, has_learned, tok
 __all__ = [
     "GenerationRequest",
     "Generator",
+    "change_settings",
     "check_learned",
     "check_prompt",
     "create_run",

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 from bas_tui.client.bases import resolve_base
 from engine.config import TrainConfig
 from engine.errors import UserError
-from engine.run_dir import ConceptEntry, Manifest, RunDir, home, new_run_dir, write_manifest
+from engine.run_dir import (
+    ConceptEntry,
+    Manifest,
+    RunDir,
+    describe,
+    home,
+    new_run_dir,
+    read_manifest,
+    write_manifest,
+)
 from engine.settings import build_config, flatten, to_table
 
 if TYPE_CHECKING:
@@ -100,3 +109,18 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def change_settings(run: RunDir, words: Mapping[str, Any]) -> None:
+    """Change dotted settings of a run that has no host; raises UserError and changes nothing."""
+    if not words:
+        return
+    manifest = read_manifest(run)
+    config = build_config(flatten(manifest.settings), words)
+    done = describe(run).step
+    if config.total_steps <= done:
+        raise UserError(
+            f"{run.name} has made {done} steps already", "ask for more than that in both phases"
+        )
+    settings = changed_settings({**flatten(manifest.settings), **words})
+    write_manifest(run, dataclasses.replace(manifest, settings=settings))

@@ -105,6 +105,9 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "gen: no run": (lambda _: ["gen", "x"], "bas demo"),
     "watch: no such run": (lambda _: ["watch", "nothing"], "bas runs"),
     "stop: no run": (lambda _: ["stop"], "bas demo"),
+    "checkpoint: no run": (lambda _: ["checkpoint"], "bas demo"),
+    "preview: no run": (lambda _: ["preview", "--every", "5"], "bas demo"),
+    "resume: no run": (lambda _: ["resume", "--set", "seed=1"], "bas demo"),
     "rm: no such run": (lambda _: ["rm", "nothing", "--yes"], "bas runs"),
     "demo: no such scene": (lambda _: ["demo", "--scene", "moon"], "teapot_penguin"),
 }

@@ -136,7 +136,7 @@ def test_any_other_answer_leaves_it_running(answer: str, terminal: Start, desk: 
 
 def test_watching_is_left_without_a_question(terminal: Start, desk: Path) -> None:
     assert terminal("train", str(desk), "--name", "r", "--detach").end() == 0
-    screen = terminal("watch")
+    screen = terminal("watch", "--plain")
     screen.until("it/s")
     screen.type("\x03")
     screen.until("goes on without this terminal")

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bas_tui.client import check_learned, check_prompt, create_run, resolve_base, token_names
+from bas_tui.client import (
+    change_settings,
+    check_learned,
+    check_prompt,
+    create_run,
+    resolve_base,
+    token_names,
+)
 from engine.errors import UserError
 from engine.pocket import MODEL_DIR
 from engine.run_dir import RunDir, list_runs, read_manifest
@@ -139,3 +146,16 @@ def test_prompts_are_checked_against_the_tokens(run: RunDir) -> None:
     assert token_names(read_manifest(run).concepts) == [
         "<asset0>", "<asset1>", "<teapot>", "<penguin>",
     ]  # fmt: skip
+
+
+def test_settings_change_between_two_hosts(home: Path, scene: Scene) -> None:  # noqa: ARG001
+    run = create_run(scene, base="pocket", settings={"phase1.steps": "20"})
+    before = read_manifest(run)
+    for bad in ({"phase1.steps": "many"}, {"seeed": "1"}, {"phase1.steps": 0, "phase2.steps": 0}):
+        with pytest.raises(UserError):
+            change_settings(run, bad)
+    assert read_manifest(run) == before
+    change_settings(run, {"phase2.learning_rate": "1e-6", "phase1.steps": "400"})
+    after = read_manifest(run)
+    assert after.settings == {"phase2.learning_rate": 1e-6}, "only what differs from the defaults"
+    assert after.concepts == before.concepts

@@ -21,20 +21,24 @@ KEYS = (
     Key(
         id="train.checkpoint", keys="c", action="checkpoint", label="Save", show=True,
         help="Write a checkpoint now.",
+        command="bas checkpoint {run}",
     ),
     Key(
         id="train.preview", keys="v", action="preview", label="Preview", show=True,
         help="Draw a preview picture now.",
+        command="bas preview {run}",
     ),
     Key(
         id="train.preview_more", keys="plus,equals_sign", action="cadence(1)",
         label="Previews more often",
         help="Draw preview pictures more often.",
+        command="bas preview {run} --every 20",
     ),
     Key(
         id="train.preview_less", keys="minus", action="cadence(-1)",
         label="Previews less often",
         help="Draw preview pictures less often.",
+        command="bas preview {run} --every 200",
     ),
     Key(
         id="train.back", keys="left,h", action="scrub(-1)", label="History", show=True,

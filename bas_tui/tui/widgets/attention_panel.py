@@ -75,24 +75,6 @@ def frame_at(frames: Sequence[AttentionFrame], step: int | None) -> AttentionFra
     return frames[index - 1] if index else None
 
 
-def upright(values: Grid, mask: Grid, iou: float) -> Grid:
-    """A map (G, G) as the scene lies: half of the training samples are mirror images.
-
-    An event holds the map as its step saw it, and `iou` against the mask as the step saw it. So the
-    orientation whose IoU with the scene's mask is nearer to `iou` is the scene's.
-    """
-    mirrored = values[:, ::-1]
-    plain_error, mirrored_error = (
-        abs(_iou(candidate, mask) - iou) for candidate in (values, mirrored)
-    )
-    return mirrored if mirrored_error < plain_error - 1e-6 else values
-
-
-def _iou(values: Grid, mask: Grid) -> float:
-    bright, inside = values > values.max() / 2, mask > 127
-    return float((bright & inside).sum() / max(1, (bright | inside).sum()))
-
-
 class AttentionPanel(Pane):
     """Masks and maps of all tokens."""
 
@@ -195,7 +177,7 @@ class AttentionPanel(Pane):
                 row + 1 + side // 4, column + side + GAP + 1, "no map yet", self.ink("faint")
             )
             return
-        values = upright(_grid_of(frame.packed, grid), mask, frame.iou) / 255.0
+        values = _grid_of(frame.packed, grid) / 255.0
         levels = to_levels(values, LEVELS, self._levels.get(concept.token))
         self._levels[concept.token] = levels
         few = self.terminal.colors <= 16
