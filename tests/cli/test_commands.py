@@ -168,7 +168,7 @@ def test_the_demo_trains_and_draws_each_thing_alone_and_both_together(bas: Bas, 
     assert run.name.startswith("rocket-cactus-") and manifest.base == "pocket"
     assert manifest.settings["phase1.steps"] == 3
     for words in (
-        "a photo of <rocket>\n",
+        "a photo of <rocket> on",
         "<cactus> and <rocket> on",
         str(run.pictures),
         "now try",
