@@ -30,13 +30,13 @@ KEYS = (
     ),
     Key(
         id="train.preview_more", keys="plus,equals_sign", action="cadence(1)",
-        label="Previews more often",
+        label="More previews",
         help="Draw preview pictures more often.",
         command="bas preview {run} --every 20",
     ),
     Key(
         id="train.preview_less", keys="minus", action="cadence(-1)",
-        label="Previews less often",
+        label="Fewer previews",
         help="Draw preview pictures less often.",
         command="bas preview {run} --every 200",
     ),
