@@ -19,8 +19,3 @@ def resize_masks(masks_NHW: torch.Tensor, side: int) -> torch.Tensor:
     pooled_NSS = F.adaptive_max_pool2d(masks_NHW, (side, side))
     erased_N11 = (nearest_NSS.amax(dim=(1, 2)) == 0)[:, None, None]
     return torch.where(erased_N11, pooled_NSS, nearest_NSS)
-
-
-def union(masks_NHW: torch.Tensor) -> torch.Tensor:
-    """Union of masks: their maximum; (H, W)."""
-    return masks_NHW.amax(dim=0)
