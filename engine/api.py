@@ -57,6 +57,7 @@ def draw(
             steps=config.sampling.steps,
             guidance=config.sampling.guidance,
             negative=negative,
+            resolution=config.resolution or None,
         )
 
 

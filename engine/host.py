@@ -10,13 +10,11 @@ import dataclasses
 import fcntl
 import json
 import os
-import platform
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from engine.commands import Command, CommandQueue
@@ -35,8 +33,7 @@ from engine.run_dir import (
     write_manifest,
 )
 from engine.settings import build_config
-
-PACKAGES = ("bas-tui", "torch", "diffusers", "transformers", "accelerate")
+from engine.versions import versions
 
 
 def run_host(path: Path) -> int:
@@ -159,7 +156,7 @@ def _events(
             manifest,
             base_hash=loaded.base_hash,
             scene_hash=scene_hash(scene),
-            versions=_versions(),
+            versions=versions(),
         )
         write_manifest(run, filled)
     yield Notice(level="info", message=precision_note(config.precision, accelerator))
@@ -174,13 +171,3 @@ def _events(
         base=manifest.base,
         base_hash=loaded.base_hash,
     )
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +24,10 @@ from engine.run_dir import (
     write_manifest,
 )
 from engine.settings import build_config, flatten, to_table
+from engine.versions import versions
 
 if TYPE_CHECKING:
     from engine.scene import Scene
-
-VERSIONED = ("bas-tui", "torch", "diffusers", "transformers", "accelerate")
 
 
 def create_run(
@@ -100,15 +97,6 @@ def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     config = flatten(to_table(build_config(settings)))
     defaults = flatten(dataclasses.asdict(TrainConfig()))
     return {key: value for key, value in config.items() if value != defaults[key]}
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages a result depends on, without importing them."""
-    found: dict[str, str] = {}
-    for package in VERSIONED:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def change_settings(run: RunDir, words: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import engine
 from engine.errors import BasError, UserError
 from engine.events import RunEnded
+from engine.process_environment import TRAINING_ENVIRONMENT
 from engine.run_dir import RunDir, describe, host_pid, read_events, socket_path
 
 START_SECONDS = 120.0
@@ -31,11 +32,8 @@ def host_command(*arguments: str) -> list[str]:
 
 
 def host_environment() -> dict[str, str]:
-    """The environment of a host.
-
-    PASSIVE lets waiting OpenMP threads sleep: a busy machine trains several times faster.
-    """
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    """The environment of a host."""
+    environment = {**os.environ, **TRAINING_ENVIRONMENT, "PYTHONUNBUFFERED": "1"}
     root = str(Path(engine.__file__).parent.parent)
     if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         earlier = environment.get("PYTHONPATH")

@@ -15,6 +15,7 @@ import engine
 from engine.errors import UserError
 from engine.evaluate.plan import EvaluationDir, Plan
 from engine.evaluate.store import Job
+from engine.process_environment import TRAINING_ENVIRONMENT
 
 JOB_LOG = "job.log"
 STOP_SECONDS = 30.0
@@ -61,8 +62,8 @@ def job_command(folder: EvaluationDir, job: Job, threads: int, *, keep: bool) ->
     words = [sys.executable, "-P", "-m", "engine.evaluate", "job", str(folder.path.resolve())]
     words += [job.scene, job.method, *(["--keep-models"] if keep else [])]
     environment = {
+        **TRAINING_ENVIRONMENT,
         "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": python_path(),

@@ -62,6 +62,8 @@ STOPPED = 3
 GRACE_SECONDS = 60.0
 """How long an orphaned job may take to write its checkpoint."""
 RESULT = "result.json"
+BATCH = 8
+"""Pictures drawn at once."""
 
 
 def run_job(folder: EvaluationDir, scene: str, method: str, *, keep_models: bool = False) -> int:
@@ -179,26 +181,33 @@ def _train(run: RunDir) -> bool:
 
 
 def _draw(run: RunDir, shots: Sequence[ShotPlan]) -> dict[str, str]:
-    """Draw the pictures that are missing; what they were drawn with."""
+    """Draw the pictures that are missing; what they were drawn with.
+
+    A batch is always the same shots, whatever was there before a restart: a picture's last bits
+    depend on its batch.
+    """
     manifest = read_manifest(run)
     config = build_config(manifest.settings)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     facts = {"base_hash": manifest.base_hash, "device": str(device), "precision": precision}
-    missing = [shot for shot in shots if not _path(run, shot).is_file()]
+    batches = [shots[first : first + BATCH] for first in range(0, len(shots), BATCH)]
+    missing = [batch for batch in batches if not all(_path(run, shot).is_file() for shot in batch)]
     if missing:
         loaded: LoadedBase = load_family(manifest.base, device=device, report=lambda _event: None)
         load_concepts(run.concepts, loaded.family, base_hash=loaded.base_hash)
-        drawn = loaded.family.generate(
-            [shot.tokens for shot in missing],
-            seeds=[shot.seed for shot in missing],
-            steps=config.sampling.steps,
-            guidance=config.sampling.guidance,
-            resolution=config.resolution or None,
-        )
         with autocast(device, precision):
-            for shot, picture in zip(missing, drawn, strict=True):
-                save_picture(Image.fromarray(picture), _path(run, shot))
+            for batch in missing:
+                drawn = loaded.family.generate(
+                    [shot.tokens for shot in batch],
+                    seeds=[shot.seed for shot in batch],
+                    steps=config.sampling.steps,
+                    guidance=config.sampling.guidance,
+                    resolution=config.resolution or None,
+                    batch=len(batch),
+                )
+                for shot, picture in zip(batch, drawn, strict=True):
+                    save_picture(Image.fromarray(picture), _path(run, shot))
     return facts
 
 

@@ -64,7 +64,7 @@ def markdown(tables: Tables, command: str) -> str:
     ]
     for title, cells in _breakdowns(tables):
         parts += [f"## {title}", _markdown_table(*breakdown_rows(cells))]
-    parts += ["## Differences to the paper", "\n".join(f"* {line}" for line in differences(plan))]
+    parts += ["## Differences to the paper", "\n".join(f"* {line}" for line in differences(tables))]
     parts += ["## How it was made", f"```\n{command}\n```", "\n".join(made_with(tables))]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -63,7 +63,7 @@ def html_report(folder: EvaluationDir, tables: Tables, plot: bytes, command: str
         parts += [f"<h2>{heading}</h2>", _table(*breakdown_rows(rows))]
     parts += ["<h2>Pictures</h2>", *_grids(folder, tables)]
     parts += ["<h2>Differences to the paper</h2><ul>"]
-    parts += [f"<li>{_text(line)}</li>" for line in differences(plan)]
+    parts += [f"<li>{_text(line)}</li>" for line in differences(tables)]
     parts += ["</ul><h2>How it was made</h2>", f"<pre>{html.escape(command)}</pre><ul>"]
     parts += [f"<li>{_text(line.removeprefix('* '))}</li>" for line in made_with(tables)]
     body = "\n".join([*parts, "</ul>"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from engine.evaluate.plan import Plan
 from engine.evaluate.scorers.copying import COPIED
 from engine.evaluate.statistics import LEVEL, RESAMPLES, Interval
 from engine.evaluate.tables import Cell, Tables
@@ -105,8 +104,9 @@ def failures(tables: Tables) -> list[str]:
     return [f"**{job.scene} by {job.method} failed:** {job.message}" for job in tables.failed]
 
 
-def differences(plan: Plan) -> list[str]:
+def differences(tables: Tables) -> list[str]:
     """Where this evaluation is not the paper's."""
+    plan = tables.plan
     lines = [
         "ELITE, the paper's fourth baseline, is not run: it needs an encoder trained elsewhere.",
         "TI-m, DB-m and CD-m are re-implemented on this project's loop from the paper's and the "
@@ -114,7 +114,7 @@ def differences(plan: Plan) -> list[str]:
         "The paper does not say what counts when the segmenter finds nothing. Here it counts as 0; "
         "the column of the found ones leaves it out.",
         "Intervals, the share of found concepts and the copy-paste share are additions.",
-        "No initialiser words are given to any method.",
+        _initializers(tables.initializer),
     ]
     if plan.suite == "pocket":
         lines += [
@@ -144,6 +144,19 @@ def differences(plan: Plan) -> list[str]:
         changed = ", ".join(f"{key}={value}" for key, value in plan.settings.items())
         lines.append(f"Changed settings: {changed}.")
     return lines
+
+
+def _initializers(words: str | None) -> str:
+    if words is None:
+        start = "as the base model's recipe says (setting `initializer`)"
+    elif words:
+        start = f"near the mean of the words `{words}`"
+    else:
+        start = "like a random word of the vocabulary"
+    return (
+        "No concept has an initialiser word of its own: with every method, every token starts "
+        f"{start}."
+    )
 
 
 def made_with(tables: Tables) -> list[str]:

