@@ -127,6 +127,7 @@ def draw_chart(curves: Sequence[Curve], view: ChartView, rows: int, columns: int
         drawn = chars != SPACE
         plot[drawn] = chars[drawn]
         cells.fg[:height, MARGIN:][drawn] = colors[drawn]
+    _name_phases(cells, view, height, columns)
     if view.cursor is not None:
         _draw_cursor(cells, view, height, columns)
     return cells
@@ -200,7 +201,6 @@ def _draw_frame(
         if view.first < step <= view.last:
             column = column_of(step, view, columns)
             cells.chars[:height, column] = ord(dashes)
-            cells.write(0, column + 1, f"phase {view.dividers.index(step) + 2}", view.faint)
     end = -1
     for step in step_ticks(view.first, view.last, plot_columns(columns) // 8):
         label = str(step)
@@ -208,6 +208,19 @@ def _draw_frame(
         if column > end:
             cells.write(height, column, label, view.faint)
             end = column + len(label)
+
+
+def _name_phases(cells: Cells, view: ChartView, height: int, columns: int) -> None:
+    """Beside each divider the phase it begins: at the top, at the bottom where curves fill that."""
+    for number, step in enumerate(view.dividers, 2):
+        if view.first < step <= view.last:
+            label = f"phase {number}"
+            start = column_of(step, view, columns) + 1
+            if start + len(label) > columns and start - 1 - len(label) >= MARGIN:
+                start -= 1 + len(label)
+            places = cells.chars[:, start : start + len(label)]
+            free = [row for row in (0, height - 1) if (places[row] == SPACE).all()]
+            cells.write((free or [0])[0], start, label, view.faint)
 
 
 def _draw_cursor(cells: Cells, view: ChartView, height: int, columns: int) -> None:

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from textual._context import visible_screen_stack
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from bas_tui.tui.app import BasApp, Start
 from bas_tui.tui.prefs import Prefs
@@ -47,9 +49,17 @@ def app_of(pilot: Pilot[Any]) -> BasApp:
     return pilot.app
 
 
+def screen_strips(app: BasApp) -> list[Strip]:
+    """The lines of the screen, with what shines through a dialog."""
+    # As the application sets it before it draws. Without it a dialog that is read before it was
+    # drawn once keeps an empty background in its cache, and then draws that too.
+    visible_screen_stack.set(app._background_screens)
+    return app.screen._compositor.render_strips()
+
+
 def screen_text(app: BasApp) -> str:
     """The characters on the screen, lines without their trailing blanks."""
-    strips = app.screen._compositor.render_strips()
+    strips = screen_strips(app)
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
 

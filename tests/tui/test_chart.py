@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from bas_tui.tui.axis import make_axis, nice_step, step_ticks, tick_label
+from bas_tui.tui.axis import Axis, make_axis, nice_step, step_ticks, tick_label
 from bas_tui.tui.chart import (
     BRAILLE,
     MARGIN,
@@ -123,6 +123,25 @@ def test_averages_are_not_joined_across_phases() -> None:
     assert (apart.fg == WHITE).any(axis=1).sum() == 2
     assert (joined.fg == WHITE).any(axis=1).sum() == 12
     assert "phase 2" in "".join(text_of(apart))
+
+
+@pytest.mark.parametrize("divider", [51, 97])
+@pytest.mark.parametrize(
+    ("values", "row"),
+    [
+        ([0.1] * 100, 0),
+        ([1.0] * 100, -1),
+        ([0.0, 1.0] * 50, 0),
+    ],
+)
+def test_curves_leave_the_name_of_a_phase_whole(
+    values: list[float], row: int, divider: int
+) -> None:
+    axis = Axis(0.0, 1.0, False, (0.0, 0.5, 1.0))
+    view = ChartView(first=1, last=100, log=False, axis=axis, dividers=(divider,))
+    lines = text_of(draw_chart([curve(values)], view, 8, 50))[:-1]
+    assert "phase 2" in lines[row]
+    assert sum("phase 2" in line for line in lines) == 1
 
 
 def test_zoom_shows_only_its_steps() -> None:

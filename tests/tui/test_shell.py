@@ -18,7 +18,15 @@ from bas_tui.tui.screens.help import HelpScreen
 from bas_tui.tui.screens.jump import JumpScreen
 from bas_tui.tui.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
 from bas_tui.tui.widgets.run_list import RunList
-from tests.tui.pilots import make_app, message_of, runs_screen, screen_text, train_screen, until
+from tests.tui.pilots import (
+    make_app,
+    message_of,
+    runs_screen,
+    screen_strips,
+    screen_text,
+    train_screen,
+    until,
+)
 from tests.tui.synthetic import make_run
 
 SHORT: dict[str, Any] = {"steps": (12, 12)}
@@ -186,7 +194,7 @@ async def test_without_colours_none_is_written() -> None:
     async with app.run_test(size=(120, 36)) as pilot:
         await train_screen(pilot, 24)
         await pilot.pause()
-        for strip in app.screen._compositor.render_strips():
+        for strip in screen_strips(app):
             for segment in strip:
                 style = segment.style
                 assert style is None or style.color is None or style.color.is_default

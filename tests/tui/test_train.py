@@ -7,12 +7,14 @@ import os
 from typing import Any
 
 import pytest
+from textual.widgets import Static
 
 from bas_tui.tui.screens.dialogs import Confirm
 from bas_tui.tui.screens.failure import FailureScreen
 from bas_tui.tui.screens.train import TrainScreen
 from bas_tui.tui.widgets.attention_panel import AttentionPanel
 from bas_tui.tui.widgets.loss_chart import LossChart, next_cadence
+from bas_tui.tui.widgets.pane import Pane
 from bas_tui.tui.widgets.preview_pane import PreviewPane, preview_at
 from engine.events import Paused, Resumed, RunEnded, StepDone, to_line
 from engine.run_dir import RunDir, process_start
@@ -207,6 +209,25 @@ async def test_failures_say_what_where_and_how_to_go_on(
         await pilot.press("escape")
         assert isinstance(app.screen, TrainScreen)
         assert "$ bas resume desk" in screen_text(app)
+
+
+async def test_panes_fit_also_when_the_layout_sends_no_resize() -> None:
+    make_run("desk", **SMALL)
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await train_screen(pilot, 80)
+        warnings, chart = screen.query_one("#warnings", Static), screen.query_one(LossChart)
+        warnings.update("one\ntwo\nthree")
+        await pilot.pause()
+        before = chart.size
+        # As when a dialog is drawn over the screen before its layout: the places are asked for
+        # first, so that the layout finds every pane where it already was.
+        screen._compositor.update_widgets({warnings})
+        warnings.styles.display = "block"
+        assert chart.region.height == before.height + 1 - 3
+        await until(pilot, lambda: chart.size.height == before.height - 3, "the layout")
+        for pane in screen.query(Pane):
+            assert not pane.size or pane.cells.chars.shape == (pane.size.height, pane.size.width)
 
 
 async def test_warnings_are_shown_with_their_remedy() -> None:

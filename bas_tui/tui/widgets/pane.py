@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual.geometry import Size
+
 from bas_tui.run_state import RunState
 from bas_tui.tui.terminal import Terminal
 from bas_tui.tui.widgets.cells import CellCanvas
@@ -33,6 +35,7 @@ class Pane(CellCanvas, can_focus=True):
         self.state = RunState()
         self.at: int | None = None
         """Step under inspection; None follows the newest."""
+        self._drawn = Size()
 
     @property
     def terminal(self) -> Terminal:
@@ -46,7 +49,8 @@ class Pane(CellCanvas, can_focus=True):
 
     def draw(self) -> None:
         """Paint the state into the present size."""
-        if self.is_mounted and self.size.width and self.size.height:
+        self._drawn = self.size
+        if self.is_mounted and self.size:
             self.paint_pane()
 
     def paint_pane(self) -> None:
@@ -55,8 +59,15 @@ class Pane(CellCanvas, can_focus=True):
 
     def on_resize(self) -> None:
         """Paint into the new size."""
-        self.draw()
+        self._fit()
 
     def on_mount(self) -> None:
-        """Paint again whenever the theme changes."""
+        """Paint again whenever the theme or the size changes."""
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self.call_later(self.draw))
+        # A dialog that opens between a change of style and the layout draws this screen behind
+        # itself. That arranges the screen, and the layout then sends no Resize.
+        self.screen.screen_layout_refresh_signal.subscribe(self, lambda _screen: self._fit())
+
+    def _fit(self) -> None:
+        if self.size != self._drawn:
+            self.draw()
