@@ -48,7 +48,7 @@ BASE_MODELS: dict[str, BaseModel] = {
             title="embedded model for laptops and first steps",
             licence="Apache-2.0 (trained on MIT-licensed renders)",
             folder=Path(__file__).parent / "pocket" / "model",
-            resolution=64,
+            resolution=128,
         ),
         BaseModel(
             name="sd15",

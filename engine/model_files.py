@@ -140,7 +140,9 @@ def check_folder(folder: Path) -> None:
             "copy or download it again",
         )
     unet = _read_json(folder / "unet" / "config.json") or {}
-    _check_channels(str(folder), unet.get("in_channels", LATENT_CHANNELS))
+    vae = _read_json(folder / "vae" / "config.json") or {}
+    latent = vae.get("latent_channels", LATENT_CHANNELS)
+    _check_channels(str(folder), unet.get("in_channels", latent), latent)
     for part in WEIGHT_STEMS:
         for name in folder_weights(folder, part).files:
             read_header(folder / part / name)
@@ -239,8 +241,8 @@ def _check_kind(folder: Path, index: dict[str, Any]) -> None:
     raise UserError(f"{folder} is {kind} model; {ONLY_SD}", TAKE_SD)
 
 
-def _check_channels(what: str, channels: Any) -> None:
-    if channels != LATENT_CHANNELS:
+def _check_channels(what: str, channels: Any, latent: Any = LATENT_CHANNELS) -> None:
+    if channels != latent:
         kind = {9: "an inpainting model", 5: "a depth model"}.get(
             channels, f"a model with {channels} input channels"
         )

@@ -121,10 +121,12 @@ class Family(Protocol):
         negative: str = "",
         resolution: int | None = None,
         on_step: OnStep | None = None,
+        batch: int = 1,
     ) -> Iterator[np.ndarray]:
         """Sample one picture per prompt and seed, uint8 (H, W, 3) each (DDIM, paper section 4).
 
-        A picture depends on its own prompt and seed alone, never on its neighbours. Raises
+        With the `batch` of 1 a picture depends on its own prompt and seed alone. Larger batches
+        are faster; a picture's neighbours then change its last bits, and nothing else. Raises
         Cancelled when `on_step` does.
         """
         ...

@@ -148,8 +148,9 @@ class StableDiffusion:
         negative: str = "",
         resolution: int | None = None,
         on_step: OnStep | None = None,
+        batch: int = 1,
     ) -> Iterator[np.ndarray]:
-        """Sample with DDIM, one picture at a time; the starting noise is drawn on the CPU."""
+        """Sample with DDIM, `batch` pictures at once; the starting noise is drawn on the CPU."""
         pipeline: Any = StableDiffusionPipeline(
             vae=self.vae,
             text_encoder=self.text_encoder,
@@ -163,25 +164,29 @@ class StableDiffusion:
         pipeline.set_progress_bar_config(disable=True)
         side = self.latent_size(resolution or self.resolution)
         shape = (1, self.latent_channels, side, side)
-        for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-            generator = torch.Generator().manual_seed(seed)
-            noise = torch.randn(shape, generator=generator).to(self.device, self.unet.dtype)
+        wanted = list(zip(prompts, seeds, strict=True))
+        for first in range(0, len(wanted), batch):
+            some = wanted[first : first + batch]
+            starts = [
+                torch.randn(shape, generator=torch.Generator().manual_seed(s)) for _, s in some
+            ]
 
             def step_done(
-                _pipe: Any, step: int, _time: Any, values: dict[str, Any], index: int = index
+                _pipe: Any, step: int, _time: Any, values: dict[str, Any], first: int = first
             ) -> dict[str, Any]:
                 if on_step is not None:
-                    on_step(Denoised(index, step + 1, values["latents"]))
+                    for row, latents_CHW in enumerate(values["latents"]):
+                        on_step(Denoised(first + row, step + 1, latents_CHW[None]))
                 return values
 
             with torch.inference_mode():
-                latents: Any = pipeline(
-                    prompt,
-                    negative_prompt=negative or None,
+                latents_BCHW: Any = pipeline(
+                    [prompt for prompt, _ in some],
+                    negative_prompt=[negative] * len(some) if negative else None,
                     num_inference_steps=steps,
                     guidance_scale=guidance,
-                    latents=noise,
+                    latents=torch.cat(starts).to(self.device, self.unet.dtype),
                     output_type="latent",
                     callback_on_step_end=step_done,
                 ).images
-            yield self.decode(latents)[0]
+            yield from self.decode(latents_BCHW)

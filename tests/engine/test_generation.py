@@ -107,6 +107,26 @@ def test_equal_seeds_draw_equal_pictures_beside_any_neighbour(run: RunDir, tmp_p
     assert first != second
 
 
+def test_a_batch_draws_the_pictures_that_each_seed_draws_alone(tiny_pipeline: Path) -> None:
+    import numpy as np
+    import torch
+
+    loaded = load_family(str(tiny_pipeline), device=torch.device("cpu"), report=lambda _event: None)
+    prompts, seen = ["a cat", "a dog in snow", "a cat"], []
+
+    def draw(batch: int) -> np.ndarray:
+        made = loaded.family.generate(
+            prompts, seeds=[3, 4, 5], steps=2, guidance=3.0, negative="blue", batch=batch,
+            on_step=lambda done: seen.append((done.picture, done.step, len(done.latents))),
+        )  # fmt: skip
+        return np.stack(list(made)).astype(int)
+
+    alone = draw(1)
+    seen.clear()
+    assert np.abs(draw(2) - alone).max() <= 1
+    assert seen == [(0, 1, 1), (1, 1, 1), (0, 2, 1), (1, 2, 1), (2, 1, 1), (2, 2, 1)]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -226,6 +226,13 @@ def test_an_inpainting_folder(folder: Path) -> None:
     assert "inpainting" in refused(folder).message
 
 
+def test_a_folder_with_more_latent_channels(folder: Path) -> None:
+    for part, key in (("unet", "in_channels"), ("vae", "latent_channels")):
+        config = folder / part / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {key: 8}))
+    assert check_base(str(folder)).kind == "folder"
+
+
 FILES: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
     "sdxl": (
         SD1 | {"conditioner.embedders.0.transformer.weight": (2,)},

@@ -64,7 +64,7 @@ def test_the_embedded_model_in_shards() -> None:
     assert folder is not None
     shards = sorted((folder / "unet").glob("*.safetensors"))
     assert loaded.base_hash == hashlib.sha256(b"".join(s.read_bytes() for s in shards)).hexdigest()
-    assert (loaded.source, loaded.family.resolution) == ("pocket", 64)
+    assert (loaded.source, loaded.family.resolution) == ("pocket", 128)
     assert loaded.licence == BASE_MODELS["pocket"].licence
     models = (loaded.family.unet, loaded.family.vae, loaded.family.text_encoder)
     assert {p.dtype for model in models for p in model.parameters()} == {torch.float32}
