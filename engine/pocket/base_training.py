@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from transformers import CLIPTokenizer
 
+from engine.devices import mixed_precision
 from engine.pocket import base_model, checkpoint, latents, optim
 from engine.pocket.attention import use_plain_attention
 from engine.pocket.distributed import Team
+from engine.pocket.muon import Muon
 from engine.pocket.tokenizer import END, MAX_TOKENS, START
 
 
@@ -21,11 +23,11 @@ from engine.pocket.tokenizer import END, MAX_TOKENS, START
 class BaseConfig:
     """How the base model is trained."""
 
-    batch: int = 12
+    batch: int = 24
     """Samples a step in each process."""
 
-    rate: float = 1e-3
-    warmup: int = 200
+    rate: float = 1.5e-3
+    warmup: int = 100
     horizon: float = 0.999
     """Of the averaged weights."""
 
@@ -140,13 +142,14 @@ class Trainer:
         named += [(f"text.{name}", p) for name, p in self.text.named_parameters()]
         self.names = [name for name, _ in named]
         self.weights = [p for _, p in named]
-        matrices = [p for p in self.weights if p.ndim > 1]
-        others = [p for p in self.weights if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": config.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, config.rate, (0.9, 0.99), fused=True)
+        # Muon is for what maps features to features; lookups, ends and vectors have no such map.
+        ends = ("embedding.weight", "conv_in.weight", "conv_out.weight")
+        matrices = [p for name, p in named if p.ndim > 1 and not name.endswith(ends)]
+        others = [p for name, p in named if p.ndim <= 1 or name.endswith(ends)]
+        self.muon = Muon(matrices, config.weight_decay)
+        self.adamw = torch.optim.AdamW(
+            others, config.rate, (0.9, 0.99), weight_decay=0.0, fused=True
+        )
         self.average = optim.Average(self.weights, config.horizon)
         self.step = self.seen = 0
         self.decay_from, self.decay_steps = -1, 0
@@ -157,7 +160,7 @@ class Trainer:
         noised = self.scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
         target = self.scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
         self.maps.start()
-        with torch.autocast(self.device, torch.bfloat16):
+        with mixed_precision(self.device):
             states = self.run_text(batch.ids)[0]
             predicted = self.run_unet(noised, batch.timesteps, states).sample
         maps = self.maps.finish()
@@ -179,17 +182,18 @@ class Trainer:
             decay_from=self.decay_from,
             decay_steps=self.decay_steps,
         )
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        self.adamw.param_groups[0]["lr"] = rate
         velocity, attention, plain = self.losses(batch)
-        self.optimiser.zero_grad(set_to_none=True)
+        for weight in self.weights:
+            weight.grad = None
         (velocity.mean() + self.config.attention_weight * attention).backward()
         for weight in self.weights:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
         team.average(self.weights)
         torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
-        self.optimiser.step()
+        self.adamw.step()
+        self.muon.step(rate, team)
         self.average.update(self.step)
         self.step += 1
         self.seen += self.config.batch * team.world
@@ -204,13 +208,17 @@ class Trainer:
             "decay_steps": self.decay_steps,
             "scale": self.scale,
         }
-        tensors = optim.pack(self.names, self.weights, self.optimiser, self.average)
+        states = {**self.adamw.state, **self.muon.state}
+        tensors = optim.pack(self.names, self.weights, states, self.average)
         checkpoint.save(folder, tensors, facts)
 
     def resume(self, folder: Path) -> None:
         """Go on from what ``save`` wrote."""
         tensors, facts = checkpoint.load(folder)
-        optim.unpack(tensors, self.names, self.weights, self.optimiser, self.average)
+        states: dict[torch.Tensor, dict[str, torch.Tensor]] = {}
+        optim.unpack(tensors, self.names, self.weights, states, self.average)
+        for weight, state in states.items():
+            (self.adamw if "exp_avg_sq" in state else self.muon).state[weight] = state
         self.step, self.seen = facts["step"], facts["seen"]
         self.decay_from, self.decay_steps = facts["decay_from"], facts["decay_steps"]
 
@@ -232,7 +240,8 @@ def train(
 
     Args:
         decay_steps: above 0: let the learning rate fall over this many steps from now on. The state
-            before is kept as ``state-flat``, to go on from when there is more time.
+            before is kept as ``state-flat``, to go on from when there is more time. After a
+            finished decay: a new one, from the full rate.
 
     Returns:
         Whether the decay is finished.
@@ -240,7 +249,7 @@ def train(
     state = folder / "state"
     if checkpoint.exists(state):
         trainer.resume(state)
-    if decay_steps and trainer.decay_from < 0:
+    if decay_steps and (trainer.decay_from < 0 or trainer.finished):
         if team.leader:
             trainer.save(folder / "state-flat")
         trainer.decay_from, trainer.decay_steps = trainer.step, decay_steps

@@ -9,13 +9,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from engine.errors import UserError
+
 STAGES = ("data", "tokenizer", "vae", "latents", "base", "export", "eval")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line of the build."""
     words = argparse.ArgumentParser(prog="python -m engine.pocket.build", description=__doc__)
-    words.add_argument("--stage", choices=(*STAGES, "all"), required=True)
+    words.add_argument("--stage", choices=(*STAGES, "all", "restore"), required=True)
     words.add_argument("--minutes", type=float, default=9.0, help="time for a training stage")
     words.add_argument("--workdir", type=Path, default=Path("pocket-build"))
     words.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -25,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--batch", type=int, help="samples a step and process (vae 4, base 12)")
     words.add_argument("--steps", type=int, help="vae: steps in all")
     words.add_argument("--output", type=Path, help="export: the model's folder")
+    words.add_argument("--model", type=Path, help="restore: the model to go on from (the shipped)")
     return words
 
 
@@ -62,7 +65,9 @@ def run_stage(stage: str, options: argparse.Namespace) -> bool:
     if stage == "data":
         print("pictures in", objects.fetch(objects.data_dir()))
         return True
-    return STAGE_FUNCTIONS[stage](options, team)
+    finished = STAGE_FUNCTIONS[stage](options, team)
+    team.part()
+    return finished
 
 
 def tokenizer_stage(options: argparse.Namespace, _team) -> bool:
@@ -154,8 +159,22 @@ def export_stage(options: argparse.Namespace, _team) -> bool:
     vae = vae_training.load(options.workdir / "vae-final")
     parts = (trainer.unet, trainer.text, words, vae, base_model.build_scheduler())
     folder = options.output or options.workdir / "model"
-    export.export(export.pipeline(*parts), folder)
+    export.export(export.pipeline(*parts), folder, trainer.seen)
     print(f"export: {export.size_mb(folder):.1f} MB, {trainer.seen} samples seen, in {folder}")
+    return True
+
+
+def restore_stage(options: argparse.Namespace, _team) -> bool:
+    """Make the working folder from an exported model, to train it further."""
+    from engine.pocket import MODEL_DIR, checkpoint, restore, tokenizer
+
+    if checkpoint.exists(options.workdir / "base" / "state"):
+        raise UserError(f"{options.workdir} holds a training already", "name another --workdir")
+    model = options.model or MODEL_DIR
+    tokenizer.load(model / "tokenizer").save_pretrained(options.workdir / "tokenizer")
+    trainer = make_trainer(options)
+    restore.restore(model, options.workdir, trainer)
+    print(f"restored {trainer.seen} samples of training into {options.workdir}")
     return True
 
 
@@ -173,6 +192,7 @@ STAGE_FUNCTIONS = {
     "latents": latents_stage,
     "base": base_stage,
     "export": export_stage,
+    "restore": restore_stage,
     "eval": eval_stage,
 }
 
@@ -195,7 +215,11 @@ def main(arguments: list[str] | None = None) -> int:
     if teamwork and workers > 1 and not distributed.is_worker():
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         return distributed.launch(given, workers, options.workdir)
-    return 0 if run_stage(options.stage, options) else 3
+    try:
+        return 0 if run_stage(options.stage, options) else 3
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -27,13 +27,13 @@ SIZE_RANGE = {1: (56, 104), 2: (48, 64), 3: (32, 40)}
 class Mixture:
     """What a stream of scenes is made of; shares need not sum to one."""
 
-    counts: tuple[float, float, float] = (0.6, 0.38, 0.02)
+    counts: tuple[float, float, float] = (0.52, 0.4, 0.08)
     """Shares of scenes with one, two and three objects."""
 
-    focus: float = 0.72
+    focus: float = 0.45
     """Share of objects drawn from the names on which recall is measured."""
 
-    plain: float = 0.35
+    plain: float = 0.3
     """Share of scenes with a plain background."""
 
     styled: float = 0.04

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.devices import mixed_precision
 from engine.errors import UserError
 from engine.pocket import MODEL_DIR, backgrounds, captions, judges, objects
 from engine.pocket.composer import SIDE, Composer
@@ -30,7 +31,7 @@ def make(pipe, prompts: Sequence[str], seed: int, batch: int = 18) -> list[Image
         some = list(prompts[start : start + batch])
         numbers = range(seed + start, seed + start + len(some))
         generators = [torch.Generator().manual_seed(number) for number in numbers]
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision("cpu"):
             out = pipe(
                 some, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=generators
             )
@@ -179,7 +180,7 @@ def run(arguments: list[str] | None) -> int:
     words = argparse.ArgumentParser(prog="python -m engine.pocket.evaluate", description=__doc__)
     words.add_argument("--model", type=Path, default=MODEL_DIR)
     words.add_argument("--out", type=Path, default=Path("docs/pocket"))
-    words.add_argument("--part", choices=("base", "scenes", "all"), default="all")
+    words.add_argument("--part", choices=("base", "scenes", "demo", "all"), default="all")
     words.add_argument("--scenes", type=int, default=12, help="how many Break-A-Scene scenes")
     words.add_argument("--first", type=int, default=0, help="number of the first scene")
     words.add_argument("--each", type=int, default=2, help="pictures for each name and place")
@@ -193,6 +194,12 @@ def run(arguments: list[str] | None) -> int:
 
         numbers = range(options.first, options.first + options.scenes)
         figures["scenes"] = scene_figures(options.model, options.out, numbers)
+    if options.part in ("demo", "all"):
+        from engine.pocket.evaluate_scenes import demo_sheets
+
+        demo_sheets(options.model, options.out)
+    if options.part == "demo":
+        return 0
     text = json.dumps(figures, indent=1)
     print(text)
     print(f"evaluated in {time.monotonic() - started:.0f} s")

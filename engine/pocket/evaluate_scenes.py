@@ -16,11 +16,11 @@ from PIL import Image
 from engine.base_models import recipe_settings
 from engine.families.loading import load_folder
 from engine.loop import train
-from engine.pocket import backgrounds, export, judges, objects
+from engine.pocket import SCENES_DIR, backgrounds, demo_scenes, export, judges, objects
 from engine.pocket.composer import Composer
 from engine.pocket.evaluate import composer_of, load_pipeline, make, sheet
 from engine.pocket.judges import Classifier, Features
-from engine.scene import Scene
+from engine.scene import Scene, load_scene
 from engine.scene_checks import SceneConcept
 from engine.settings import build_config
 
@@ -117,6 +117,27 @@ def measure(
     rows += [plain, single_pictures, joint_pictures]
     picture = Image.fromarray(scene.image)
     return figures, [[picture, *row] for row in rows]
+
+
+DEMO_PLACES = ("plain gray", "snow", "beach", "forest", "space")
+
+
+def demo_sheets(folder: Path, out: Path) -> None:
+    """Learn the demo's scenes and draw each token alone and all together at ``DEMO_PLACES``.
+
+    One sheet a scene, nothing chosen: the scene at the left, a row for each token, then for all.
+    """
+    for name in demo_scenes():
+        scene = load_scene(SCENES_DIR / name)
+        pipe, seconds = learn(folder, scene, 0)
+        tokens = [f"<asset{index}>" for index in range(len(scene.concepts))]
+        rows = []
+        for number, subject in enumerate([*tokens, " and ".join(tokens)]):
+            prompts = [f"a photo of {subject} {backgrounds.phrases(p)[0]}" for p in DEMO_PLACES]
+            pictures = make(pipe, prompts, 60_000 + 100 * number)
+            rows.append([Image.fromarray(scene.image), *pictures])
+        sheet(rows, out / f"demo_{name}.png")
+        print(f"demo {name}: learned in {seconds:.0f} s", flush=True)
 
 
 def summary(results: Sequence[dict]) -> dict:

@@ -10,6 +10,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 FILE_SIZE = "15MB"
 
+TRAINING = "training.json"
+"""File beside the weights that says how many samples they have seen."""
+
 
 def pipeline(
     unet: UNet2DConditionModel,
@@ -35,7 +38,7 @@ def pipeline(
     return pipe
 
 
-def export(pipe: StableDiffusionPipeline, folder: Path) -> None:
+def export(pipe: StableDiffusionPipeline, folder: Path, samples: int) -> None:
     """Write a pipeline's weights in half precision; other files in ``folder`` stay.
 
     The parts load in single precision unless asked otherwise: half precision is how they are
@@ -47,6 +50,7 @@ def export(pipe: StableDiffusionPipeline, folder: Path) -> None:
     pipe.to(torch.float16)
     pipe.save_pretrained(folder, max_shard_size=FILE_SIZE, safe_serialization=True)
     pipe.to(torch.float32)
+    (folder / TRAINING).write_text(json.dumps({"samples": samples}) + "\n")
     for path in folder.rglob("*.json"):
         facts = json.loads(path.read_text())
         if not isinstance(facts, dict) or path.name == "tokenizer.json":

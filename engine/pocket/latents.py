@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
+from engine.devices import mixed_precision
 from engine.pocket import tokenizer as words
 from engine.pocket.composer import MAX_OBJECTS, Composer, Mixture
 from engine.pocket.vae_training import to_tensor
@@ -72,7 +73,7 @@ def make_shard(
         masks[row, :count] = cells(scene.masks)
         images.append(scene.image)
         if len(images) == 16 or row == SHARD - 1:
-            with torch.autocast(device, torch.bfloat16):
+            with mixed_precision(device):
                 mean = vae.encode(to_tensor(images).to(device)).latent_dist.mode()
             parts.append(mean.half().cpu())
             images = []

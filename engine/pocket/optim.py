@@ -1,9 +1,12 @@
 """What both trainings share: learning-rate schedule, averaged weights, clock."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
 import torch
+
+STATES = ("step", "exp_avg", "exp_avg_sq")
+"""What optimisers keep for a weight: AdamW all of them, Muon its momentum."""
 
 
 def schedule(step: int, *, rate: float, warmup: int, decay_from: int, decay_steps: int) -> float:
@@ -46,17 +49,16 @@ class Average:
 def pack(
     names: Sequence[str],
     parameters: Sequence[torch.nn.Parameter],
-    optimiser: torch.optim.Optimizer,
+    states: Mapping[torch.Tensor, Mapping[str, torch.Tensor]],
     average: Average,
 ) -> dict[str, torch.Tensor]:
-    """Weights, averages and AdamW moments under flat names, for ``checkpoint.save``."""
+    """Weights, averages and optimiser states under flat names, for ``checkpoint.save``."""
     tensors = {}
     for name, parameter, value in zip(names, parameters, average.values, strict=True):
         tensors[f"live.{name}"] = parameter
         tensors[f"mean.{name}"] = value
-        state = optimiser.state[parameter]
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            tensors[f"{key}.{name}"] = state[key]
+        for key, tensor in states.get(parameter, {}).items():
+            tensors[f"{key}.{name}"] = tensor
     return tensors
 
 
@@ -65,18 +67,18 @@ def unpack(
     tensors: dict[str, torch.Tensor],
     names: Sequence[str],
     parameters: Sequence[torch.nn.Parameter],
-    optimiser: torch.optim.Optimizer,
+    states: MutableMapping[torch.Tensor, dict[str, torch.Tensor]],
     average: Average,
 ) -> None:
     """Put back what ``pack`` wrote."""
     for name, parameter, value in zip(names, parameters, average.values, strict=True):
         parameter.copy_(tensors[f"live.{name}"])
         value.copy_(tensors[f"mean.{name}"])
-        optimiser.state[parameter] = {
-            "step": tensors[f"step.{name}"].to(parameter.device, copy=True),
-            "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device, copy=True),
-            "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device, copy=True),
-        }
+        kept = {key: f"{key}.{name}" for key in STATES if f"{key}.{name}" in tensors}
+        if kept:
+            states[parameter] = {
+                key: tensors[path].to(parameter.device, copy=True) for key, path in kept.items()
+            }
 
 
 class Deadline:

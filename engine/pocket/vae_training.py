@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
+from engine.devices import mixed_precision
 from engine.pocket import checkpoint, optim
 from engine.pocket.composer import SIDE, Composer, Mixture
 from engine.pocket.distributed import Team
@@ -187,7 +188,7 @@ def train(
     state = folder / "state"
     if checkpoint.exists(state):
         tensors, facts = checkpoint.load(state)
-        optim.unpack(tensors, names, weights, optimiser, average)
+        optim.unpack(tensors, names, weights, optimiser.state, average)
         step = facts["step"]
     decay_steps = int(config.steps * config.decay_share)
     clock, shown = optim.Deadline(minutes), None
@@ -196,7 +197,7 @@ def train(
     def save() -> None:
         if not team.leader:
             return
-        checkpoint.save(state, optim.pack(names, weights, optimiser, average), {"step": step})
+        checkpoint.save(state, optim.pack(names, weights, optimiser.state, average), {"step": step})
         average.swap()
         vae.save_pretrained(folder / "vae")
         value = psnr(vae, heldout_BCHW)
@@ -224,7 +225,7 @@ def train(
         else:
             true = batch(composer, rng, config.batch).to(device)
         half = np.random.default_rng([config.seed, step]).random() < config.half_share
-        with torch.autocast(device, torch.bfloat16):
+        with mixed_precision(device):
             posterior = vae.encode(true).latent_dist
             latents = posterior.sample(noise)
             if rng.random() < 0.5:

@@ -16,6 +16,7 @@ for turn in range(3):
     team.average([weight])
     assert torch.equal(weight.grad, torch.full((5,), turn + 5.0)), weight.grad
 assert team.agree(7.0 + team.rank) == 7.0
+team.part()
 """
 
 

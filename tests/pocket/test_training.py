@@ -16,6 +16,7 @@ from engine.pocket import (
     latent_scale,
     latents,
     optim,
+    restore,
     vae_training,
 )
 
@@ -50,6 +51,19 @@ def test_training_lowers_the_loss(scenes, config, shape, words):
     trainer = base_training.Trainer(config, shape, words, 1.0)
     losses = run(trainer, scenes, 16).mean(1)
     assert losses[-4:].mean() < 0.8 * losses[:4].mean()
+
+
+def test_a_finished_decay_is_final_until_a_new_one_is_asked_for(
+    tmp_path, scenes, config, shape, words
+):
+    def train(decay_steps):
+        trainer = base_training.Trainer(config, shape, words, 1.0)
+        assert base_training.train(trainer, scenes, tmp_path, ALONE, 1.0, decay_steps)
+        return trainer.step, trainer.decay_from
+
+    assert train(2) == (2, 0)
+    assert train(0) == (2, 0)
+    assert train(3) == (5, 2)
 
 
 def test_attention_loss_is_the_naive_one():
@@ -114,7 +128,7 @@ def test_exported_folder_loads_as_a_pipeline(tmp_path, shape, words, tiny_vae):
     text = base_model.build_text_encoder(shape, len(words), words.bos_token_id, words.eos_token_id)
     unet = base_model.build_unet(shape)
     parts = (unet, text, words, tiny_vae, base_model.build_scheduler())
-    export.export(export.pipeline(*parts), tmp_path)
+    export.export(export.pipeline(*parts), tmp_path, 1200)
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path)
     assert pipe.text_encoder.dtype == pipe.unet.dtype == torch.float32
     pipe.set_progress_bar_config(disable=True)
@@ -123,6 +137,27 @@ def test_exported_folder_loads_as_a_pipeline(tmp_path, shape, words, tiny_vae):
     assert made.size == (128, 128)
     for path in tmp_path.rglob("*.json"):
         assert "_name_or_path" not in json.loads(path.read_text())
+
+
+def test_an_exported_model_can_be_trained_further(tmp_path, scenes, config, shape, words, tiny_vae):
+    trained = base_training.Trainer(config, shape, words, 1.0)
+    run(trained, scenes, 3)
+    trained.average.swap()
+    parts = (trained.unet, trained.text, words, tiny_vae, base_model.build_scheduler())
+    export.export(export.pipeline(*parts), tmp_path / "model", 1200)
+    restore.restore(tmp_path / "model", tmp_path, base_training.Trainer(config, shape, words, 1.0))
+    again = base_training.Trainer(config, shape, words, 1.0)
+    again.resume(tmp_path / "base" / "state")
+    assert (again.step, again.seen) == (0, 1200)
+    for a, b in zip(again.weights, trained.weights, strict=True):
+        # The export keeps half precision.
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    restored, fresh = (
+        run(each, scenes, 1).mean()
+        for each in (again, base_training.Trainer(config, shape, words, 1.0))
+    )
+    assert restored < fresh
+    assert vae_training.load(tmp_path / "vae-final").config["latent_channels"] == 4
 
 
 def test_shipped_files_are_small():
