@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--workers", type=int, help="training processes (cpu: 2, cuda: 1)")
     words.add_argument("--decay-steps", type=int, default=0, help="base: start the decay now")
     words.add_argument("--shards", type=int, default=80, help="latents: files of 512 scenes")
-    words.add_argument("--batch", type=int, help="samples a step and process (vae 4, base 12)")
+    words.add_argument("--batch", type=int, help="samples a step and process (vae 4, base 24)")
     words.add_argument("--steps", type=int, help="vae: steps in all")
     words.add_argument("--output", type=Path, help="export: the model's folder")
     words.add_argument("--model", type=Path, help="restore: the model to go on from (the shipped)")

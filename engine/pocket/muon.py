@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from engine.devices import has_fast_bf16
+from engine.devices import choose_precision
 from engine.pocket.distributed import Team
 
 POLYNOMIALS = (
@@ -29,8 +29,11 @@ def orthogonal(matrix_MN: torch.Tensor) -> torch.Tensor:
     tall = matrix_MN.shape[0] > matrix_MN.shape[1]
     wide = matrix_MN.T if tall else matrix_MN
     wide = wide / (1.01 * wide.norm() + 1e-7)
-    wide = wide.to(torch.bfloat16) if (wide.is_cuda or has_fast_bf16()) else wide
-    if wide.dtype == torch.float32 and wide.shape[1] >= 2 * wide.shape[0]:
+    fast = choose_precision("bf16", wide.device) == "bf16"
+    if fast:
+        wide = wide.to(torch.bfloat16)
+    # Gram matrices of small singular values need the bits of float32.
+    if not fast and wide.shape[1] >= 2 * wide.shape[0]:
         wide = _gram_polynomial(wide @ wide.T) @ wide
     else:
         for a, b, c in POLYNOMIALS:

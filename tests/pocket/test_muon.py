@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine import devices
 from engine.pocket import distributed, muon
 
 SHAPES = [(16, 40), (40, 16), (24, 24), (16, 17)]
@@ -14,7 +15,7 @@ SHAPES = [(16, 40), (40, 16), (24, 24), (16, 17)]
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_orthogonal_direction_keeps_the_singular_vectors(monkeypatch, shape, fast):
-    monkeypatch.setattr(muon, "has_fast_bf16", lambda: fast)
+    monkeypatch.setattr(devices, "has_fast_bf16", lambda: fast)
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     rotated = left.T @ muon.orthogonal(matrix).float() @ right.T
