@@ -83,22 +83,38 @@ def test_a_run_repeats_and_a_killed_one_ends_alike(make) -> None:
     assert numbers(killed) == expected
 
 
-def test_a_job_killed_while_it_draws_goes_on(make) -> None:
-    folder = make("drawing", scenes=["scene0"], methods=["ti-m"], settings={"sampling.steps": 40})
+KILLED_WHEN_IT_WRITES = """
+import os, runpy, signal, sys
+
+fatal = sys.argv.pop(1)
+
+def watch(event, words):
+    if event == "os.rename" and os.path.basename(words[1]) == fatal:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+runpy.run_module("engine.evaluate", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(("fatal", "kept"), [("0001.png", False), (RESULT, True)])
+def test_a_job_killed_when_it_writes_goes_on(make, fatal: str, kept: bool) -> None:
+    folder = make("drawing", scenes=["scene0"], methods=["ti-m"])
     store.create(folder.store, ["scene0"], ["ti-m"])
-    words = [sys.executable, "-m", "engine.evaluate", "job", str(folder.path), "scene0", "ti-m"]
     run = folder.run("scene0", "ti-m")
-    job = subprocess.Popen(words)
-    try:
-        wait_for(lambda: any(run.pictures.glob("*.png")), "nothing was drawn")
-    finally:
-        job.kill()
-        job.wait()
-    first = run.pictures / "0000.png"
-    drawn = first.stat().st_mtime_ns
+    # It kills itself: a killer outside would have to be quicker than a tiny model's pictures.
+    words = [sys.executable, "-c", KILLED_WHEN_IT_WRITES, fatal]
+    words += ["job", str(folder.path), "scene0", "ti-m"]
+    job = subprocess.run(words, timeout=SECONDS, check=False)
+    assert job.returncode == -signal.SIGKILL
+    assert (run.pictures / "0001.png").exists() == kept
     assert not (run.path / RESULT).exists()
+    first = run.pictures / "0000.png"
+    pixels, drawn = first.read_bytes(), first.stat().st_mtime_ns
     assert drive_in_child(folder) == 0
-    assert first.stat().st_mtime_ns == drawn
+    assert first.read_bytes() == pixels
+    # Pictures of a batch are drawn together or not at all.
+    assert (first.stat().st_mtime_ns == drawn) == kept
     assert len(numbers(folder)) == 3
 
 
