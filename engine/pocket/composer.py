@@ -27,7 +27,7 @@ SIZE_RANGE = {1: (56, 104), 2: (48, 64), 3: (32, 40)}
 class Mixture:
     """What a stream of scenes is made of; shares need not sum to one."""
 
-    counts: tuple[float, float, float] = (0.52, 0.4, 0.08)
+    counts: tuple[float, float, float] = (0.36, 0.54, 0.1)
     """Shares of scenes with one, two and three objects."""
 
     focus: float = 0.45
