@@ -16,6 +16,7 @@ import pytest
 from engine.errors import UserError
 from engine.evaluate import store
 from engine.evaluate.driver import RESULT, drive, driver_pid, is_driven, only_driver, start_driver
+from engine.evaluate.executors import job_command
 from engine.evaluate.plan import EvaluationDir, create_evaluation
 from engine.evaluate.status import status
 from engine.evaluate.suites import Suite
@@ -103,9 +104,12 @@ def test_a_job_killed_when_it_writes_goes_on(make, fatal: str, kept: bool) -> No
     store.create(folder.store, ["scene0"], ["ti-m"])
     run = folder.run("scene0", "ti-m")
     # It kills itself: a killer outside would have to be quicker than a tiny model's pictures.
+    (job_row,) = store.jobs(folder.store)
+    command = job_command(folder, job_row, 1, keep=False)
     words = [sys.executable, "-c", KILLED_WHEN_IT_WRITES, fatal]
-    words += ["job", str(folder.path), "scene0", "ti-m"]
-    job = subprocess.run(words, timeout=SECONDS, check=False)
+    words += command.words[command.words.index("job") :]
+    environment = {**os.environ, **command.environment}
+    job = subprocess.run(words, timeout=SECONDS, check=False, env=environment)
     assert job.returncode == -signal.SIGKILL
     assert (run.pictures / "0001.png").exists() == kept
     assert not (run.path / RESULT).exists()
