@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
+from bas_tui import client
 from bas_tui.tui.app import BasApp, Start
 from bas_tui.tui.screens.compose import ComposeScreen
 from bas_tui.tui.screens.compose_drawing import Drawing
@@ -241,6 +242,24 @@ async def test_gallery_chooses_marks_compares_reuses_and_deletes() -> None:
         await pilot.press("y")
         await pilot.pause()
         assert not chosen.path.exists() and len(gallery.tiles) == 3
+
+
+async def test_a_new_drawing_is_in_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[client.GenerationRequest] = []
+    monkeypatch.setattr(client, "check_learned", lambda _run: None)
+    monkeypatch.setattr(ComposeScreen, "draw", lambda _screen, request: asked.append(request))
+    async with composing(make_run("tea", 5)) as (pilot, screen):
+        gallery = screen.gallery
+        await pilot.press("escape", "end")
+        assert gallery.selected == 4
+        await pilot.press("g")
+        await pilot.pause()
+        assert len(asked) == 1
+        assert len(gallery.tiles) == 5 + asked[0].count
+        assert gallery.selected == 0 and gallery.tiles[0].pending
+        await pilot.press("end")
+        gallery.show(gallery.tiles)
+        assert gallery.selected == len(gallery.tiles) - 1
 
 
 async def test_pictures_of_several_runs_are_compared() -> None:

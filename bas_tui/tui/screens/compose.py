@@ -192,8 +192,9 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
         )  # fmt: skip
         self.drawing = Drawing(request=request)
         self.settings.busy = True
-        self.gallery.selected = 0
         self._show_drawing()
+        # The gallery stays at the picture that was chosen; the new ones are what one waits for.
+        self.gallery.action_move_to(0)
         self.draw(request)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
