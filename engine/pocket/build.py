@@ -50,7 +50,9 @@ def heldout_scenes(count: int = 64):
     assets = objects.fetch(objects.data_dir())
     maker = composer.Composer(objects.load_sprites(assets, objects.catalogue().heldout), 777, 4)
     rng = np.random.default_rng(778)
-    return vae_training.to_tensor([maker.draw(rng).image for _ in range(count)])
+    # Written out: the measure must not move when the training's mixture does.
+    mixture = composer.Mixture(counts=(0.36, 0.54, 0.1))
+    return vae_training.to_tensor([maker.draw(rng, mixture).image for _ in range(count)])
 
 
 def run_stage(stage: str, options: argparse.Namespace) -> bool:
