@@ -88,11 +88,11 @@ def background_accuracy(pipe, judge: Classifier, features: Features, each: int, 
     return {"background_accuracy": float(np.mean(hits))}
 
 
-def both_present(
+def all_present(
     picture: Image.Image, names: Sequence[str], judge: Classifier, features: Features
 ) -> bool:
     """Whether each of the names is the best label of some view of the picture."""
-    seen = judge.best(features(judges.views(picture)))
+    seen = judge.best(features(judges.views(picture, len(names))))
     return all(name in seen for name in names)
 
 
@@ -109,24 +109,30 @@ def pairs(pipe, judge: Classifier, features: Features, count: int, out: Path) ->
         for names in chosen
     ]
     pictures = make(pipe, prompts, 30_000)
-    hits = [both_present(p, n, judge, features) for p, n in zip(pictures, chosen, strict=True)]
+    hits = [all_present(p, n, judge, features) for p, n in zip(pictures, chosen, strict=True)]
     sheet(chunks(pictures, 9), out / "pairs.png")
     return {"pairs_both_present": float(np.mean(hits))}
 
 
-def pair_judge_accuracy(
-    composer: Composer, judge: Classifier, features: Features, vae, count: int = 60
-) -> float:
-    """Share of real two-object composites in which the judge finds both objects."""
+def joint_judge_accuracy(
+    composer: Composer, judge: Classifier, features: Features, vae, together: int, count: int = 60
+) -> tuple[float, float]:
+    """How the judge does on real composites of ``together`` objects.
+
+    Returns:
+        Share of composites in which it finds all of their objects, and share in which it is asked
+        for one object that is not there (instead of one that is) and still says that all are.
+    """
     rng = np.random.default_rng(7)
     names = sorted(composer.sprites)
-    hits = []
+    found, wrong = [], []
     for _ in range(count):
-        chosen = [names[i] for i in rng.choice(len(names), 2, replace=False)]
+        *chosen, absent = (names[i] for i in rng.choice(len(names), together + 1, replace=False))
         scene = composer.compose(rng, chosen, "plain gray", grid=8)
         (picture,) = judges.through(vae, [scene.image])
-        hits.append(both_present(picture, chosen, judge, features))
-    return float(np.mean(hits))
+        found.append(all_present(picture, chosen, judge, features))
+        wrong.append(all_present(picture, [*chosen[1:], absent], judge, features))
+    return float(np.mean(found)), float(np.mean(wrong))
 
 
 def load_pipeline(folder: Path):
@@ -154,11 +160,13 @@ def base_figures(folder: Path, out: Path, each: int = 2) -> dict:
     focus = composer_of({name: sets.core[name] for name in objects.FOCUS})
     judge = judges.object_judge(focus, features, pipe.vae)
     places = judges.background_judge(focus, features, pipe.vae)
+    found, wrong = joint_judge_accuracy(focus, judge, features, pipe.vae, 2)
     figures = {
         "vae_psnr_heldout": psnr(pipe.vae, heldout_scenes()),
         "judge_accuracy_objects": judge.accuracy,
         "judge_accuracy_backgrounds": places.accuracy,
-        "judge_accuracy_pairs": pair_judge_accuracy(focus, judge, features, pipe.vae),
+        "judge_accuracy_pairs": found,
+        "judge_wrong_pairs": wrong,
     }
     figures |= recall(pipe, judge, features, each, out)
     figures |= background_accuracy(pipe, places, features, each, out)

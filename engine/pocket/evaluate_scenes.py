@@ -18,7 +18,14 @@ from engine.families.loading import load_folder
 from engine.loop import train
 from engine.pocket import SCENES_DIR, backgrounds, demo_scenes, export, judges, objects
 from engine.pocket.composer import Composer
-from engine.pocket.evaluate import composer_of, load_pipeline, make, sheet
+from engine.pocket.evaluate import (
+    all_present,
+    composer_of,
+    joint_judge_accuracy,
+    load_pipeline,
+    make,
+    sheet,
+)
 from engine.pocket.judges import Classifier, Features
 from engine.scene import Scene, load_scene
 from engine.scene_checks import SceneConcept
@@ -89,7 +96,7 @@ def measure(
         rows.append(pictures)
         ranks += judge.ranks(features([judges.largest(p) for p in pictures]), name)
         for picture in pictures:
-            seen = judge.best(features(judges.views(picture)))
+            seen = judge.best(features(judges.views(picture, len(names))))
             free.append(not any(other in seen for other in names if other != name))
     together = " and ".join(tokens)
     single = [f"a photo of {tokens[0]} {backgrounds.phrases(place)[0]}" for place in PLACES]
@@ -97,10 +104,7 @@ def measure(
     single_pictures = make(pipe, single, seed + 500)
     joint_pictures = make(pipe, joint, seed + 600)
     plain = make(pipe, [f"a photo of {together} on a gray background"] * 4, seed + 700)
-    both = []
-    for picture in plain:
-        seen = judge.best(features(judges.views(picture)))
-        both.append(all(name in seen for name in names))
+    both = [all_present(picture, names, judge, features) for picture in plain]
 
     def followed(pictures: Sequence[Image.Image]) -> list[bool]:
         found = places.best(judges.background_features(features, pictures))
@@ -180,8 +184,14 @@ def scene_figures(folder: Path, out: Path, numbers: Iterable[int]) -> dict:
             kept.write_text(json.dumps(figures, indent=1) + "\n")
             print(f"scene {number}: {json.dumps(summary([figures]))}", flush=True)
         results.append(json.loads(kept.read_text()))
+    pairs = joint_judge_accuracy(heldout, judge, features, vae, 2)
+    threes = joint_judge_accuracy(heldout, judge, features, vae, 3)
     accuracy = {
         "judge_accuracy_identity": judge.accuracy,
+        "judge_accuracy_pairs": pairs[0],
+        "judge_wrong_pairs": pairs[1],
+        "judge_accuracy_threes": threes[0],
+        "judge_wrong_threes": threes[1],
         "judge_accuracy_places": places.accuracy,
     }
     return accuracy | summary(results)

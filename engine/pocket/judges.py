@@ -6,6 +6,7 @@ their grey copies both count, so that colour alone does not decide.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,14 +26,17 @@ BORDER = 40
 """How far (of 255, in any channel) a pixel lies from the backdrop's colour to be an object's."""
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, in pixels."""
+
+
 class Region(NamedTuple):
     """A connected region that differs from the backdrop."""
 
     area: int
     """In pixels."""
 
-    box: tuple[int, int, int, int]
-    """Left, top, right, bottom."""
+    box: Box
 
 
 class Features:
@@ -99,7 +103,7 @@ def regions(picture: Image.Image) -> list[Region]:
     return sorted((r for r in found if r.area >= 60), key=lambda r: -r.area)
 
 
-def crop(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+def crop(picture: Image.Image, box: Box) -> Image.Image:
     """The box with a margin, made square on grey, CROP x CROP."""
     left, top, right, bottom = box
     side = int(max(right - left, bottom - top) * 1.1) + 4
@@ -116,17 +120,30 @@ def largest(picture: Image.Image) -> Image.Image:
     return crop(picture, found[0].box if found else (0, 0, SIDE, SIDE))
 
 
-def views(picture: Image.Image) -> list[Image.Image]:
-    """Where objects may be in a picture of several: its larger regions and its two halves."""
+def strips(box: Box, count: int) -> list[Box]:
+    """The box cut into upright strips of equal width."""
+    left, top, right, bottom = box
+    edges = [left + step * (right - left) // count for step in range(count + 1)]
+    return [(low, top, high, bottom) for low, high in pairwise(edges)]
+
+
+def views(picture: Image.Image, count: int = 2) -> list[Image.Image]:
+    """Where ``count`` objects may be in a picture.
+
+    The larger regions; where they are fewer than the objects, because some touch, also the halves
+    of each and 2 to ``count`` strips of all together.
+    """
     found = regions(picture)
     if not found:
         return [crop(picture, (0, 0, SIDE, SIDE))]
     boxes = [region.box for region in found[:3] if region.area > 0.15 * found[0].area]
-    if len(boxes) == 1:
-        # Objects that touch form one region: look at its left and right half too.
-        left, top, right, bottom = boxes[0]
-        middle = (left + right) // 2
-        boxes += [(left, top, middle, bottom), (middle, top, right, bottom)]
+    if len(boxes) < count:
+        left, top, right, bottom = zip(*boxes, strict=True)
+        around = (min(left), min(top), max(right), max(bottom))
+        halves = [half for box in boxes for half in strips(box, 2)] if len(boxes) > 1 else []
+        boxes += halves
+        for number in range(2, count + 1):
+            boxes += strips(around, number)
     return [crop(picture, box) for box in boxes]
 
 
@@ -188,15 +205,38 @@ def through(vae, images: Sequence[np.ndarray]) -> list[Image.Image]:
 
 
 def object_judge(composer: Composer, features: Features, vae, each: int = 16) -> Classifier:
-    """A judge of which of the composer's objects a picture on grey shows."""
+    """A judge of which of the composer's objects a crop on grey shows.
+
+    Half of the crops are of objects alone, a quarter of pairs and a quarter of threes, with
+    whatever of the neighbours lies in the box: so small and touching objects count as well.
+    """
     rng = np.random.default_rng(4001)
     labels = sorted(composer.sprites)
-    images, targets = [], []
-    for _ in range(each):
-        for index, name in enumerate(labels):
-            images.append(composer.compose(rng, [name], "plain gray", flip=0.3).image)
-            targets.append(index)
-    return fit(features([largest(p) for p in through(vae, images)]), targets, labels)
+    images, boxes, targets = [], [], []
+    for turn in range(each):
+        together = (1, 1, 2, 3)[turn % 4]
+        order = rng.permutation(len(labels)).tolist()
+        for start in range(0, len(order), together):
+            group = order[start : start + together]
+            names = [labels[index] for index in group]
+            scene = composer.compose(rng, names, "plain gray", flip=0.3, grid=8)
+            images.append(scene.image)
+            boxes.append([outline(mask) for mask in scene.masks])
+            targets += group
+    crops = [
+        crop(picture, box)
+        for picture, around in zip(through(vae, images), boxes, strict=True)
+        for box in around
+    ]
+    return fit(features(crops), targets, labels)
+
+
+def outline(mask: np.ndarray) -> Box:
+    """Box around a mask (height, width); the whole picture when nothing of it is seen."""
+    rows, columns = np.where(mask > 0.5)
+    if not len(rows):
+        return (0, 0, mask.shape[1], mask.shape[0])
+    return (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
 
 
 def background_features(features: Features, pictures: Sequence[Image.Image]) -> torch.Tensor:
