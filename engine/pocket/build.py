@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--workers", type=int, help="training processes (cpu: 2, cuda: 1)")
     words.add_argument("--decay-steps", type=int, default=0, help="base: start the decay now")
     words.add_argument("--shards", type=int, default=80, help="latents: files of 512 scenes")
+    words.add_argument("--seed", type=int, default=23, help="latents: another one, other scenes")
     words.add_argument("--batch", type=int, help="samples a step and process (vae 4, base 24)")
     words.add_argument("--steps", type=int, help="vae: steps in all")
     words.add_argument("--output", type=Path, help="export: the model's folder")
@@ -118,7 +119,8 @@ def latents_stage(options: argparse.Namespace, team) -> bool:
         tokenizer.load(options.workdir / "tokenizer"),
         vae_training.load(options.workdir / "vae-final").to(options.device),
         Mixture(),
-        device=options.device,
+        options.seed,
+        options.device,
     )
     return True
 

@@ -30,7 +30,7 @@ class Mixture:
     counts: tuple[float, float, float] = (0.36, 0.54, 0.1)
     """Shares of scenes with one, two and three objects."""
 
-    focus: float = 0.45
+    focus: float = 0.25
     """Share of objects drawn from the names on which recall is measured."""
 
     plain: float = 0.3
