@@ -16,7 +16,7 @@ def drawing(*blocks: tuple[tuple[int, int, int, int], str]) -> Image.Image:
 
 
 def middle(view: Image.Image) -> tuple[int, ...]:
-    return view.getpixel((judges.CROP // 2, judges.CROP // 2))
+    return tuple(np.asarray(view)[judges.CROP // 2, judges.CROP // 2].tolist())
 
 
 THREE = (
