@@ -127,7 +127,7 @@ def strips(box: Box, count: int) -> list[Box]:
     return [(low, top, high, bottom) for low, high in pairwise(edges)]
 
 
-def views(picture: Image.Image, count: int = 2) -> list[Image.Image]:
+def views(picture: Image.Image, count: int) -> list[Image.Image]:
     """Where ``count`` objects may be in a picture.
 
     The larger regions; where they are fewer than the objects, because some touch, also the halves
@@ -140,8 +140,8 @@ def views(picture: Image.Image, count: int = 2) -> list[Image.Image]:
     if len(boxes) < count:
         left, top, right, bottom = zip(*boxes, strict=True)
         around = (min(left), min(top), max(right), max(bottom))
-        halves = [half for box in boxes for half in strips(box, 2)] if len(boxes) > 1 else []
-        boxes += halves
+        if len(boxes) > 1:
+            boxes += [half for box in boxes for half in strips(box, 2)]
         for number in range(2, count + 1):
             boxes += strips(around, number)
     return [crop(picture, box) for box in boxes]
@@ -233,10 +233,8 @@ def object_judge(composer: Composer, features: Features, vae, each: int = 16) ->
 
 def outline(mask: np.ndarray) -> Box:
     """Box around a mask (height, width); the whole picture when nothing of it is seen."""
-    rows, columns = np.where(mask > 0.5)
-    if not len(rows):
-        return (0, 0, mask.shape[1], mask.shape[0])
-    return (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+    seen = Image.fromarray(mask > 0.5)
+    return seen.getbbox() or (0, 0, *seen.size)
 
 
 def background_features(features: Features, pictures: Sequence[Image.Image]) -> torch.Tensor:
