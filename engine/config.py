@@ -101,7 +101,7 @@ class DataConfig:
     """Draw a random subset of the concepts every step (section 3.3); false: always one concept."""
 
     flip: float = 0.5
-    """Probability of a mirrored sample."""
+    """Probability of a mirrored sample; 0 keeps things the way round that they are (lettering)."""
 
     crop: float = 0.0
     """Probability of a random crop that holds every sampled concept (not in the paper)."""
