@@ -207,6 +207,8 @@ class GenerationStarted(Event):
     steps: int
     guidance: float
     negative: str = ""
+    opening: str = ""
+    """The training prompt's words, read before a prompt that begins with a token."""
 
 
 @dataclass(frozen=True, kw_only=True)

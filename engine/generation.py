@@ -38,7 +38,7 @@ from engine.families.base import Cancelled, Denoised, Family
 from engine.families.loading import load_family
 from engine.pictures import save_generated, save_sheet, slug
 from engine.previews import save_picture
-from engine.prompts import resolve_prompt
+from engine.prompts import missing_opening, resolve_prompt
 from engine.run_dir import RunDir, read_manifest
 from engine.settings import build_config
 
@@ -148,6 +148,8 @@ class _GenerationHost:
         manifest = read_manifest(run)
         prompt = resolve_prompt(request.prompt, manifest.concepts)
         family, config = self._family(run, request.device)
+        opening = missing_opening(prompt, config.prompt)
+        prompt = f"{opening} {prompt}".strip()
         steps = request.steps or config.sampling.steps
         guidance = config.sampling.guidance if request.guidance is None else request.guidance
         seed = secrets.randbelow(2**31) if request.seed is None else request.seed
@@ -155,6 +157,7 @@ class _GenerationHost:
             GenerationStarted(
                 request=request.request, run=run.name, prompt=request.prompt, seed=seed,
                 count=request.count, steps=steps, guidance=guidance, negative=request.negative,
+                opening=opening,
             )
         )  # fmt: skip
         for text in (prompt, request.negative):
@@ -164,6 +167,7 @@ class _GenerationHost:
                 self._emit(Notice(level="warning", message=message, remedy="shorten the prompt"))
         recipe = {
             "prompt": request.prompt,
+            "opening": opening,
             "negative": request.negative,
             "steps": steps,
             "guidance": guidance,

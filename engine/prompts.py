@@ -28,6 +28,15 @@ def resolve_prompt(prompt: str, concepts: Sequence[ConceptEntry]) -> str:
     return TOKEN.sub(replace, prompt)
 
 
+def missing_opening(prompt: str, opening: str) -> str:
+    """The training prompt's words, `opening`, where a prompt begins with a token; else empty.
+
+    A token was only ever seen behind these words ("a photo of"), and the text encoder reads from
+    the front: at the very start of a text concepts blend on a small model.
+    """
+    return opening.strip() if TOKEN.match(prompt.lstrip()) else ""
+
+
 def unknown_tokens(prompt: str, concepts: Sequence[ConceptEntry]) -> tuple[str, ...]:
     """Tokens of the prompt that no concept has, in order of appearance."""
     names = {concept.token for concept in concepts} | {f"<{concept.name}>" for concept in concepts}

@@ -22,7 +22,8 @@ def gen(
         str,
         typer.Argument(
             metavar="PROMPT",
-            help="What to draw. <asset0> or <teapot> stands for a learned thing.",
+            help="What to draw. <asset0> or <teapot> stands for a learned thing. One that begins "
+            "with a thing is read with the training's words before it (a photo of).",
             autocompletion=options.complete_prompt,
         ),
     ],
@@ -205,6 +206,8 @@ class _Bar(_Show):
         elif isinstance(event, kinds.GenerationStarted):
             self._count = event.count
             self.tell(f"seed {event.seed}, {event.steps} steps, guidance {event.guidance:g}")
+            if event.opening:
+                self.tell(f'read with "{event.opening}" before it, as in training')
         elif isinstance(event, kinds.GenerationStep):
             self._progress.update(
                 self._task,

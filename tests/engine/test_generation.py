@@ -88,6 +88,7 @@ def test_pictures_carry_their_recipe(run: RunDir, tmp_path: Path) -> None:
     assert texts[0]["prompt"] == "<teapot> and <asset1> in snow"
     assert [text["seed"] for text in texts] == ["7", "8"]
     assert texts[0]["negative"] == "blue"
+    assert started.opening == texts[0]["opening"] == "a photo of"
     assert {"run", "base", "steps", "guidance", "software"} <= texts[0].keys()
     ended = of(events, GenerationEnded)[0]
     assert ended.outcome == "finished"
@@ -105,6 +106,18 @@ def test_equal_seeds_draw_equal_pictures_beside_any_neighbour(run: RunDir, tmp_p
     first, second, alone = (Image.open(event.path).tobytes() for event in of(events, PictureSaved))
     assert second == alone
     assert first != second
+
+
+def test_a_prompt_that_begins_with_a_token_is_read_as_in_training(
+    run: RunDir, tmp_path: Path
+) -> None:
+    common = {"run": str(run.path), "out": str(tmp_path), "seed": 5, "count": 1}
+    prompts = ("<teapot> in snow", "a photo of <asset0> in snow", "a painting of <asset0> in snow")
+    events = ask(*(common | {"request": p, "prompt": p} for p in prompts))
+    openings = [event.opening for event in of(events, GenerationStarted)]
+    assert openings == ["a photo of", "", ""]
+    bare, photo, painting = (Image.open(event.path).tobytes() for event in of(events, PictureSaved))
+    assert bare == photo != painting
 
 
 def test_a_batch_draws_the_pictures_that_each_seed_draws_alone(tiny_pipeline: Path) -> None:

@@ -57,7 +57,8 @@ class PromptInput(Input):
     HELP_TEXT = (
         "The prompt. < lists the learned tokens: tab or enter takes the first, up and down choose, "
         "<2 is the second one. Up and down go through this run's earlier prompts, enter draws, "
-        "escape leaves the line for the single-letter keys."
+        "escape leaves the line for the single-letter keys. A prompt that begins with a token is "
+        "read with the training's words before it (a photo of)."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "earlier", "Earlier", show=False),

@@ -28,12 +28,15 @@ class Recipe:
     guidance: float | None = None
     run: str = ""
     base: str = ""
+    opening: str = ""
+    """Words that the model read before the prompt."""
 
     def details(self) -> str:
-        """Seed, steps and guidance in a few words."""
+        """Seed, steps, guidance and what was read before the prompt, in a few words."""
         words = [f"seed {self.seed}"] if self.seed is not None else []
         words += [f"{self.steps} steps"] if self.steps is not None else []
         words += [f"guidance {self.guidance:g}"] if self.guidance is not None else []
+        words += [f'read after "{self.opening}"'] if self.opening else []
         return " · ".join(words)
 
     def command(self) -> str:
@@ -75,6 +78,7 @@ def read_picture(path: Path) -> Picture | None:
             guidance=_number(text.get("guidance"), float),
             run=str(text.get("run", "")),
             base=str(text.get("base", "")),
+            opening=str(text.get("opening", "")),
         ),
     )
 
