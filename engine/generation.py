@@ -149,7 +149,7 @@ class _GenerationHost:
         prompt = resolve_prompt(request.prompt, manifest.concepts)
         family, config = self._family(run, request.device)
         opening = missing_opening(prompt, config.prompt)
-        prompt = f"{opening} {prompt}".strip()
+        prompt = f"{opening} {prompt}" if opening else prompt
         steps = request.steps or config.sampling.steps
         guidance = config.sampling.guidance if request.guidance is None else request.guidance
         seed = secrets.randbelow(2**31) if request.seed is None else request.seed

@@ -38,7 +38,8 @@ class Pair(NamedTuple):
     """A picture and its mirror image, encoded separately: a VAE is not flip-equivariant."""
 
     plain: Variant
-    mirrored: Variant
+    mirrored: Variant | None = None
+    """None where no sample is mirrored."""
 
 
 class Picture(NamedTuple):
@@ -96,10 +97,10 @@ def cutout_pictures(
         yield Picture(np.where(seen[:, :, None], image, colour), masks, subset, exact=True)
 
 
-def encode_picture(family: Family, picture: Picture, grid: int) -> Pair:
-    """Encode a picture and its mirror image."""
+def encode_picture(family: Family, picture: Picture, grid: int, *, mirror: bool = True) -> Pair:
+    """Encode a picture and, with `mirror`, its mirror image."""
     variants: list[Variant] = []
-    for mirrored in (False, True):
+    for mirrored in (False, True) if mirror else (False,):
         image = picture.image[:, ::-1] if mirrored else picture.image
         masks = picture.masks[:, :, ::-1] if mirrored else picture.masks
         pixels_HWC = torch.from_numpy(np.ascontiguousarray(image)).float() / 127.5 - 1
@@ -121,12 +122,16 @@ def draw_variant(
 ) -> Variant:
     """One training picture: the whole scene is `pairs[0]`, crops or further cut-outs follow.
 
-    `crop` is the probability of one of `pairs[1:]`, `flip` that of the mirror image.
+    `crop` is the probability of one of `pairs[1:]`, `flip` that of the mirror image, 0 where there
+    is none.
     """
     other = chance(crop, generator) and len(pairs) > 1
     index = 1 + randint(len(pairs) - 1, generator) if other else 0
-    mirrored = chance(flip, generator)
-    return pairs[index].mirrored if mirrored else pairs[index].plain
+    pair = pairs[index]
+    if chance(flip, generator):
+        assert pair.mirrored is not None
+        return pair.mirrored
+    return pair.plain
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -92,7 +92,7 @@ def encode_scene(
     pairs: list[Pair] = []
     for index, picture in enumerate(pictures):
         yield Progress(stage="encode", done=index, total=len(pictures))
-        pairs.append(encode_picture(family, picture, grid))
+        pairs.append(encode_picture(family, picture, grid, mirror=data.flip > 0))
     yield Progress(stage="encode", done=len(pictures), total=len(pictures))
     return pairs
 

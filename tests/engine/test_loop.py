@@ -210,6 +210,17 @@ def test_accumulation_equals_a_larger_batch(fresh_family: Load, scene: Scene) ->
         torch.testing.assert_close(moved[1][name], value, rtol=0, atol=1e-6)
 
 
+def test_a_scene_that_is_never_mirrored_is_encoded_once(fresh_family: Load, scene: Scene) -> None:
+    family = fresh_family()
+    once, twice = (
+        result_of(encode_scene(family, scene, DataConfig(flip=flip), grid=16, seed=0))[0]
+        for flip in (0.0, 0.5)
+    )
+    assert once.mirrored is None
+    assert twice.mirrored is not None
+    assert torch.equal(once.plain.mean_CHW, twice.plain.mean_CHW)
+
+
 def result_of(events: Generator[Event, None, list[Pair]]) -> list[Pair]:
     """What a generator of events returns at its end."""
     while True:

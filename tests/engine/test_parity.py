@@ -63,6 +63,7 @@ class Replay:
         """The step's batch: the scene row, preceded by the prior row where asked."""
         key = f"step{record['step']:02d}"
         variant = self.pair.mirrored if record["flip"] else self.pair.plain
+        assert variant is not None
         prior = self.priors[Path(record["prior_image"]).stem]
         mean = torch.stack([prior.mean[0], variant.mean_CHW])
         std = torch.stack([prior.std[0], variant.std_CHW])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -145,6 +146,10 @@ def test_a_picture_tells_its_recipe_and_its_command(tmp_path: Path) -> None:
         "bas gen '<asset0> in snow' --run tea --count 1 --seed 1 --steps 20 --guidance 3 "
         "--negative blur"
     )
+    assert recipe.read_prompt() == "<asset0> in snow"
+    bare = dataclasses.replace(recipe, opening="a photo of")
+    assert bare.read_prompt() == "(a photo of) <asset0> in snow"
+    assert bare.command() == recipe.command()
     copy = save_copy(pictures[0], tmp_path / "kept")
     assert copy.read_bytes() == pictures[0].path.read_bytes()
     with pytest.raises(UserError):

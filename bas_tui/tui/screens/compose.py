@@ -132,7 +132,7 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
             Content.assemble(
                 Content.styled(f"{gallery.selected + 1} of {len(gallery.tiles)}  ", "bold"),
                 Content.styled(marks, "bold $accent"),
-                f"{recipe.prompt}  ",
+                f"{recipe.read_prompt()}  ",
                 Content.styled(own, "$faint"),
             ).truncate(max(10, line.size.width - 2), ellipsis=True)
         )

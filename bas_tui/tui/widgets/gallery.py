@@ -208,7 +208,7 @@ class Gallery(QuietFocus):
                 lines = [seed if self.runs == 1 else f"{seed} {recipe.run}"]
             else:
                 where = f"{recipe.run} on {Path(recipe.base).name}"
-                lines = [f"{mark}{recipe.prompt}", recipe.details(), where]
+                lines = [f"{mark}{recipe.read_prompt()}", recipe.details(), where]
         for offset, line in enumerate(lines[: place.caption]):
             row = place.row + height + offset
             text = line if len(line) <= place.width else line[: place.width - 1] + "…"

@@ -31,12 +31,15 @@ class Recipe:
     opening: str = ""
     """Words that the model read before the prompt."""
 
+    def read_prompt(self) -> str:
+        """The prompt, the words that the model read before it in brackets."""
+        return f"({self.opening}) {self.prompt}" if self.opening else self.prompt
+
     def details(self) -> str:
-        """Seed, steps, guidance and what was read before the prompt, in a few words."""
+        """Seed, steps and guidance in a few words."""
         words = [f"seed {self.seed}"] if self.seed is not None else []
         words += [f"{self.steps} steps"] if self.steps is not None else []
         words += [f"guidance {self.guidance:g}"] if self.guidance is not None else []
-        words += [f'read after "{self.opening}"'] if self.opening else []
         return " · ".join(words)
 
     def command(self) -> str:
