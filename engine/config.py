@@ -202,7 +202,8 @@ class TrainConfig:
     """A whole run. `--set phase1.steps=20` changes one value, a TOML file many."""
 
     seed: int = 0
-    """Seed of everything random in the run: equal seeds give equal runs on equal hardware."""
+    """Seed of everything random in the run. On one CPU thread (OMP_NUM_THREADS=1) equal seeds give
+    equal runs to the last bit; with more threads, or on a GPU, rounding makes them drift apart."""
 
     resolution: int = 0
     """Side of the square training picture in pixels; 0: the base model's own."""
