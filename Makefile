@@ -42,7 +42,7 @@ bench: $(DEV) ## count the operations of a training step, time the parts
 
 pocket-eval: $(RUNTIME) ## measure the embedded model
 	$(PIP) -e '.[pocket-eval]'
-	$(BIN)/python -m engine.pocket.evaluate
+	$(BIN)/python -m engine.pocket.recipe.evaluate
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -1,8 +1,8 @@
 """Folds a run's events into one frozen state, shared by the CLI's progress and the terminal app.
 
 `reduce` is pure towards its caller: every state stays valid for ever. It is amortised O(1) per
-event, because the histories are shared append-only views (`bas_tui.growing`); only the first event
-after a resume copies what is kept.
+event, because the histories are shared append-only views (`bas_tui.append_only`); only the first
+event after a resume copies what is kept.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from bas_tui.growing import Log, Table
-from engine.events import (
+from bas_tui.append_only import Log, Table
+from engine.runs.events import (
     AttentionMaps,
     CheckpointSaved,
     ConceptInfo,
@@ -78,7 +78,7 @@ class StepRow(NamedTuple):
 
 
 class AttentionFrame(NamedTuple):
-    """A token's map at one step; `packed` is what `engine.events.unpack_map` reads."""
+    """A token's map at one step; `packed` is what `engine.runs.events.unpack_map` reads."""
 
     step: int
     packed: str

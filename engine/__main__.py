@@ -20,10 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if chosen.command == "run":
-        from engine.host import run_host
+        from engine.hosts.train import run_host
 
         return run_host(chosen.run)
-    from engine.generation import serve_generation
+    from engine.hosts.draw import serve_generation
 
     return serve_generation(sys.stdin, sys.stdout)
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.base_models import recipe_settings
-from engine.config import TrainConfig
-from engine.devices import autocast, choose_device, choose_precision
-from engine.events import Event
+from engine.core.config import TrainConfig
+from engine.core.settings import build_config
+from engine.families.devices import autocast, choose_device, choose_precision
 from engine.families.loading import LoadedBase, load_family
-from engine.loop import train
-from engine.scene import Scene
-from engine.scene import load_scene as _load_scene
-from engine.settings import build_config
+from engine.models.names import recipe_settings
+from engine.runs.events import Event
+from engine.scenes.scene import Scene
+from engine.scenes.scene import load_scene as _load_scene
+from engine.training.loop import train
 
 __all__ = ["LoadedBase", "Scene", "config_for", "draw", "load_base", "load_scene", "train"]
 

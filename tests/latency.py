@@ -82,8 +82,8 @@ def replay(name: str, folder: Path, history: int, seconds: float) -> subprocess.
     code = f"""
 import json, os, sys, time
 sys.path.insert(0, {str(ROOT)!r})
-from engine.events import StepDone, to_line
-from engine.run_dir import process_start
+from engine.runs.events import StepDone, to_line
+from engine.runs.folder import process_start
 from tests.tui.synthetic import events_of, make_run
 run = make_run({name!r}, write_events=False)
 run.pid_file.write_text(json.dumps({{"pid": os.getpid(), "started": process_start(os.getpid())}}))
@@ -135,7 +135,7 @@ def main() -> None:
     for variable in ("NO_COLOR", "SSH_CONNECTION", "TMUX", "COLORTERM"):
         environ.pop(variable, None)
     code = (
-        "from bas_tui.tui.app import run; raise SystemExit(run('train', run="
+        "from bas_tui.tui.shell.app import run; raise SystemExit(run('train', run="
         f"{name!r}, low_bandwidth={options.low_bandwidth}, color={options.color!r}))"
     )
     terminal = Terminal(code, columns, rows, environ)

@@ -6,11 +6,11 @@ import sys
 from contextlib import nullcontext
 
 from bas_tui import client
-from bas_tui.cli import data, talk
+from bas_tui.cli import stderr, stdout
 from bas_tui.cli.progress import display, duration, losses
 from bas_tui.run_state import RunState, interrupted, reduce, reduce_all
-from engine.errors import UserError
-from engine.run_dir import RunDir, host_pid, read_events
+from engine.core.errors import UserError
+from engine.runs.folder import RunDir, host_pid, read_events
 
 
 def attach(
@@ -33,7 +33,7 @@ def attach(
         show_from = past[-1].seq + 1 if past else 0
         if as_json:
             for event in past:
-                data.event_line(event)
+                stdout.event_line(event)
     state = reduce_all(event for event in past if event.seq < show_from)
     live = sys.stderr.isatty() and not plain
     while True:
@@ -42,13 +42,13 @@ def attach(
                 for event in client.follow(run, max(show_from, state.seq + 1)):
                     state = reduce(state, event)
                     if shown is None:
-                        data.event_line(event)
+                        stdout.event_line(event)
                     else:
                         shown.show(state, event)
             break
         except KeyboardInterrupt:
             if not _go_on(run, owner):
-                return talk.INTERRUPTED
+                return stderr.INTERRUPTED
     if not state.over:
         state = interrupted(state)
     # The next command may need the run free: its host leaves a moment after its last word.
@@ -58,9 +58,9 @@ def attach(
 
 def _go_on(run: RunDir, owner: bool) -> bool:
     """Ask what Ctrl-C means; True: look on until the end (which a stop brings soon)."""
-    if owner and talk.is_interactive() and host_pid(run) is not None:
+    if owner and stderr.is_interactive() and host_pid(run) is not None:
         try:
-            answer = talk.ask("\n[s]top the run, [l]eave it running, or [w]atch on? [l]")
+            answer = stderr.ask("\n[s]top the run, [l]eave it running, or [w]atch on? [l]")
         except KeyboardInterrupt:
             answer = ""
         if answer.startswith("w"):
@@ -69,13 +69,13 @@ def _go_on(run: RunDir, owner: bool) -> bool:
             try:
                 client.send(run, "stop")
             except UserError as problem:
-                talk.note("warning", problem.message, problem.remedy)
+                stderr.note("warning", problem.message, problem.remedy)
             else:
-                talk.say("stopping; a checkpoint is written")
+                stderr.say("stopping; a checkpoint is written")
             return True
     if host_pid(run) is not None:
-        talk.say(f"\n{run.name} goes on without this terminal")
-        talk.say(f"look at it: bas watch {run.name} · end it: bas stop {run.name}")
+        stderr.say(f"\n{run.name} goes on without this terminal")
+        stderr.say(f"look at it: bas watch {run.name} · end it: bas stop {run.name}")
     return False
 
 
@@ -84,24 +84,24 @@ def _conclude(run: RunDir, state: RunState, *, quiet: bool, hint: bool) -> int:
     if state.status == "finished":
         if not quiet:
             took = duration(state.time - state.started)
-            talk.say(f"finished in {took}: {losses(state)}", "green")
+            stderr.say(f"finished in {took}: {losses(state)}", "green")
         if hint and not quiet:
-            talk.say(f"draw with it: {generate_command(run, state)}")
-        return talk.DONE
+            stderr.say(f"draw with it: {generate_command(run, state)}")
+        return stderr.DONE
     if state.status == "stopped":
-        talk.say(f"stopped at step {state.step} · go on: bas resume {run.name}")
-        return talk.INTERRUPTED
+        stderr.say(f"stopped at step {state.step} · go on: bas resume {run.name}")
+        return stderr.INTERRUPTED
     if state.status == "failed" and ended is not None:
-        talk.error(
+        stderr.error(
             ended.message or f"the run failed at step {state.step}",
             ended.remedy or f"see {run.log}, then: bas resume {run.name}",
         )
-        return talk.FAILED
-    talk.error(
+        return stderr.FAILED
+    stderr.error(
         f"the host of {run.name} is gone since step {state.step}",
         f"go on from the last checkpoint: bas resume {run.name}",
     )
-    return talk.FAILED
+    return stderr.FAILED
 
 
 def generate_command(run: RunDir, state: RunState) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bas_tui.cli import data, options, talk
+from bas_tui.cli import options, stderr, stdout
 
 PLACES = ("in the desert", "on the grass")
 """Where each thing is drawn alone; one place names what the masked loss leaves open."""
@@ -40,24 +40,24 @@ def demo(
     from bas_tui.cli.attach import attach
     from bas_tui.cli.generate import draw
     from bas_tui.cli.train import make_run, start
-    from engine.errors import UserError
+    from engine.core.errors import UserError
     from engine.pocket import demo_scene
 
     scenes = _scenes()
     if list_:
         for name in scenes:
-            data.line(name)
+            stdout.line(name)
         return
     chosen = scene or scenes[0]
     if chosen not in scenes:
         raise UserError(f"there is no demo scene {chosen!r}", f"take one of {', '.join(scenes)}")
     picture, masks = demo_scene(chosen)
     run = make_run(picture, list(masks.values()), base="pocket", set_words=set_ or (), stem=chosen)
-    talk.say(f"the scene: {picture}")
-    data.picture(picture, images.value)
+    stderr.say(f"the scene: {picture}")
+    stdout.picture(picture, images.value)
     start(run)
     code = attach(run, as_json=False, plain=plain, owner=True, show_from=0, hint=False)
-    if code != talk.DONE:
+    if code != stderr.DONE:
         raise typer.Exit(code)
     names = [f"<{name}>" for name in masks]
     prompts = [
@@ -66,19 +66,19 @@ def demo(
     prompts.append(f"a photo of {' and '.join(names)} {TOGETHER}")
     with client.Generator() as generator:
         for prompt in prompts:
-            talk.say(f"\n{prompt}", "bold")
+            stderr.say(f"\n{prompt}", "bold")
             request = client.GenerationRequest(
                 run=run, prompt=prompt, out=run.pictures, seed=0, count=PICTURES
             )
             code = draw(generator, request, images=images.value)
-            if code != talk.DONE:
+            if code != stderr.DONE:
                 raise typer.Exit(code)
     both = " and ".join(names)
-    talk.say(f"\nall pictures are in {run.pictures}", "green")
-    talk.say("now try")
-    talk.say(f'  bas gen "a painting of {both} in snow"')
-    talk.say(f"  bas show {run.name}")
-    talk.say("  bas train YOUR_PHOTO.jpg --masks FIRST_THING.png --masks SECOND_THING.png")
+    stderr.say(f"\nall pictures are in {run.pictures}", "green")
+    stderr.say("now try")
+    stderr.say(f'  bas gen "a painting of {both} in snow"')
+    stderr.say(f"  bas show {run.name}")
+    stderr.say("  bas train YOUR_PHOTO.jpg --masks FIRST_THING.png --masks SECOND_THING.png")
 
 
 def _scenes() -> list[str]:

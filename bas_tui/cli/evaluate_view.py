@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bas_tui.cli import data, talk
+from bas_tui.cli import stderr, stdout
 
 if TYPE_CHECKING:
-    from engine.evaluate.plan import EvaluationDir
+    from engine.evaluate.job_plan import EvaluationDir
     from engine.evaluate.statistics import Interval
     from engine.evaluate.status import Status
     from engine.evaluate.tables import Tables
@@ -32,13 +32,13 @@ def follow(folder: EvaluationDir) -> None:
             now = status(folder)
             if now.done + now.failed != said:
                 said = now.done + now.failed
-                talk.say(headline(now))
+                stderr.say(headline(now))
             if not now.driven:
                 return
             time.sleep(POLL_SECONDS)
     from rich.live import Live
 
-    with Live(console=talk.console(), refresh_per_second=2, transient=True) as live:
+    with Live(console=stderr.console(), refresh_per_second=2, transient=True) as live:
         while True:
             now = status(folder)
             live.update("\n".join((bar(now), *(f"  {line}" for line in now.running))))
@@ -73,7 +73,7 @@ def duration(seconds: float) -> str:
 
 def stop(folder: EvaluationDir, seconds: float = 60.0) -> None:
     """Ask the driver to end and wait for it."""
-    from engine.evaluate.driver import driver_pid, is_driven
+    from engine.evaluate.runner import driver_pid, is_driven
 
     pid = driver_pid(folder)
     if pid is None:
@@ -104,11 +104,11 @@ def show_tables(tables: Tables) -> None:
         )
         for row in tables.rows
     ]
-    data.table(columns, rows, ("bold", "", "dim", "", "dim"))
+    stdout.table(columns, rows, ("bold", "", "dim", "", "dim"))
     if sys.stdout.isatty() and len(rows) > 1:
         points = [(row.identity.mean, row.prompt.mean) for row in tables.rows]
         for line in plot(points, [row.method for row in tables.rows]):
-            data.line(line)
+            stdout.line(line)
 
 
 def number(value: float) -> str:

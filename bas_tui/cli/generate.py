@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bas_tui.cli import data, options, talk
+from bas_tui.cli import options, stderr, stdout
 
 if TYPE_CHECKING:
     from bas_tui.client import GenerationRequest, Generator
-    from engine.events import Event
+    from engine.runs.events import Event
 
 
 def gen(
@@ -73,7 +73,7 @@ def gen(
     stdout gets the path of every picture; on a terminal the pictures are shown, too.
     """
     from bas_tui import client
-    from engine.run_dir import find_run
+    from engine.runs.folder import find_run
 
     found = find_run(run)
     client.check_prompt(found, prompt)
@@ -96,7 +96,7 @@ def gen(
 
 def check_folder(out: Path) -> Path:
     """The absolute folder; raises UserError where a file is in its way."""
-    from engine.errors import UserError
+    from engine.core.errors import UserError
 
     out = out.expanduser().resolve()
     if out.exists() and not out.is_dir():
@@ -108,11 +108,11 @@ def draw(
     generator: Generator,
     request: GenerationRequest,
     *,
-    images: data.Images = "block",
+    images: stdout.Images = "block",
     as_json: bool = False,
 ) -> int:
     """Make one request's pictures, tell and show them; the exit code. Ctrl-C cancels."""
-    from engine.events import GenerationEnded, PictureSaved
+    from engine.runs.events import GenerationEnded, PictureSaved
 
     paths: list[Path] = []
     ended: GenerationEnded | None = None
@@ -124,7 +124,7 @@ def draw(
                 for event in events:
                     heard = True
                     if as_json:
-                        data.event_line(event)
+                        stdout.event_line(event)
                     else:
                         show(event)
                     if isinstance(event, PictureSaved):
@@ -134,22 +134,22 @@ def draw(
                         break
         except KeyboardInterrupt:
             if cancelled or not heard:
-                return talk.INTERRUPTED
+                return stderr.INTERRUPTED
             cancelled = True
-            talk.say("cancelling; Ctrl-C again leaves at once")
+            stderr.say("cancelling; Ctrl-C again leaves at once")
             generator.cancel(request.request)
     if not as_json:
         for path in paths:
-            data.line(str(path))
+            stdout.line(str(path))
         if ended.sheet:
-            talk.say(f"all on one sheet: {ended.sheet}")
+            stderr.say(f"all on one sheet: {ended.sheet}")
         shown = Path(ended.sheet) if ended.sheet else paths[0] if paths else None
         if shown is not None and not cancelled:
-            data.picture(shown, images)
+            stdout.picture(shown, images)
     if ended.outcome == "failed":
-        talk.error(ended.message or "drawing failed", ended.remedy or f"see {generator.log}")
-        return talk.FAILED
-    return talk.INTERRUPTED if ended.outcome == "cancelled" else talk.DONE
+        stderr.error(ended.message or "drawing failed", ended.remedy or f"see {generator.log}")
+        return stderr.FAILED
+    return stderr.INTERRUPTED if ended.outcome == "cancelled" else stderr.DONE
 
 
 class _Show:
@@ -157,7 +157,7 @@ class _Show:
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
-        from engine.events import Notice
+        from engine.runs.events import Notice
 
         # What the base model is was said when the run began.
         if isinstance(event, Notice) and event.level != "info":
@@ -165,7 +165,7 @@ class _Show:
 
     def tell(self, text: str) -> None:
         """Print a line of talk."""
-        talk.say(text)
+        stderr.say(text)
 
 
 @contextmanager
@@ -176,7 +176,7 @@ def _bar(live: bool) -> abc.Generator[_Show]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(30), TimeRemainingColumn())
-    with Progress(*columns, console=talk.console(), transient=True) as progress:
+    with Progress(*columns, console=stderr.console(), transient=True) as progress:
         yield _Bar(progress)
 
 
@@ -193,7 +193,7 @@ class _Bar(_Show):
         self._progress.console.print(text, style="dim", markup=False, soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
-        from engine import events as kinds
+        from engine.runs import events as kinds
 
         super().__call__(event)
         if isinstance(event, kinds.Progress):

@@ -6,7 +6,7 @@ import ast
 import inspect
 from typing import NamedTuple
 
-from bas_tui.cli import data, options, talk
+from bas_tui.cli import options, stderr, stdout
 
 
 def models(as_json: options.JsonOption = False) -> None:
@@ -17,14 +17,14 @@ def models(as_json: options.JsonOption = False) -> None:
     --base also takes a diffusers folder, a .safetensors file, or any hub id.
     """
     from bas_tui.client.bases import is_local
-    from engine.base_models import BASE_MODELS, default_base
+    from engine.models.names import BASE_MODELS, default_base
 
     default = default_base()
     rows: list[tuple[str, ...]] = []
     for model in BASE_MODELS.values():
         where = "embedded" if model.folder else "on this machine" if is_local(model) else "download"
         if as_json:
-            data.json_line(
+            stdout.json_line(
                 {
                     "name": model.name,
                     "title": model.title,
@@ -40,8 +40,10 @@ def models(as_json: options.JsonOption = False) -> None:
         rows.append((name, model.title, f"{model.resolution} px", where, model.licence))
     if as_json:
         return
-    data.table(("name", "", "pictures", "where", "licence"), rows, ("bold", "", "", "cyan", "dim"))
-    talk.say("--base also takes a diffusers folder, a .safetensors file, or any hub id")
+    stdout.table(
+        ("name", "", "pictures", "where", "licence"), rows, ("bold", "", "", "cyan", "dim")
+    )
+    stderr.say("--base also takes a diffusers folder, a .safetensors file, or any hub id")
 
 
 def settings(as_json: options.JsonOption = False) -> None:
@@ -52,18 +54,18 @@ def settings(as_json: options.JsonOption = False) -> None:
     found = documented_settings()
     if as_json:
         for setting in found:
-            data.json_line(setting._asdict())
+            stdout.json_line(setting._asdict())
         return
-    data.table(
+    stdout.table(
         ("setting", "default", "what"),
         [(s.key, _text(s.default), _explain(s)) for s in found],
         ("bold", "cyan", ""),
     )
-    talk.say("change one with --set KEY=VALUE, many with --settings FILE.toml")
+    stderr.say("change one with --set KEY=VALUE, many with --settings FILE.toml")
 
 
 class Setting(NamedTuple):
-    """A setting as `engine.config` declares it; `help` is its attribute docstring."""
+    """A setting as `engine.core.config` declares it; `help` is its attribute docstring."""
 
     key: str
     default: object
@@ -75,8 +77,8 @@ def documented_settings() -> list[Setting]:
     """Every setting in declaration order."""
     import typing
 
-    from engine import config
-    from engine.settings import flatten, setting_keys, to_table
+    from engine.core import config
+    from engine.core.settings import flatten, setting_keys, to_table
 
     helps = _attribute_docstrings(inspect.getsource(config))
     defaults = flatten(to_table(config.TrainConfig()))

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from bas_tui.cli import demo, evaluate, generate, information, options, runs, screens, study, train
-from bas_tui.cli.talk import Commands
+from bas_tui.cli import demo, evaluate, generate, information, open_app, options, runs, study, train
+from bas_tui.cli.stderr import Commands
 
 app = typer.Typer(
     name="bas",
@@ -21,11 +21,11 @@ START, RUNS, DRAW, KNOW, MEASURE = "Learn", "Runs", "Draw", "Choose", "Measure"
 
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=START)(train.train)
-app.command("open", rich_help_panel=START)(screens.open_)
+app.command("open", rich_help_panel=START)(open_app.open_)
 app.command(rich_help_panel=DRAW)(generate.gen)
 app.command("runs", rich_help_panel=RUNS)(runs.list_)
 app.command(rich_help_panel=RUNS)(runs.watch)
-app.command(rich_help_panel=RUNS)(screens.attach)
+app.command(rich_help_panel=RUNS)(open_app.attach)
 app.command(rich_help_panel=RUNS)(runs.show)
 app.command(rich_help_panel=RUNS)(runs.pause)
 app.command(rich_help_panel=RUNS)(runs.stop)
@@ -43,12 +43,12 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import PackageNotFoundError, version
 
-        from bas_tui.cli import data
+        from bas_tui.cli import stdout
 
         try:
-            data.line(f"bas {version('bas-tui')}")
+            stdout.line(f"bas {version('bas-tui')}")
         except PackageNotFoundError:
-            data.line("bas (a source checkout that is not installed)")
+            stdout.line("bas (a source checkout that is not installed)")
         raise typer.Exit
 
 
@@ -76,8 +76,8 @@ def bas(
     del version
     if context.invoked_subcommand is not None:
         return
-    if screens.can_open(plain):
-        screens.start("runs", low_bandwidth, color)
+    if open_app.can_open(plain):
+        open_app.start("runs", low_bandwidth, color)
     else:
         runs.list_()
 

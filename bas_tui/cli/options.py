@@ -12,16 +12,16 @@ APPLICATION = "The application"
 
 def complete_run(incomplete: str) -> list[str]:
     """Run names for the shell."""
-    from engine.run_dir import list_runs
+    from engine.runs.folder import list_runs
 
     return [run.name for run in list_runs() if run.name.startswith(incomplete)]
 
 
 def complete_prompt(incomplete: str) -> list[tuple[str, str]]:
     """The newest run's tokens for the shell, in place of the `<...` at the end of the prompt."""
-    from bas_tui.client.prompts import token_names
-    from engine.errors import UserError
-    from engine.run_dir import find_run, read_manifest
+    from bas_tui.client.prompt_checks import token_names
+    from engine.core.errors import UserError
+    from engine.runs.folder import find_run, read_manifest
 
     start = incomplete.rfind("<")
     if start < 0 or ">" in incomplete[start:]:
@@ -37,7 +37,7 @@ def complete_prompt(incomplete: str) -> list[tuple[str, str]]:
 
 def complete_base(incomplete: str) -> list[tuple[str, str]]:
     """Named base models for the shell."""
-    from engine.base_models import BASE_MODELS
+    from engine.models.names import BASE_MODELS
 
     return [
         (model.name, model.title)
@@ -48,14 +48,14 @@ def complete_base(incomplete: str) -> list[tuple[str, str]]:
 
 def complete_method(incomplete: str) -> list[tuple[str, str]]:
     """Presets for the shell."""
-    from engine.methods import METHODS
+    from engine.core.methods import METHODS
 
     return [(m.name, m.title) for m in METHODS.values() if m.name.startswith(incomplete)]
 
 
 def complete_setting(incomplete: str) -> list[str]:
     """Keys for --set, up to the equals sign."""
-    from engine.settings import setting_keys
+    from engine.core.settings import setting_keys
 
     return [f"{key}=" for key in setting_keys() if key.startswith(incomplete)]
 

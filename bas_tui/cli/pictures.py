@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 
 
 class Drawn(NamedTuple):

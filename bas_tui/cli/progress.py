@@ -8,9 +8,17 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from bas_tui.cli import talk
+from bas_tui.cli import stderr
 from bas_tui.run_state import RunState, Warned
-from engine.events import Event, Notice, PhaseStarted, PreviewSaved, Resumed, RunStarted, StepDone
+from engine.runs.events import (
+    Event,
+    Notice,
+    PhaseStarted,
+    PreviewSaved,
+    Resumed,
+    RunStarted,
+    StepDone,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,9 +50,9 @@ def display(state: RunState, *, live: bool) -> Generator[Display]:
             yield shown
     else:
         if state.run:
-            talk.say(headline(state))
+            stderr.say(headline(state))
             if not state.over:
-                talk.say(standing(state))
+                stderr.say(standing(state))
         yield Lines()
 
 
@@ -104,18 +112,18 @@ class Lines:
     def show(self, state: RunState, event: Event) -> None:
         """Print what is new."""
         for line in news(state, event):
-            talk.say(line)
+            stderr.say(line)
         if isinstance(event, Notice):
-            talk.note(event.level, event.message, event.remedy)
+            stderr.note(event.level, event.message, event.remedy)
         for warned in fresh_warnings(state, event, self._warned):
-            talk.note("warning", warned.message, warned.remedy)
+            stderr.note("warning", warned.message, warned.remedy)
         if state.status != self._status:
             self._status = state.status
             if state.status in STATUS_WORDS and state.status != "starting":
-                talk.say(STATUS_WORDS[state.status])
+                stderr.say(STATUS_WORDS[state.status])
         elif isinstance(event, StepDone) and time.monotonic() >= self._next:
             self._next = time.monotonic() + PLAIN_SECONDS
-            talk.say(standing(state))
+            stderr.say(standing(state))
 
 
 def news(state: RunState, event: Event) -> Iterator[str]:
@@ -149,7 +157,7 @@ def _live(state: RunState) -> Generator[Display]:
 
     shown = _LiveDisplay(state)
     with Live(
-        get_renderable=shown.render, console=talk.console(), refresh_per_second=4, transient=False
+        get_renderable=shown.render, console=stderr.console(), refresh_per_second=4, transient=False
     ) as live:
         shown.live = live
         yield shown

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bas_tui.cli import data, options, talk
+from bas_tui.cli import options, stderr, stdout
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.run_dir import RunDir, RunInfo
+    from engine.runs.folder import RunDir, RunInfo
 
 STOP_SECONDS = 120.0
 """How long `bas stop` waits for the last checkpoint to be written."""
@@ -23,23 +23,23 @@ def list_(as_json: options.JsonOption = False) -> None:
 
     Example:  bas runs
     """
-    from engine.errors import UserError
-    from engine.run_dir import describe, list_runs
+    from engine.core.errors import UserError
+    from engine.runs.folder import describe, list_runs
 
     infos: list[RunInfo] = []
     for run in list_runs():
         try:
             infos.append(describe(run))
         except UserError as problem:
-            talk.note("warning", problem.message, problem.remedy)
+            stderr.note("warning", problem.message, problem.remedy)
     if as_json:
         for info in infos:
-            data.json_line(record(info))
+            stdout.json_line(record(info))
         return
     if not infos:
-        talk.say("no runs yet - start one with `bas demo` or `bas train SCENE --masks M`")
+        stderr.say("no runs yet - start one with `bas demo` or `bas train SCENE --masks M`")
         return
-    data.table(
+    stdout.table(
         ("run", "state", "step", "loss", "base", "concepts", "when"),
         [
             (
@@ -72,13 +72,13 @@ def watch(
 
     On a terminal it opens the application, read-only; with --plain it prints lines until the end.
     """
-    from bas_tui.cli import screens
+    from bas_tui.cli import open_app
     from bas_tui.cli.attach import attach
-    from engine.run_dir import find_run
+    from engine.runs.folder import find_run
 
     found = find_run(run)
-    if not as_json and screens.can_open(plain):
-        screens.start("train", low_bandwidth, color, run=str(found.path), control=False)
+    if not as_json and open_app.can_open(plain):
+        open_app.start("train", low_bandwidth, color, run=str(found.path), control=False)
     raise typer.Exit(attach(found, as_json=as_json, plain=plain, owner=False))
 
 
@@ -87,12 +87,12 @@ def show(run: options.RunArgument = None, as_json: options.JsonOption = False) -
 
     Example:  bas show teapot
     """
-    from engine.run_dir import describe, find_run, read_manifest
+    from engine.runs.folder import describe, find_run, read_manifest
 
     found = find_run(run)
     info, manifest = describe(found), read_manifest(found)
     if as_json:
-        data.json_line(
+        stdout.json_line(
             record(info) | {
                 "method": manifest.method,
                 "scene": manifest.scene_source,
@@ -120,9 +120,9 @@ def show(run: options.RunArgument = None, as_json: options.JsonOption = False) -
         ("checkpoints", str(count(found.checkpoints, "*"))),
         ("pictures", str(count(found.pictures, "*.png"))),
     ]
-    data.table(("", ""), rows, ("dim", ""))
+    stdout.table(("", ""), rows, ("dim", ""))
     for command in useful_commands(found, info):
-        talk.say(command)
+        stderr.say(command)
 
 
 def stop(run: options.RunArgument = None) -> None:
@@ -131,17 +131,17 @@ def stop(run: options.RunArgument = None) -> None:
     Example:  bas stop teapot
     """
     from bas_tui import client
-    from engine.errors import BasError
-    from engine.run_dir import describe, find_run
+    from engine.core.errors import BasError
+    from engine.runs.folder import describe, find_run
 
     found = find_run(run)
     client.send(found, "stop")
     if not client.wait_until_gone(found, STOP_SECONDS):
         raise BasError(f"{found.name} is still busy", "it stops as soon as it can; see bas runs")
     info = describe(found)
-    talk.say(f"{found.name} {info.state} at step {info.step}/{info.total_steps}")
+    stderr.say(f"{found.name} {info.state} at step {info.step}/{info.total_steps}")
     if info.state != "finished":
-        talk.say(f"go on: bas resume {found.name}")
+        stderr.say(f"go on: bas resume {found.name}")
 
 
 def pause(run: options.RunArgument = None) -> None:
@@ -150,11 +150,11 @@ def pause(run: options.RunArgument = None) -> None:
     Example:  bas pause teapot
     """
     from bas_tui import client
-    from engine.run_dir import find_run
+    from engine.runs.folder import find_run
 
     found = find_run(run)
     client.send(found, "pause")
-    talk.say(f"{found.name} pauses after this step · go on: bas resume {found.name}")
+    stderr.say(f"{found.name} pauses after this step · go on: bas resume {found.name}")
 
 
 def checkpoint(run: options.RunArgument = None) -> None:
@@ -163,11 +163,11 @@ def checkpoint(run: options.RunArgument = None) -> None:
     Example:  bas checkpoint teapot
     """
     from bas_tui import client
-    from engine.run_dir import find_run
+    from engine.runs.folder import find_run
 
     found = find_run(run)
     client.send(found, "checkpoint")
-    talk.say(f"{found.name} writes a checkpoint after this step")
+    stderr.say(f"{found.name} writes a checkpoint after this step")
 
 
 def preview(
@@ -184,15 +184,15 @@ def preview(
     Example:  bas preview teapot --every 50
     """
     from bas_tui import client
-    from engine.run_dir import find_run
+    from engine.runs.folder import find_run
 
     found = find_run(run)
     if every is None:
         client.send(found, "preview")
-        talk.say(f"{found.name} draws a preview after this step")
+        stderr.say(f"{found.name} draws a preview after this step")
     else:
         client.send(found, "set", key="preview.every", value=every)
-        talk.say(f"{found.name} draws a preview every {every} steps")
+        stderr.say(f"{found.name} draws a preview every {every} steps")
 
 
 def resume(
@@ -211,9 +211,9 @@ def resume(
     from bas_tui import client
     from bas_tui.cli.attach import attach
     from bas_tui.cli.train import launch
-    from engine.errors import UserError
-    from engine.run_dir import describe, find_run, host_pid
-    from engine.settings import parse_words
+    from engine.core.errors import UserError
+    from engine.core.settings import parse_words
+    from engine.runs.folder import describe, find_run, host_pid
 
     found = find_run(run)
     info = describe(found)
@@ -228,7 +228,7 @@ def resume(
         raise UserError(f"{found.name} is training already", f"look at it: bas watch {found.name}")
     client.send(found, "resume")
     if detach:
-        talk.say(f"{found.name} goes on")
+        stderr.say(f"{found.name} goes on")
         return
     raise typer.Exit(attach(found, as_json=as_json, plain=plain, owner=True))
 
@@ -248,21 +248,21 @@ def rm(
 
     Example:  bas rm teapot-1122 --yes
     """
-    from engine.errors import UserError
-    from engine.run_dir import describe, find_run, host_pid, remove_run
+    from engine.core.errors import UserError
+    from engine.runs.folder import describe, find_run, host_pid, remove_run
 
     found = find_run(run)
     if host_pid(found) is None and not yes:
         info = describe(found)
-        if not talk.is_interactive():
+        if not stderr.is_interactive():
             raise UserError(f"{found.name} would be deleted for good", "say so with --yes")
         names = " ".join(f"<{concept.name}>" for concept in info.concepts)
-        answer = talk.ask(f"delete {found.name} ({info.state}, {names}) for good? [y/N]")
+        answer = stderr.ask(f"delete {found.name} ({info.state}, {names}) for good? [y/N]")
         if answer not in ("y", "yes"):
-            talk.say("kept")
+            stderr.say("kept")
             return
     remove_run(found)
-    talk.say(f"deleted {found.name}")
+    stderr.say(f"deleted {found.name}")
 
 
 def record(info: RunInfo) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bas_tui.cli import data, options, talk
+from bas_tui.cli import options, stderr, stdout
 
 if TYPE_CHECKING:
     from engine.evaluate.study import Study, Trial
@@ -57,7 +57,7 @@ def new(
 
     Example:  bas study new pocket-small --pictures 12
     """
-    from engine.evaluate.plan import find_evaluation
+    from engine.evaluate.job_plan import find_evaluation
     from engine.evaluate.study import create_study
 
     folder = find_evaluation(evaluation)
@@ -65,9 +65,9 @@ def new(
         folder, name or folder.name, pictures=pictures, seed=seed, methods=methods or ()
     )
     checks = sum(bool(secret.check) for secret in study.secrets().values())
-    talk.say(f"{len(study.trials())} trials, {checks} of them attention checks")
-    talk.say(f"rate here: bas study rate {study.name} · for others: bas study page {study.name}")
-    data.line(study.name)
+    stderr.say(f"{len(study.trials())} trials, {checks} of them attention checks")
+    stderr.say(f"rate here: bas study rate {study.name} · for others: bas study page {study.name}")
+    stdout.line(study.name)
 
 
 @app.command()
@@ -80,23 +80,23 @@ def rate(
 
     Example:  bas study rate pocket-small --rater anna
     """
-    from engine.errors import UserError
+    from engine.core.errors import UserError
     from engine.evaluate.study import RATER, Rating, find_study
     from engine.evaluate.study_page import IDENTITY_QUESTION, PROMPT_QUESTION
 
     study = find_study(name)
     if not RATER.fullmatch(rater):
         raise UserError(f"{rater!r} cannot name a rater", "use letters and digits")
-    if not talk.is_interactive():
+    if not stderr.is_interactive():
         raise UserError("rating needs a terminal", f"send a page: bas study page {study.name}")
     answers = {rating.trial: rating for rating in study.ratings().get(rater, ())}
     order = study.order(rater)
     left = [trial for trial in order if trial.id not in answers]
     if not left:
-        talk.say(f"{rater} has rated all {len(order)} trials; see bas study report {study.name}")
+        stderr.say(f"{rater} has rated all {len(order)} trials; see bas study report {study.name}")
         return
     for trial in left:
-        talk.say(f"\n{len(answers) + 1} of {len(order)}   “{trial.prompt}”", "bold")
+        stderr.say(f"\n{len(answers) + 1} of {len(order)}   “{trial.prompt}”", "bold")
         _show(study, trial, images)
         identity = _ask(f"{IDENTITY_QUESTION} (1-5, q)")
         fit = _ask(f"{PROMPT_QUESTION} (1-5, q)") if identity else None
@@ -104,7 +104,7 @@ def rate(
             break
         answers[trial.id] = Rating(trial=trial.id, identity=identity, prompt=fit)
         study.save_ratings(rater, tuple(answers.values()))
-    talk.say(f"{len(answers)} of {len(order)} trials are rated")
+    stderr.say(f"{len(answers)} of {len(order)} trials are rated")
 
 
 @app.command()
@@ -118,10 +118,10 @@ def page(
 
     Example:  bas study page pocket-small --out rate.html
     """
-    from engine.errors import UserError
+    from engine.core.errors import UserError
     from engine.evaluate.study import find_study
     from engine.evaluate.study_page import study_page
-    from engine.run_dir import write_atomic
+    from engine.runs.folder import write_atomic
 
     study = find_study(name)
     path = out or Path(f"{study.name}.html")
@@ -131,8 +131,8 @@ def page(
         raise UserError(
             f"cannot write {path}: {problem.strerror}", "choose another --out"
         ) from None
-    talk.say(f"take in the files it saves with: bas study add {study.name} FILE.json")
-    data.line(str(path))
+    stderr.say(f"take in the files it saves with: bas study add {study.name} FILE.json")
+    stdout.line(str(path))
 
 
 @app.command()
@@ -152,7 +152,7 @@ def add(
 
     study = find_study(name)
     for file in files:
-        talk.say(f"{study.add_ratings(file)}: {file}")
+        stderr.say(f"{study.add_ratings(file)}: {file}")
 
 
 @app.command()
@@ -171,7 +171,7 @@ def report(
 
     from engine.evaluate.study import find_study
     from engine.evaluate.study_analysis import analyse, table_lines
-    from engine.run_dir import write_atomic
+    from engine.runs.folder import write_atomic
 
     study = find_study(name)
     result = analyse(study)
@@ -186,10 +186,10 @@ def report(
             ]
             for key in ("rows", "tests", "pairs")
         }
-        data.json_line(record)
+        stdout.json_line(record)
     else:
         for line in table_lines(result):
-            data.line(line)
+            stdout.line(line)
     if out is not None:
         text = "\n".join([f"# User study {study.name}", "", *table_lines(result)]) + "\n"
         write_atomic(out, text.encode())
@@ -200,12 +200,12 @@ def _ask(question: str) -> int | None:
     from engine.evaluate.study import HIGH, LOW
 
     while True:
-        answer = talk.ask(question)
+        answer = stderr.ask(question)
         if answer in ("q", "quit", ""):
             return None
         if answer.isdigit() and LOW <= int(answer) <= HIGH:
             return int(answer)
-        talk.say(f"please {LOW} to {HIGH}, or q")
+        stderr.say(f"please {LOW} to {HIGH}, or q")
 
 
 def _show(study: Study, trial: Trial, images: options.Images) -> None:
@@ -227,4 +227,4 @@ def _show(study: Study, trial: Trial, images: options.Images) -> None:
     with tempfile.TemporaryDirectory(prefix="bas-") as folder:
         path = Path(folder) / "card.png"
         card.save(path)
-        data.picture(path, images.value)
+        stdout.picture(path, images.value)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bas_tui.cli import options, talk
+from bas_tui.cli import options, stderr
 
 if TYPE_CHECKING:
-    from engine.run_dir import RunDir
-    from engine.scene import Scene
+    from engine.runs.folder import RunDir
+    from engine.scenes.scene import Scene
 
 
 def train(
@@ -97,11 +97,11 @@ def make_run(
     `stem` begins the run's name where there is no `name`; without either the scene's file does.
     """
     from bas_tui import client
-    from engine.base_models import default_base
-    from engine.prompts import known
-    from engine.run_dir import read_manifest
-    from engine.scene import load_scene
-    from engine.settings import build_config
+    from engine.core.settings import build_config
+    from engine.models.names import default_base
+    from engine.runs.folder import read_manifest
+    from engine.runs.prompts import known
+    from engine.scenes.scene import load_scene
 
     initializers = parse_initializers(words)
     chosen = base or default_base()
@@ -124,29 +124,29 @@ def make_run(
     # Said only now: a mistake is answered by its own line and nothing else.
     say_scene(loaded)
     say_base(chosen, by_default=base is None)
-    talk.say(f"run {run.name} learns {known(read_manifest(run).concepts)}")
+    stderr.say(f"run {run.name} learns {known(read_manifest(run).concepts)}")
     return run
 
 
 def launch(run: RunDir, *, detach: bool, plain: bool, as_json: bool) -> int:
     """Start the run's host and, unless detached, show it to its end; the exit code."""
-    from bas_tui.cli import data
+    from bas_tui.cli import stdout
     from bas_tui.cli.attach import attach
-    from engine.run_dir import read_events
+    from engine.runs.folder import read_events
 
     known = read_events(run)
     pid = start(run)
     if detach:
         if as_json:
-            data.json_line({"run": run.name, "path": str(run.path), "pid": pid})
+            stdout.json_line({"run": run.name, "path": str(run.path), "pid": pid})
         else:
-            data.line(run.name)
-            talk.say(f"look at it: bas watch {run.name} · end it: bas stop {run.name}")
-        return talk.DONE
+            stdout.line(run.name)
+            stderr.say(f"look at it: bas watch {run.name} · end it: bas stop {run.name}")
+        return stderr.DONE
     show_from = known[-1].seq + 1 if known else 0
     code = attach(run, as_json=as_json, plain=plain, owner=True, show_from=show_from)
-    if code == talk.DONE and not as_json:
-        data.line(run.name)
+    if code == stderr.DONE and not as_json:
+        stdout.line(run.name)
     return code
 
 
@@ -155,10 +155,10 @@ def start(run: RunDir) -> int:
     from bas_tui import client
 
     try:
-        with talk.waiting("starting the run's own process"):
+        with stderr.waiting("starting the run's own process"):
             return client.start_host(run)
     except KeyboardInterrupt:
-        talk.say(f"{run.name} goes on without this terminal · end it: bas stop {run.name}")
+        stderr.say(f"{run.name} goes on without this terminal · end it: bas stop {run.name}")
         raise
 
 
@@ -166,20 +166,20 @@ def say_base(base: str, *, by_default: bool) -> None:
     """Which base model trains, and why where nobody chose it."""
     gpu = "without" if base == "pocket" else "with"
     why = f" (the default {gpu} an NVIDIA GPU; choose another with --base)"
-    talk.say(f"base model {base}{why if by_default else ''}")
+    stderr.say(f"base model {base}{why if by_default else ''}")
 
 
 def say_scene(scene: Scene) -> None:
     """What was done to the person's files, and what is odd about them."""
     for line in scene.notes:
-        talk.note("info", line)
+        stderr.note("info", line)
     for finding in scene.findings:
-        talk.note(finding.level, finding.message, finding.remedy)
+        stderr.note(finding.level, finding.message, finding.remedy)
 
 
 def parse_initializers(words: Sequence[str]) -> dict[str, str]:
     """`["teapot=pot"]` -> `{"teapot": "pot"}`; raises UserError."""
-    from engine.errors import UserError
+    from engine.core.errors import UserError
 
     values: dict[str, str] = {}
     for word in words:
@@ -198,9 +198,9 @@ def merge_settings(
     set_words: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Dotted settings: the base's recipe, then the method, the file, the words; later ones win."""
-    from engine.base_models import recipe_settings
-    from engine.methods import method_settings
-    from engine.settings import parse_words, read_toml
+    from engine.core.methods import method_settings
+    from engine.core.settings import parse_words, read_toml
+    from engine.models.names import recipe_settings
 
     merged = recipe_settings(base)
     if method is not None:

@@ -8,8 +8,8 @@ from bas_tui.client.bases import resolve_base
 from bas_tui.client.create import change_settings, create_run
 from bas_tui.client.follow import follow
 from bas_tui.client.generator import GenerationRequest, Generator
-from bas_tui.client.host import send, start_host, wait_until_gone
-from bas_tui.client.prompts import check_learned, check_prompt, has_learned, token_names
+from bas_tui.client.host_process import send, start_host, wait_until_gone
+from bas_tui.client.prompt_checks import check_learned, check_prompt, has_learned, token_names
 
 __all__ = [
     "GenerationRequest",

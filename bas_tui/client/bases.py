@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.base_models import BaseModel, check_base
+from engine.models.names import BaseModel, check_base
 
 
 def resolve_base(base: str, *, ask_hub: bool = True) -> str:
@@ -13,7 +13,7 @@ def resolve_base(base: str, *, ask_hub: bool = True) -> str:
     """
     choice = check_base(base)
     if ask_hub:
-        from engine.families.resolve import check_available
+        from engine.models.resolve import check_available
 
         check_available(choice.recorded)
     return choice.recorded
@@ -23,6 +23,6 @@ def is_local(model: BaseModel) -> bool:
     """Whether a named base needs no download: embedded, or complete in the hub's cache."""
     if model.folder is not None:
         return (model.folder / "model_index.json").is_file()
-    from engine.families.hub import cached_folder
+    from engine.models.hub import cached_folder
 
     return any(cached_folder(repository) is not None for repository in model.repositories)

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bas_tui.client.bases import resolve_base
-from engine.config import TrainConfig
-from engine.errors import UserError
-from engine.run_dir import (
+from engine.core.config import TrainConfig
+from engine.core.errors import UserError
+from engine.core.settings import build_config, flatten, to_table
+from engine.core.versions import versions
+from engine.runs.folder import (
     ConceptEntry,
     Manifest,
     RunDir,
@@ -23,11 +25,9 @@ from engine.run_dir import (
     read_manifest,
     write_manifest,
 )
-from engine.settings import build_config, flatten, to_table
-from engine.versions import versions
 
 if TYPE_CHECKING:
-    from engine.scene import Scene
+    from engine.scenes.scene import Scene
 
 
 def create_run(
@@ -47,7 +47,7 @@ def create_run(
     (`{"phase1.steps": 20}`), `initializers` words by concept name. Raises UserError before
     anything is written when a setting, the base, the name or a word is wrong.
     """
-    from engine.scene import save_scene, scene_hash
+    from engine.scenes.scene import save_scene, scene_hash
 
     chosen = changed_settings(settings or {})
     words = dict(initializers or {})

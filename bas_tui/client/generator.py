@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bas_tui.client.host import host_command, host_environment, last_line
-from engine.errors import UserError
-from engine.events import Event, GenerationEnded, from_line
-from engine.run_dir import RunDir, home
+from bas_tui.client.host_process import host_command, host_environment, last_line
+from engine.core.errors import UserError
+from engine.runs.events import Event, GenerationEnded, from_line
+from engine.runs.folder import RunDir, home
 
 CLOSE_SECONDS = 2.0
 

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from engine.errors import BasError
+from engine.core.errors import BasError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from engine.evaluate.plan import EvaluationDir
+    from engine.evaluate.job_plan import EvaluationDir
 
     if chosen.command == "drive":
-        from engine.evaluate.driver import drive
+        from engine.evaluate.runner import drive
 
         return drive(
             EvaluationDir(chosen.folder),

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import UserError
-from engine.evaluate.plan import SceneSource
-from engine.run_dir import write_atomic
-from engine.scene import Scene, SceneConcept, load_image
+from engine.core.errors import UserError
+from engine.evaluate.job_plan import SceneSource
+from engine.runs.folder import write_atomic
+from engine.scenes.scene import Scene, SceneConcept, load_image
 
 FORMAT = 1
 LEAST_SHARE = 0.15

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import engine
-from engine.errors import UserError
-from engine.evaluate.plan import EvaluationDir, Plan
+from engine.core.errors import UserError
+from engine.core.process_environment import TRAINING_ENVIRONMENT
+from engine.evaluate.job_plan import EvaluationDir, Plan
 from engine.evaluate.store import Job
-from engine.process_environment import TRAINING_ENVIRONMENT
 
 JOB_LOG = "job.log"
 STOP_SECONDS = 30.0

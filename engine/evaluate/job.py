@@ -23,11 +23,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.concepts import load_concepts
-from engine.config import TrainConfig
-from engine.devices import autocast, choose_device, choose_precision
-from engine.errors import BasError, TrainingError
-from engine.evaluate.plan import (
+from engine.core.config import TrainConfig
+from engine.core.errors import BasError, TrainingError
+from engine.core.settings import build_config
+from engine.evaluate.job_plan import (
     EvaluationDir,
     Plan,
     ShotPlan,
@@ -36,13 +35,16 @@ from engine.evaluate.plan import (
     plan_shots,
     read_plan,
 )
+from engine.evaluate.package_versions import versions
 from engine.evaluate.scorers.base import SceneView, Shot
 from engine.evaluate.scorers.registry import load_scorer
-from engine.evaluate.versions import versions
+from engine.families.devices import autocast, choose_device, choose_precision
 from engine.families.loading import LoadedBase, load_family
-from engine.host import run_host
-from engine.previews import save_picture
-from engine.run_dir import (
+from engine.families.tokens import asset_token
+from engine.hosts.train import run_host
+from engine.results.concepts import load_concepts
+from engine.results.previews import save_picture
+from engine.runs.folder import (
     ConceptEntry,
     Manifest,
     RunDir,
@@ -52,10 +54,8 @@ from engine.run_dir import (
     write_atomic,
     write_manifest,
 )
-from engine.scene import Scene, open_saved_scene, save_scene, scene_hash
-from engine.settings import build_config
-from engine.tokens import asset_token
-from engine.training_data import prepare_prior_posteriors
+from engine.scenes.scene import Scene, open_saved_scene, save_scene, scene_hash
+from engine.training.preparation import prepare_prior_posteriors
 
 STOPPED = 3
 """Exit code of a job that was asked to end before it was through."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.evaluate.label_places import Box, place_labels
 from engine.evaluate.tables import MethodRow, Tables
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.evaluate import store
-from engine.evaluate.plan import EvaluationDir, read_command
+from engine.evaluate.job_plan import EvaluationDir, read_command
 from engine.evaluate.plots import scatter
 from engine.evaluate.report_html import html_report
 from engine.evaluate.report_text import (
@@ -24,7 +24,7 @@ from engine.evaluate.report_text import (
     main_rows,
 )
 from engine.evaluate.tables import Cell, Tables, make_tables
-from engine.run_dir import write_atomic
+from engine.runs.folder import write_atomic
 
 SCORE_COLUMNS = (
     "scene", "method", "picture", "subset", "prompt", "image", "text", "scorer", "axis",

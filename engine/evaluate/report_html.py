@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from engine.evaluate import store
-from engine.evaluate.plan import EvaluationDir
+from engine.evaluate.job_plan import EvaluationDir
 from engine.evaluate.plots import kind_of
 from engine.evaluate.report_text import (
     breakdown_rows,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.evaluate import store
-from engine.evaluate.driver import is_driven
-from engine.evaluate.plan import EvaluationDir, read_plan
+from engine.evaluate.job_plan import EvaluationDir, read_plan
+from engine.evaluate.runner import is_driven
 from engine.evaluate.suites import subsets
-from engine.run_dir import describe
+from engine.runs.folder import describe
 
 TRAINING_SHARE = 0.6
 """About how much of a job's time the training takes; only the progress bar knows it."""

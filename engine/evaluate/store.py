@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 
 JobState = Literal["pending", "running", "done", "failed"]
 

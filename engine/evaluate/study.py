@@ -19,12 +19,12 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.evaluate import store
-from engine.evaluate.plan import EvaluationDir
+from engine.evaluate.job_plan import EvaluationDir
 from engine.evaluate.scorers.regions import cut
-from engine.run_dir import NAME_PATTERN, home, write_atomic
-from engine.scene import open_saved_scene
+from engine.runs.folder import NAME_PATTERN, home, write_atomic
+from engine.scenes.scene import open_saved_scene
 
 LOW, HIGH = 1, 5
 REFERENCE_SIDE = 192

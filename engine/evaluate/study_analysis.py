@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from engine.errors import UserError
+from engine.core.errors import UserError
+from engine.core.methods import METHODS
 from engine.evaluate.statistics import krippendorff_alpha
 from engine.evaluate.study import HIGH, LOW, Rating, Secret, Study
-from engine.methods import METHODS
 
 Question = Literal["identity", "prompt"]
 QUESTIONS: tuple[Question, ...] = ("identity", "prompt")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from engine.errors import UserError
-from engine.methods import METHODS
-from engine.settings import build_config, flatten
+from engine.core.errors import UserError
+from engine.core.methods import METHODS
+from engine.core.settings import build_config, flatten
 
 SUITES_DIR = Path(__file__).parent / "suites"
 TOKENS = "{tokens}"
@@ -32,7 +32,7 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneEntry:
-    """A scene of a suite, in the form that `engine.scene.load_scene` reads."""
+    """A scene of a suite, in the form that `engine.scenes.scene.load_scene` reads."""
 
     folder: Path
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from engine.errors import UserError
+from engine.core.errors import UserError
+from engine.core.methods import METHODS
 from engine.evaluate import store
-from engine.evaluate.plan import EvaluationDir, Plan, read_plan
+from engine.evaluate.job_plan import EvaluationDir, Plan, read_plan
 from engine.evaluate.scorers.base import COPY, IDENTITY, PROMPT
 from engine.evaluate.scorers.copying import COPIED
 from engine.evaluate.statistics import Interval, bootstrap_mean, pareto_front
-from engine.methods import METHODS
-from engine.run_dir import read_manifest
+from engine.runs.folder import read_manifest
 
 
 class MethodRow(NamedTuple):

@@ -10,13 +10,13 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from engine.errors import UserError
-from engine.events import Event, Progress
+from engine.core.errors import UserError
 from engine.families.quiet import first_line, quiet_libraries
-from engine.families.resolve import resolve
 from engine.families.single_file import load_single_file
 from engine.families.stable_diffusion import StableDiffusion
-from engine.model_files import folder_weights
+from engine.models.detection import folder_weights
+from engine.models.resolve import resolve
+from engine.runs.events import Event, Progress
 
 Report = Callable[[Event], None]
 
@@ -36,7 +36,7 @@ class LoadedBase(NamedTuple):
 def load_family(
     base: str, *, device: torch.device, dtype: torch.dtype = torch.float32, report: Report
 ) -> LoadedBase:
-    """The base model that `base` names (`engine.base_models.check_base`), fetched if need be.
+    """The base model that `base` names (`engine.models.names.check_base`), fetched if need be.
 
     Half-precision weights are loaded as `dtype`. Reports progress of the stages `download` and
     `load`, and as notices what was chosen. Raises UserError for everything a person can mend: no

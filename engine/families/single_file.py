@@ -14,10 +14,10 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.families.quiet import StableDiffusionPipeline, first_line, quiet_libraries
 from engine.families.stable_diffusion import StableDiffusion
-from engine.model_files import SingleFile, check_file, configs_beside
+from engine.models.detection import SingleFile, check_file, configs_beside
 
 CONFIGS = Path(__file__).parent / "configs"
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -20,10 +20,10 @@ from diffusers import (
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from engine.families.base import Denoised, OnStep, Posterior
+from engine.families.contract import Denoised, OnStep, Posterior
 from engine.families.quiet import StableDiffusionPipeline
-from engine.recorder import Recorder, layers_on_grid
-from engine.tokens import PlaceholderEmbedding
+from engine.families.recorder import Recorder, layers_on_grid
+from engine.families.tokens import PlaceholderEmbedding
 
 EMBEDDING_PREFIX = "text_encoder.placeholder."
 

@@ -13,11 +13,11 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.batches import DrawnBatch, DrawnRow
-from engine.config import OptimizerConfig
-from engine.devices import make_accelerator
-from engine.optimizer_step import OptimizerStep
-from engine.phases import make_optimizer, select_parameters, trained_parameters
+from engine.core.config import OptimizerConfig
+from engine.families.devices import make_accelerator
+from engine.training.batches import DrawnBatch, DrawnRow
+from engine.training.optimizer_step import OptimizerStep
+from engine.training.phases import make_optimizer, select_parameters, trained_parameters
 from tests.bench.naive import NaiveStep, lean_step
 from tests.bench.shapes import GRID, SD21, SMALL, build_family, make_batch
 

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine.batches import Batch
-from engine.diffusion import add_noise
+from engine.families.recorder import Recorder
 from engine.families.stable_diffusion import StableDiffusion
-from engine.recorder import Recorder
-from engine.step import TrainingStep
-from engine.tokens import PlaceholderEmbedding
+from engine.families.tokens import PlaceholderEmbedding
+from engine.method.noise import add_noise
+from engine.training.batches import Batch
+from engine.training.step import TrainingStep
 
 
 class NaiveStep:

@@ -8,9 +8,9 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from engine.batches import Batch
 from engine.families.stable_diffusion import StableDiffusion
-from engine.tokens import PlaceholderEmbedding, input_rows
+from engine.families.tokens import PlaceholderEmbedding, input_rows
+from engine.training.batches import Batch
 
 CONCEPTS = 3
 GRID = 16

@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 from bas_tui.cli.main import app
 from bas_tui.client import generator as generator_module
-from bas_tui.client import host
-from engine.run_dir import host_pid, list_runs
+from bas_tui.client import host_process
+from engine.runs.folder import host_pid, list_runs
 
 FAKES = Path(__file__).parents[1] / "client"
 Bas = Callable[..., Result]
@@ -88,7 +88,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         script = "fake_host.py" if arguments[0] == "run" else "fake_generator.py"
         return [sys.executable, str(FAKES / script), *arguments]
 
-    monkeypatch.setattr(host, "host_command", command)
+    monkeypatch.setattr(host_process, "host_command", command)
     monkeypatch.setattr(generator_module, "host_command", command)
 
     def set_up(**behaviour: object) -> None:

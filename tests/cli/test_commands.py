@@ -12,11 +12,11 @@ import pytest
 from typer.testing import Result
 
 from bas_tui.cli.options import complete_prompt, complete_run
-from engine.config import TrainConfig
-from engine.events import from_line
+from engine.core.config import TrainConfig
+from engine.core.settings import build_config, setting_keys
 from engine.pocket import MODEL_DIR
-from engine.run_dir import find_run, list_runs, read_manifest
-from engine.settings import build_config, setting_keys
+from engine.runs.events import from_line
+from engine.runs.folder import find_run, list_runs, read_manifest
 
 Bas = Callable[..., Result]
 Fake = Callable[..., None]

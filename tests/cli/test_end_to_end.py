@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image
 
 from bas_tui.client import send
-from engine import events as ev
-from engine.run_dir import RunDir, describe, host_pid, list_runs, read_events
+from engine.runs import events as ev
+from engine.runs.folder import RunDir, describe, host_pid, list_runs, read_events
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 STEPS = 150

@@ -15,16 +15,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.run_dir import describe, find_run, host_pid
+from engine.runs.folder import describe, find_run, host_pid
 
 FAKES = Path(__file__).parents[1] / "client"
 BAS = f"""
 import sys
-from bas_tui.client import host, generator
+from bas_tui.client import generator
+from bas_tui.client import host_process
 def command(*words):
     script = "fake_host.py" if words[0] == "run" else "fake_generator.py"
     return [sys.executable, {str(FAKES)!r} + "/" + script, *words]
-host.host_command = generator.host_command = command
+host_process.host_command = generator.host_command = command
 from bas_tui.cli.main import main
 main()
 """
@@ -159,8 +160,8 @@ def test_a_picture_is_shown_in_half_blocks_without_a_query(tmp_path: Path) -> No
     picture = Image.linear_gradient("L").resize((40, 20)).convert("RGB")
     picture.save(tmp_path / "p.png")
     code = (
-        "import sys; from pathlib import Path; from bas_tui.cli import data;"
-        "data.picture(Path(sys.argv[1]), 'block')"
+        "import sys; from pathlib import Path; from bas_tui.cli import stdout;"
+        "stdout.picture(Path(sys.argv[1]), 'block')"
     )
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": ""}

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bas_tui.client import create_run, host
+from bas_tui.client import create_run, host_process
 from bas_tui.client import generator as generator_module
-from engine.run_dir import RunDir, host_pid, list_runs
-from engine.scene import Scene, SceneConcept
+from engine.runs.folder import RunDir, host_pid, list_runs
+from engine.scenes.scene import Scene, SceneConcept
 
 HERE = Path(__file__).parent
 
@@ -60,7 +60,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         script = "fake_host.py" if arguments[0] == "run" else "fake_generator.py"
         return [sys.executable, str(HERE / script), *arguments]
 
-    monkeypatch.setattr(host, "host_command", command)
+    monkeypatch.setattr(host_process, "host_command", command)
     monkeypatch.setattr(generator_module, "host_command", command)
 
     def set_up(**behaviour: object) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from engine import events as ev
+from engine.runs import events as ev
 
 requests: queue.SimpleQueue[dict[str, object] | None] = queue.SimpleQueue()
 cancelled: set[object] = set()

@@ -14,8 +14,8 @@ import threading
 import time
 from pathlib import Path
 
-from engine import events as ev
-from engine.run_dir import RunDir, process_start, read_events, socket_path, write_atomic
+from engine.runs import events as ev
+from engine.runs.folder import RunDir, process_start, read_events, socket_path, write_atomic
 
 STEPS = int(os.environ.get("FAKE_STEPS", "20"))
 DELAY = float(os.environ.get("FAKE_DELAY", "0.01"))

@@ -15,10 +15,10 @@ from bas_tui.client import (
     resolve_base,
     token_names,
 )
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.pocket import MODEL_DIR
-from engine.run_dir import RunDir, list_runs, read_manifest
-from engine.scene import Scene, open_saved_scene, scene_hash
+from engine.runs.folder import RunDir, list_runs, read_manifest
+from engine.scenes.scene import Scene, open_saved_scene, scene_hash
 
 
 def test_a_run_holds_what_was_asked_for(home: Path, scene: Scene) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bas_tui.client import GenerationRequest, Generator
-from engine import events as ev
-from engine.errors import UserError
-from engine.run_dir import RunDir
+from engine.core.errors import UserError
+from engine.runs import events as ev
+from engine.runs.folder import RunDir
 
 Fake = Callable[..., None]
 

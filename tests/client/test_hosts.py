@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from bas_tui.client import follow, send, start_host
-from engine import events as ev
-from engine.errors import BasError, UserError
-from engine.run_dir import RunDir, describe, host_pid, read_events
+from engine.core.errors import BasError, UserError
+from engine.runs import events as ev
+from engine.runs.folder import RunDir, describe, host_pid, read_events
 
 Fake = Callable[..., None]
 
@@ -137,7 +137,7 @@ VIEWER = """
 import sys
 from pathlib import Path
 from bas_tui.client import follow
-from engine.run_dir import RunDir
+from engine.runs.folder import RunDir
 for event in follow(RunDir(Path(sys.argv[1]))):
     print(event.seq, flush=True)
 """
@@ -163,10 +163,10 @@ def test_a_dead_viewer_does_not_matter_to_the_host(
 STARTER = """
 import sys, time
 from pathlib import Path
-from bas_tui.client import host
-from engine.run_dir import RunDir
-host.host_command = lambda *words: [sys.executable, sys.argv[2], *words]
-print(host.start_host(RunDir(Path(sys.argv[1]))), flush=True)
+from bas_tui.client import host_process
+from engine.runs.folder import RunDir
+host_process.host_command = lambda *words: [sys.executable, sys.argv[2], *words]
+print(host_process.start_host(RunDir(Path(sys.argv[1]))), flush=True)
 time.sleep(60)
 """
 

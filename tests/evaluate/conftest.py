@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from engine.evaluate import store
-from engine.evaluate.plan import EvaluationDir, Plan, SceneSource, create_evaluation, make_plan
+from engine.evaluate.job_plan import EvaluationDir, Plan, SceneSource, create_evaluation, make_plan
 from engine.evaluate.suites import Suite, read_suite
-from engine.scene import Scene, SceneConcept
+from engine.scenes.scene import Scene, SceneConcept
 
 TINY_SUITE = """
 name = "tiny"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.evaluate.coco import (
     load_list_scenes,
     rasterise,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.evaluate.scorers.base import SceneView, Shot
 from engine.evaluate.scorers.clip import ClipPrompt
 from engine.evaluate.scorers.dino import DinoIdentity, masked

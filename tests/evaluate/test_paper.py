@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from bas_tui.cli.main import app
 from engine.evaluate import store
-from engine.evaluate.plan import find_evaluation, read_plan
+from engine.evaluate.job_plan import find_evaluation, read_plan
 from engine.evaluate.tables import make_tables
 from tests.evaluate.test_coco import Coco
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.core.methods import METHODS
 from engine.evaluate.label_places import Box, place_labels
 from engine.evaluate.plots import draw_scatter
 from engine.evaluate.statistics import Interval
 from engine.evaluate.tables import MethodRow, Tables, make_tables
-from engine.methods import METHODS
 from tests.evaluate.conftest import Scored
 
 pytest.importorskip("matplotlib")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from engine.evaluate import store
-from engine.evaluate.driver import RESULT, take_result
 from engine.evaluate.report_files import write_report
 from engine.evaluate.report_text import differences
+from engine.evaluate.runner import RESULT, take_result
 from engine.evaluate.tables import make_tables
-from engine.run_dir import Manifest, write_manifest
+from engine.runs.folder import Manifest, write_manifest
 from tests.evaluate.conftest import Scored, result
 
 pytest.importorskip("matplotlib")

@@ -10,7 +10,7 @@ import pytest
 from engine.evaluate.scorers.base import WHOLE, SceneView, Shot
 from engine.evaluate.scorers.copying import COPIED, CopyScorer
 from engine.evaluate.scorers.regions import candidates, cut
-from engine.pocket import backgrounds
+from engine.pocket.recipe import backgrounds
 from tests.evaluate.conftest import make_scene
 
 embedded = pytest.mark.skipif(
@@ -117,7 +117,7 @@ def test_scores_repeat_and_do_not_depend_on_the_batch() -> None:
 @embedded
 def test_the_heads_never_saw_the_suites_things() -> None:
     from engine.evaluate.scorers.pocket import read_heads
-    from engine.pocket import objects
+    from engine.pocket.recipe import objects
 
     sets = objects.catalogue()
     assert not set(sets.training()) & (set(sets.heldout) | set(sets.reserved))

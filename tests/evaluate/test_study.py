@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.evaluate.study import Rating, Study, create_study, find_study
 from engine.evaluate.study_analysis import analyse, table_lines
 from engine.evaluate.study_page import study_page

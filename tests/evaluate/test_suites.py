@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import UserError
-from engine.evaluate.plan import (
+from engine.core.errors import UserError
+from engine.core.methods import METHODS
+from engine.evaluate.job_plan import (
     class_words,
     create_evaluation,
     find_evaluation,
@@ -20,8 +21,7 @@ from engine.evaluate.plan import (
     suite_scenes,
 )
 from engine.evaluate.suites import Suite, fill, read_suite, subsets, suite_names
-from engine.methods import METHODS
-from engine.pocket import backgrounds, objects
+from engine.pocket.recipe import backgrounds, objects
 from tests.evaluate.conftest import make_scene, plan_of, scenes
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine.base_models import BASE_MODELS
-from engine.errors import UserError
-from engine.events import Event, Notice, Progress
-from engine.families import hashing
+from engine.core.errors import UserError
 from engine.families.loading import LoadedBase, load_family, load_folder
 from engine.families.stable_diffusion import StableDiffusion
+from engine.models import hashing
+from engine.models.names import BASE_MODELS
+from engine.runs.events import Event, Notice, Progress
 
 CPU = torch.device("cpu")
 UNET = "unet/diffusion_pytorch_model.safetensors"

@@ -11,12 +11,12 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from engine.errors import UserError
-from engine.events import Event, Notice
+from engine.core.errors import UserError
 from engine.families.loading import load_family, load_folder
-from engine.families.resolve import resolve
 from engine.families.single_file import CONFIGS, PAD, clip_tokenizer
 from engine.families.stable_diffusion import StableDiffusion
+from engine.models.resolve import resolve
+from engine.runs.events import Event, Notice
 from tests.families.ldm_layout import write_ldm_file
 
 CPU = torch.device("cpu")

@@ -15,25 +15,25 @@ TORCH = {"torch", "diffusers", "transformers", "accelerate"}
 FRONT_END = {"bas_tui", "textual", "rich", "typer", "click", "term_image"}
 
 
-def documented_layers() -> dict[str, list[str]]:
-    """Title and modules of each row of the table, lowest first."""
+def documented_rooms() -> dict[str, tuple[str, list[str]]]:
+    """What each room of the engine is and its modules, lowest first."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    table = text.split("| layer, lowest first | modules |", 1)[1].split("\n\n", 1)[0]
-    rows = [row.strip("|").split("|") for row in table.splitlines() if row.count("|") == 3]
+    table = text.split("| room of `engine`, lowest first | what | modules |", 1)[1]
+    rows = [row.strip("|").split("|") for row in table.split("\n\n", 1)[0].splitlines()]
     return {
-        title.strip(): re.findall(r"`(\w+)`", modules)
-        for title, modules in rows
-        if "---" not in title
+        room.strip(" `"): (what, re.findall(r"`(\w+)`", modules))
+        for room, what, modules in (row for row in rows if len(row) == 3)
+        if "---" not in room
     }
 
 
 def contract_layers() -> list[list[str]]:
-    """The modules of each layer of the import contract, lowest first."""
+    """The rooms of each layer of the import contract, lowest first."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = (
         contract
         for contract in config["tool"]["importlinter"]["contracts"]
-        if contract["id"] == "layers"
+        if contract["id"] == "rooms"
     )
     return [re.findall(r"\w+", layer) for layer in reversed(contract["layers"])]
 
@@ -60,29 +60,34 @@ def loaded_by(modules: list[str]) -> set[str]:
 
 
 def test_the_table_and_the_contract_agree() -> None:
-    rows = list(documented_layers().values())
-    row_of = {module: k for k, row in enumerate(rows) for module in row}
+    rooms = list(documented_rooms())
     layers = contract_layers()
-    assert sorted(row_of) == sorted(module for layer in layers for module in layer)
-    heights = [{row_of[module] for module in layer} for layer in layers]
-    assert all(len(height) == 1 for height in heights), "a layer lies in two rows"
-    order = [height.pop() for height in heights]
-    assert order == sorted(order)
+    assert sorted([*rooms, "api", "__main__"]) == sorted(room for row in layers for room in row)
+    height = {room: k for k, row in enumerate(layers) for room in row}
+    assert [height[room] for room in rooms] == sorted(height[room] for room in rooms)
 
 
-def test_the_table_names_modules_that_exist() -> None:
-    named = {module for row in documented_layers().values() for module in row}
-    there = {name.split(".")[1] for name in modules_of("engine") if "." in name}
-    if (ROOT / "engine" / "__main__.py").is_file():
-        there.add("__main__")
-    assert named - there == set()
+def test_the_table_names_the_modules_that_exist() -> None:
+    for room, (_, modules) in documented_rooms().items():
+        there = {path.stem for path in (ROOT / "engine" / room).glob("*.py")} - {"__init__"}
+        if modules:
+            assert sorted(modules) == sorted(there), room
+
+
+def test_every_room_is_in_the_table() -> None:
+    there = {path.parent.name for path in (ROOT / "engine").glob("*/__init__.py")}
+    assert there == set(documented_rooms())
 
 
 def test_words_and_user_images_load_no_torch() -> None:
-    rows = [row for title, row in documented_layers().items() if "no torch" in title]
-    modules = [f"engine.{module}" for row in rows for module in row]
+    modules = [
+        f"engine.{room}.{module}"
+        for room, (what, names) in documented_rooms().items()
+        if "no torch" in what
+        for module in names
+    ]
     assert len(modules) > 8
-    assert loaded_by(["engine", *modules]) & TORCH == set()
+    assert loaded_by(["engine", "engine.pocket", *modules]) & TORCH == set()
 
 
 def test_front_ends_load_no_torch() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.pocket import base_model, base_training, latents, tokenizer
-from engine.pocket.objects import SIZES
+from engine.pocket.recipe import base_model, base_training, latents, tokenizer
+from engine.pocket.recipe.objects import SIZES
 
 NAMES = ("dog", "polar bear", "bear", "kite")
 

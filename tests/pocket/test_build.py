@@ -2,11 +2,11 @@ import os
 import subprocess
 import sys
 
-from engine.pocket import build, distributed, tokenizer
+from engine.pocket.recipe import build, distributed, tokenizer
 
 WORKER = """
 import torch
-from engine.pocket import distributed
+from engine.pocket.recipe import distributed
 
 torch.set_num_threads(1)
 team = distributed.join()

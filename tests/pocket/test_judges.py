@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.pocket import backgrounds, judges
-from engine.pocket.composer import SIDE
+from engine.pocket.recipe import backgrounds, judges
+from engine.pocket.recipe.composer import SIDE
 
 
 def drawing(*blocks: tuple[tuple[int, int, int, int], str]) -> Image.Image:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine import devices
-from engine.pocket import distributed, muon
+from engine.families import devices
+from engine.pocket.recipe import distributed, muon
 
 SHAPES = [(16, 40), (40, 16), (24, 24), (16, 17)]
 
@@ -35,7 +35,8 @@ SCRIPT = """
 import sys
 import safetensors.torch
 import torch
-from engine.pocket import distributed, muon
+from engine.pocket.recipe import distributed
+from engine.pocket.recipe import muon
 
 torch.set_num_threads(1)
 team = distributed.join()

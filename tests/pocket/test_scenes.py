@@ -4,7 +4,7 @@ import sys
 import numpy as np
 
 from engine import pocket
-from engine.pocket import captions, composer, latents, objects, tokenizer
+from engine.pocket.recipe import captions, composer, latents, objects, tokenizer
 
 
 def test_training_never_draws_heldout_or_reserved_objects(sprites):
@@ -25,7 +25,7 @@ COUNTS = composer.Mixture(counts=(0.5, 0.5, 0.0))
 
 
 def test_the_build_composes_training_objects_only(monkeypatch, tmp_path):
-    from engine.pocket import build
+    from engine.pocket.recipe import build
 
     asked = {}
     monkeypatch.setattr(objects, "fetch", lambda _folder: tmp_path)

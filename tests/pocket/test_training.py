@@ -5,8 +5,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from engine.pocket import (
-    MODEL_DIR,
+from engine.pocket import MODEL_DIR
+from engine.pocket.recipe import (
     base_model,
     base_training,
     checkpoint,

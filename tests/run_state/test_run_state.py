@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from bas_tui.growing import Log
+from bas_tui.append_only import Log
 from bas_tui.run_state import (
     PHASE2_COST,
     RunState,
@@ -15,7 +15,7 @@ from bas_tui.run_state import (
     reduce,
     reduce_all,
 )
-from engine import events as ev
+from engine.runs import events as ev
 
 MASK = ev.pack_map(bytes([255] * 4 + [0] * 12))
 

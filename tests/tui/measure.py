@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 from textual.pilot import Pilot
 
 from bas_tui.run_state import RunState, reduce, reduce_all
-from bas_tui.tui.app import Start
-from bas_tui.tui.screens.train import TrainScreen
-from bas_tui.tui.terminal import Terminal
-from engine.events import Event, StepDone
+from bas_tui.tui.shell.app import Start
+from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.train.screen import TrainScreen
+from engine.runs.events import Event, StepDone
 from tests.tui.harness import record
 from tests.tui.pilots import train_screen
 from tests.tui.synthetic import events_of, make_run

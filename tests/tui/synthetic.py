@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.events import (
+from engine.runs.events import (
     AttentionMaps,
     CheckpointSaved,
     ConceptInfo,
@@ -28,7 +28,7 @@ from engine.events import (
     pack_map,
     to_line,
 )
-from engine.run_dir import ConceptEntry, Manifest, RunDir, runs_dir, write_manifest
+from engine.runs.folder import ConceptEntry, Manifest, RunDir, runs_dir, write_manifest
 
 GRID = 16
 SIDE = 64

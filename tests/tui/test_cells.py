@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bas_tui.tui.palette import CONCEPT_COLORS, concept_color, heat_scale
-from bas_tui.tui.quantise import steady, to_levels, to_xterm
-from bas_tui.tui.terminal import Terminal
-from bas_tui.tui.widgets.attention_panel import arrange
-from bas_tui.tui.widgets.cells import JOIN_GAP, Cells, changed_spans
-from bas_tui.tui.widgets.halfblock import fit, fitted_size, picture_cells
+from bas_tui.tui.drawing.cells import JOIN_GAP, Cells, changed_spans
+from bas_tui.tui.drawing.halfblock import fit, fitted_size, picture_cells
+from bas_tui.tui.drawing.palette import CONCEPT_COLORS, concept_color, heat_scale
+from bas_tui.tui.drawing.quantise import steady, to_levels, to_xterm
+from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.train.attention_panel import arrange
 
 
 def test_spans_cover_exactly_what_changed() -> None:

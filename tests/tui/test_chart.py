@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from bas_tui.tui.axis import Axis, make_axis, nice_step, step_ticks, tick_label
-from bas_tui.tui.chart import (
+from bas_tui.tui.drawing.axis import Axis, make_axis, nice_step, step_ticks, tick_label
+from bas_tui.tui.drawing.cells import Cells
+from bas_tui.tui.train.chart import (
     BRAILLE,
     MARGIN,
     ChartView,
@@ -18,7 +19,6 @@ from bas_tui.tui.chart import (
     step_at,
     value_axis,
 )
-from bas_tui.tui.widgets.cells import Cells
 
 WHITE, GREY = 0xFFFFFF, 0x444444
 

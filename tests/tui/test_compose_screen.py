@@ -12,14 +12,10 @@ import pytest
 from textual.pilot import Pilot
 
 from bas_tui import client
-from bas_tui.tui.app import BasApp, Start
-from bas_tui.tui.screens.compose import ComposeScreen
-from bas_tui.tui.screens.compose_drawing import Drawing
-from bas_tui.tui.widgets.gallery_layout import default_width, grid, side_by_side
-from bas_tui.tui.widgets.keybar import KeyBar
-from bas_tui.tui.widgets.prompt_settings import DrawSettings
-from bas_tui.tui.workbench.generated import Recipe, list_pictures, read_picture, save_copy
-from bas_tui.tui.workbench.prompt_tokens import (
+from bas_tui.tui.compose.compose_drawing import Drawing
+from bas_tui.tui.compose.gallery_layout import default_width, grid, side_by_side
+from bas_tui.tui.compose.picture_files import Recipe, list_pictures, read_picture, save_copy
+from bas_tui.tui.compose.prompt_editing import (
     Completion,
     History,
     Typed,
@@ -29,10 +25,20 @@ from bas_tui.tui.workbench.prompt_tokens import (
     read_history,
     write_history,
 )
-from engine.errors import UserError
-from engine.events import GenerationEnded, GenerationStarted, GenerationStep, PictureSaved, Progress
-from engine.pictures import save_generated, save_sheet
-from engine.run_dir import ConceptEntry, Manifest, RunDir, runs_dir, write_manifest
+from bas_tui.tui.compose.prompt_settings import DrawSettings
+from bas_tui.tui.compose.screen import ComposeScreen
+from bas_tui.tui.shell.app import BasApp, Start
+from bas_tui.tui.shell.keybar import KeyBar
+from engine.core.errors import UserError
+from engine.results.pictures import save_generated, save_sheet
+from engine.runs.events import (
+    GenerationEnded,
+    GenerationStarted,
+    GenerationStep,
+    PictureSaved,
+    Progress,
+)
+from engine.runs.folder import ConceptEntry, Manifest, RunDir, runs_dir, write_manifest
 
 CONCEPTS = (
     ConceptEntry(token="<asset0>", name="teapot", initializer=""),

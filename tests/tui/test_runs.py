@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bas_tui.tui.library import Library, age, select
-from bas_tui.tui.screens.dialogs import Confirm
-from engine.events import StepDone, to_line
-from engine.run_dir import RunDir, process_start, runs_dir
+from bas_tui.tui.runs.library import Library, age, select
+from bas_tui.tui.shell.dialogs import Confirm
+from engine.runs.events import StepDone, to_line
+from engine.runs.folder import RunDir, process_start, runs_dir
 from tests.tui.pilots import (
     app_of,
     make_app,
@@ -153,7 +153,7 @@ async def test_remove_asks_and_never_takes_a_live_run() -> None:
 async def test_a_host_that_does_not_answer_is_an_error_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import bas_tui.client.host as host
+    import bas_tui.client.host_process as host
 
     monkeypatch.setattr(host, "REPLY_SECONDS", 0.2)
     library()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bas_tui.tui.terminal import Terminal
-from bas_tui.tui.widgets.keybar import KeyBar
-from bas_tui.tui.workbench.devices import Device
+from bas_tui.tui.scene.hardware_guess import Device
+from bas_tui.tui.shell.keybar import KeyBar
+from bas_tui.tui.shell.terminal import Terminal
 from tests.tui.pilots import make_app, screen_text, until
 from tests.tui.synthetic import disc, scene_picture
 from tests.tui.test_compose_screen import make_run
@@ -21,9 +21,9 @@ from tests.tui.test_snapshots import check
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what differs between two machines."""
     monkeypatch.setattr(KeyBar, "show_rate", lambda _self, _text: None)
-    for module in ("scene", "scene_plan", "compose_runs"):
+    for module in ("scene.screen", "scene.scene_plan", "compose.compose_runs"):
         monkeypatch.setattr(
-            f"bas_tui.tui.screens.{module}.guess_device", lambda *_: Device("cpu", "2 cores")
+            f"bas_tui.tui.{module}.guess_device", lambda *_: Device("cpu", "2 cores")
         )
 
 

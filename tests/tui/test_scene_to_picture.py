@@ -9,14 +9,14 @@ from pathlib import Path
 
 import engine
 from bas_tui import client
-from bas_tui.tui.app import BasApp, Start
-from bas_tui.tui.screens.compose import ComposeScreen
-from bas_tui.tui.screens.scene import SceneScreen
-from bas_tui.tui.screens.train import TrainScreen
-from bas_tui.tui.widgets.keybar import KeyBar
-from bas_tui.tui.workbench.generated import list_pictures
-from engine.errors import BasError
-from engine.run_dir import RunDir, describe, host_pid, list_runs, read_manifest
+from bas_tui.tui.compose.picture_files import list_pictures
+from bas_tui.tui.compose.screen import ComposeScreen
+from bas_tui.tui.scene.screen import SceneScreen
+from bas_tui.tui.shell.app import BasApp, Start
+from bas_tui.tui.shell.keybar import KeyBar
+from bas_tui.tui.train.screen import TrainScreen
+from engine.core.errors import BasError
+from engine.runs.folder import RunDir, describe, host_pid, list_runs, read_manifest
 
 SCENE = Path(engine.__file__).parent / "pocket" / "scenes" / "teapot_penguin"
 PATIENCE = 240.0

@@ -11,8 +11,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from bas_tui.tui.screen_diff import ScreenDiff
-from bas_tui.tui.sgr import PLAIN, Rendition, parse, transition
+from bas_tui.tui.shell.screen_diff import ScreenDiff
+from bas_tui.tui.shell.sgr import PLAIN, Rendition, parse, transition
 
 SGR = re.compile(r"\x1b\[([\d;]*)m")
 MOVE = re.compile(r"\x1b\[(\d+);(\d+)H")

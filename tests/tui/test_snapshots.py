@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from bas_tui.tui.terminal import Terminal
-from bas_tui.tui.widgets.keybar import KeyBar
+from bas_tui.tui.shell.keybar import KeyBar
+from bas_tui.tui.shell.terminal import Terminal
 from tests.tui.pilots import (
     PATIENCE,
     app_of,
@@ -59,9 +59,9 @@ async def expect(pilot: Pilot[Any], name: str) -> None:
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what differs between two runs: the byte rate, and how long ago a run was made."""
     monkeypatch.setattr(KeyBar, "show_rate", lambda _self, _text: None)
-    monkeypatch.setattr("bas_tui.tui.widgets.run_list.age", lambda _created: "5 min")
-    monkeypatch.setattr("bas_tui.tui.widgets.run_facts.age", lambda _created: "5 min")
-    monkeypatch.setattr("bas_tui.tui.widgets.run_facts._short", lambda path: f"~/{path.name}")
+    monkeypatch.setattr("bas_tui.tui.runs.run_list.age", lambda _created: "5 min")
+    monkeypatch.setattr("bas_tui.tui.runs.run_facts.age", lambda _created: "5 min")
+    monkeypatch.setattr("bas_tui.tui.runs.run_facts._short", lambda path: f"~/{path.name}")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])

@@ -11,11 +11,11 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 
-from bas_tui.tui import prefs
-from bas_tui.tui.ascii_filter import AsciiFilter
-from bas_tui.tui.clipboard import LIMIT, osc52
-from bas_tui.tui.driver import ByteMeter
-from bas_tui.tui.terminal import TRUECOLOR, Terminal, detect
+from bas_tui.tui.drawing.ascii_filter import AsciiFilter
+from bas_tui.tui.shell import preferences
+from bas_tui.tui.shell.clipboard import LIMIT, osc52
+from bas_tui.tui.shell.terminal import TRUECOLOR, Terminal, detect
+from bas_tui.tui.shell.terminal_driver import ByteMeter
 
 
 @pytest.mark.parametrize(
@@ -67,16 +67,16 @@ def test_ascii_keeps_every_width() -> None:
 
 
 def test_preferences_survive_and_damage_is_no_matter(bas_home: Path) -> None:
-    assert prefs.load() == prefs.Prefs()
-    stored = prefs.Prefs(theme="bas-light", chart_parts=("masked", "prior"), last_run="x")
-    prefs.save(stored)
-    assert prefs.load() == stored
+    assert preferences.load() == preferences.Prefs()
+    stored = preferences.Prefs(theme="bas-light", chart_parts=("masked", "prior"), last_run="x")
+    preferences.save(stored)
+    assert preferences.load() == stored
     path = bas_home / "config" / "tui.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "chart_log": "yes", "newer": 1}))
-    assert prefs.load() == stored
+    assert preferences.load() == stored
     path.write_text("{")
-    assert prefs.load() == prefs.Prefs()
+    assert preferences.load() == preferences.Prefs()
 
 
 def test_bytes_are_counted_as_they_are_sent() -> None:

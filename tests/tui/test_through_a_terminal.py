@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.events import RunEnded, StepDone
-from engine.run_dir import describe, host_pid, list_runs, read_events
+from engine.runs.events import RunEnded, StepDone
+from engine.runs.folder import describe, host_pid, list_runs, read_events
 
 COLUMNS, ROWS = 100, 32
 PATIENCE = 120.0

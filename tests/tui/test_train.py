@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from textual.widgets import Static
 
-from bas_tui.tui.screens.dialogs import Confirm
-from bas_tui.tui.screens.failure import FailureScreen
-from bas_tui.tui.screens.train import TrainScreen
-from bas_tui.tui.widgets.attention_panel import AttentionPanel
-from bas_tui.tui.widgets.loss_chart import LossChart, next_cadence
-from bas_tui.tui.widgets.pane import Pane
-from bas_tui.tui.widgets.preview_pane import PreviewPane, preview_at
-from engine.events import Paused, Resumed, RunEnded, StepDone, to_line
-from engine.run_dir import RunDir, process_start
+from bas_tui.tui.shell.dialogs import Confirm
+from bas_tui.tui.shell.failure import FailureScreen
+from bas_tui.tui.train.attention_panel import AttentionPanel
+from bas_tui.tui.train.loss_chart import LossChart, next_cadence
+from bas_tui.tui.train.pane import Pane
+from bas_tui.tui.train.preview_pane import PreviewPane, preview_at
+from bas_tui.tui.train.screen import TrainScreen
+from engine.runs.events import Paused, Resumed, RunEnded, StepDone, to_line
+from engine.runs.folder import RunDir, process_start
 from tests.tui.pilots import make_app, message_of, screen_text, train_screen, until
 from tests.tui.synthetic import events_of, make_run
 

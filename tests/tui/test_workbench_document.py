@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bas_tui.tui.workbench.document import ConceptMask, MaskDocument
-from bas_tui.tui.workbench.geometry import EMPTY, Point
-from bas_tui.tui.workbench.mask_folder import default_folder, plan_save, save_masks
-from bas_tui.tui.workbench.recovery import (
+from bas_tui.tui.scene.document import ConceptMask, MaskDocument
+from bas_tui.tui.scene.mask_folder import default_folder, plan_save, save_masks
+from bas_tui.tui.scene.pixel_box import EMPTY, Point
+from bas_tui.tui.scene.unsaved_work import (
     drop_recovery,
     read_recovery,
     recovery_path,
     write_recovery,
 )
-from engine.errors import UserError
+from engine.core.errors import UserError
 
 
 def picture(side: int = 64) -> np.ndarray:

@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bas_tui.tui.workbench.devices import Device
-from bas_tui.tui.workbench.document import ConceptMask, MaskDocument
-from bas_tui.tui.workbench.estimate import estimate, past_step_seconds, say_seconds
-from bas_tui.tui.workbench.geometry import Point
-from bas_tui.tui.workbench.inspection import inspect
-from bas_tui.tui.workbench.plan import Plan
-from bas_tui.tui.workbench.render import Layer, compose, sample_mask, sample_picture
-from bas_tui.tui.workbench.scene_file import (
+from bas_tui.tui.scene.document import ConceptMask, MaskDocument
+from bas_tui.tui.scene.hardware_guess import Device
+from bas_tui.tui.scene.mask_render import Layer, compose, sample_mask, sample_picture
+from bas_tui.tui.scene.photo_file import (
     at_photo_size,
     open_scene_file,
     suggested_folder,
     to_scene,
 )
-from bas_tui.tui.workbench.viewport import Viewport
-from engine.errors import UserError
-from engine.scene import load_scene, save_scene, scene_hash
+from bas_tui.tui.scene.pixel_box import Point
+from bas_tui.tui.scene.run_estimate import estimate, past_step_seconds, say_seconds
+from bas_tui.tui.scene.run_plan import Plan
+from bas_tui.tui.scene.training_view import inspect
+from bas_tui.tui.scene.viewport import Viewport
+from engine.core.errors import UserError
+from engine.scenes.scene import load_scene, save_scene, scene_hash
 from tests.tui.synthetic import disc, make_run, scene_picture
 
 
@@ -162,7 +162,7 @@ def test_a_plan_refuses_wrong_settings_and_keeps_the_old_ones() -> None:
 
 def test_neither_screen_loads_torch() -> None:
     code = (
-        "import sys, bas_tui.tui.screens.scene, bas_tui.tui.screens.compose;"
+        "import sys, bas_tui.tui.scene.screen, bas_tui.tui.compose.screen;"
         "print([m for m in ('torch', 'diffusers', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bas_tui.tui.workbench import ops
-from bas_tui.tui.workbench.geometry import EMPTY, Box, Point, corners_box
+from bas_tui.tui.scene import mask_ops
+from bas_tui.tui.scene.pixel_box import EMPTY, Box, Point, corners_box
 
 RNG = np.random.default_rng(7)
 
 
-def blobs(height: int = 23, width: int = 31, share: float = 0.55) -> ops.Mask:
+def blobs(height: int = 23, width: int = 31, share: float = 0.55) -> mask_ops.Mask:
     """A random mask with pieces, holes and pixels on every edge."""
     return RNG.random((height, width)) < share
 
 
-def naive_stroke(shape: tuple[int, int], start: Point, end: Point, radius: float) -> ops.Mask:
+def naive_stroke(shape: tuple[int, int], start: Point, end: Point, radius: float) -> mask_ops.Mask:
     mask = np.zeros(shape, bool)
     for y in range(shape[0]):
         for x in range(shape[1]):
@@ -33,8 +33,8 @@ def naive_stroke(shape: tuple[int, int], start: Point, end: Point, radius: float
 
 
 def naive_region(
-    allowed: ops.Mask, seed: tuple[int, int], neighbours: list[tuple[int, int]]
-) -> ops.Mask:
+    allowed: mask_ops.Mask, seed: tuple[int, int], neighbours: list[tuple[int, int]]
+) -> mask_ops.Mask:
     found, todo = np.zeros_like(allowed), [seed]
     while todo:
         x, y = todo.pop()
@@ -60,7 +60,7 @@ def test_stroke_equals_the_distance_to_the_segment(radius: float) -> None:
         (Point(25.0, 30.0), Point(2.0, -4.0)),
     ]:
         mask = np.zeros((24, 32), bool)
-        box = ops.draw_stroke(mask, start, end, radius, True)
+        box = mask_ops.draw_stroke(mask, start, end, radius, True)
         assert np.array_equal(mask, naive_stroke(mask.shape, start, end, radius))
         outside = mask.copy()
         outside[box.slices] = False
@@ -69,13 +69,13 @@ def test_stroke_equals_the_distance_to_the_segment(radius: float) -> None:
 
 def test_erasing_takes_away_what_painting_adds() -> None:
     mask = np.ones((24, 32), bool)
-    ops.draw_stroke(mask, Point(5, 5), Point(20, 15), 3.0, False)
+    mask_ops.draw_stroke(mask, Point(5, 5), Point(20, 15), 3.0, False)
     assert np.array_equal(~mask, naive_stroke(mask.shape, Point(5, 5), Point(20, 15), 3.0))
 
 
 def test_a_stroke_beside_the_picture_changes_nothing() -> None:
     mask = np.zeros((10, 10), bool)
-    assert ops.draw_stroke(mask, Point(-9, -9), Point(-5, -7), 2.0, True) == EMPTY
+    assert mask_ops.draw_stroke(mask, Point(-9, -9), Point(-5, -7), 2.0, True) == EMPTY
     assert not mask.any()
 
 
@@ -85,7 +85,7 @@ def test_flood_is_the_connected_region_of_the_seed_colour(tolerance: int) -> Non
     image[5:15, 5:20] = 80
     seed = (8, 8)
     near = np.abs(image.astype(int) - image[8, 8].astype(int)).max(axis=2) <= tolerance
-    assert np.array_equal(ops.flood(image, seed, tolerance), naive_region(near, seed, FOUR))
+    assert np.array_equal(mask_ops.flood(image, seed, tolerance), naive_region(near, seed, FOUR))
 
 
 @pytest.mark.parametrize("pixels", [1, 3])
@@ -103,8 +103,8 @@ def test_grow_and_shrink_are_distances_to_the_mask(pixels: int) -> None:
                 if (v - y) ** 2 + (u - x) ** 2 <= pixels * pixels
             ]
             grown[y, x], shrunk[y, x] = any(ball), all(ball)
-    assert np.array_equal(ops.grow(mask, pixels), grown)
-    assert np.array_equal(ops.shrink(mask, pixels), shrunk)
+    assert np.array_equal(mask_ops.grow(mask, pixels), grown)
+    assert np.array_equal(mask_ops.shrink(mask, pixels), shrunk)
 
 
 def test_fill_holes_keeps_only_what_reaches_the_edge_open() -> None:
@@ -115,7 +115,7 @@ def test_fill_holes_keeps_only_what_reaches_the_edge_open() -> None:
             for x in range(mask.shape[1]):
                 if y in (0, mask.shape[0] - 1) or x in (0, mask.shape[1] - 1):
                     open_ |= naive_region(~mask, (x, y), FOUR)
-        assert np.array_equal(ops.fill_holes(mask), ~open_)
+        assert np.array_equal(mask_ops.fill_holes(mask), ~open_)
 
 
 def test_keep_largest_is_the_biggest_of_the_connected_pieces() -> None:
@@ -126,15 +126,15 @@ def test_keep_largest_is_the_biggest_of_the_connected_pieces() -> None:
             y, x = np.argwhere(rest)[0]
             pieces.append(naive_region(mask, (int(x), int(y)), EIGHT))
             rest &= ~pieces[-1]
-        kept = ops.keep_largest(mask)
+        kept = mask_ops.keep_largest(mask)
         assert kept.sum() == max(piece.sum() for piece in pieces)
         assert any(np.array_equal(kept, piece) for piece in pieces)
-    assert not ops.keep_largest(np.zeros((5, 5), bool)).any()
+    assert not mask_ops.keep_largest(np.zeros((5, 5), bool)).any()
 
 
 def test_complement_is_what_no_mask_covers() -> None:
     masks = [blobs(share=0.2) for _ in range(3)]
-    rest = ops.complement(masks, masks[0].shape)
+    rest = mask_ops.complement(masks, masks[0].shape)
     for y in range(rest.shape[0]):
         for x in range(rest.shape[1]):
             assert rest[y, x] == (not any(mask[y, x] for mask in masks))

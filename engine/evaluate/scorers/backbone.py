@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.evaluate.scorers.base import Pixels
 
 SIDE = 128

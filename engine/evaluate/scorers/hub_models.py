@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.families.quiet import quiet_libraries
 
 

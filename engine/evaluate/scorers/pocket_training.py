@@ -1,7 +1,8 @@
 """Fits the embedded scorers' heads: `python -m engine.evaluate.scorers.pocket_training`.
 
-A tool for developers: it composes pictures from the renders of `engine.pocket.objects`, using only
-objects of the training sets, never those that suites show. Nothing of the generator takes part.
+A tool for developers: it composes pictures from the renders of `engine.pocket.recipe.objects`,
+using only objects of the training sets, never those that suites show. Nothing of the generator
+takes part.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from engine.evaluate.scorers.backbone import GRID, SIDE, Backbone
 from engine.evaluate.scorers.base import Pixels
 from engine.evaluate.scorers.pocket import HEADS_FILE, Heads, Judge, place_features
 from engine.evaluate.scorers.regions import candidates, cut
-from engine.pocket import backgrounds, objects
-from engine.pocket.composer import Composer
-from engine.run_dir import write_atomic
+from engine.pocket.recipe import backgrounds, objects
+from engine.pocket.recipe.composer import Composer
+from engine.runs.folder import write_atomic
 
 SEED = 7100
 HIDDEN = 64

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.evaluate.scorers.base import Scorer
 from engine.evaluate.suites import SCORERS
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from transformers import MaskFormerForInstanceSegmentation, MaskFormerImageProcessorPil
 
-from engine.errors import UserError
+from engine.core.errors import UserError
 from engine.evaluate.scorers.base import Pixels
 from engine.evaluate.scorers.hub_models import pretrained, weights_sum
 

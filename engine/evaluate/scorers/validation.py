@@ -14,14 +14,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from engine.evaluate.plan import class_words, suite_scenes
+from engine.evaluate.job_plan import class_words, suite_scenes
 from engine.evaluate.scorers.backbone import SIDE
 from engine.evaluate.scorers.base import Pixels, SceneView, Shot
 from engine.evaluate.scorers.copying import COPIED, CopyScorer
 from engine.evaluate.scorers.pocket import identity_measure, judge
 from engine.evaluate.scorers.pocket_training import degrade
 from engine.evaluate.suites import read_suite
-from engine.pocket import backgrounds
+from engine.pocket.recipe import backgrounds
 
 SEED = 9100
 

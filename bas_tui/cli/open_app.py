@@ -1,0 +1,86 @@
+"""Doors to the terminal application: bare `bas`, `bas open`, `bas attach`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bas_tui.cli import options, stderr
+
+
+def can_open(plain: bool) -> bool:
+    """Whether the application can run here: both ends are terminals and lines were not asked."""
+    return not plain and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def start(
+    screen: str, low_bandwidth: bool | None = None, color: str = "auto", **arguments: Any
+) -> None:
+    """Run the application on one of its screens; ends with its exit code."""
+    from bas_tui.tui.shell.app import run
+
+    raise typer.Exit(run(screen, low_bandwidth=low_bandwidth, color=color, **arguments))
+
+
+def open_(
+    scene: Annotated[
+        Path,
+        typer.Argument(metavar="SCENE", help="An image, or a folder with an image and masks."),
+    ],
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", "-m", metavar="M", help="A mask, a folder of masks, a label map."),
+    ] = None,
+    base: options.BaseOption = None,
+    low_bandwidth: options.LowBandwidthOption = None,
+    color: options.ColorOption = options.Color.auto,
+    plain: options.PlainOption = False,
+) -> None:
+    """Open a picture: look at its masks, paint them, and train.
+
+    Example:  bas open desk.jpg
+
+    Where no application can run, it checks the scene and says the command that trains it.
+    """
+    if not can_open(plain):
+        from bas_tui.cli.train import say_scene
+        from engine.scenes.scene import load_scene
+
+        loaded = load_scene(scene, [masks] if masks else [])
+        say_scene(loaded)
+        names = ", ".join(loaded.names)
+        stderr.say(f"{loaded.side}x{loaded.side} pixels, {len(loaded.concepts)} things: {names}")
+        stderr.say(f"train it: bas train {scene}" + (f" --masks {masks}" if masks else ""))
+        return
+    from engine.core.errors import UserError
+
+    for path in (scene, masks):
+        if path is not None and not path.expanduser().exists():
+            raise UserError(f"there is no {path}", "check the path")
+    start("scene", low_bandwidth, color, scene=scene, masks=masks, base=base)
+
+
+def attach(
+    run: options.RunArgument = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", metavar="", help="Only look; no key stops or pauses it.")
+    ] = False,
+    low_bandwidth: options.LowBandwidthOption = None,
+    color: options.ColorOption = options.Color.auto,
+    plain: options.PlainOption = False,
+) -> None:
+    """Open a run in the application: losses, attention maps, previews; live or finished.
+
+    Example:  bas attach teapot
+    """
+    from engine.runs.folder import find_run
+
+    found = find_run(run)
+    if not can_open(plain):
+        from bas_tui.cli.attach import attach as follow
+
+        raise typer.Exit(follow(found, as_json=False, plain=plain, owner=False))
+    start("train", low_bandwidth, color, run=str(found.path), control=not read_only)

@@ -1,0 +1,92 @@
+"""The only owner of stdout: lines of data, JSON, tables and pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from engine.runs.events import Event
+
+Images = Literal["auto", "block", "none"]
+MAX_ROWS_SHARE = 0.75
+"""A picture fills at most this share of the terminal's height."""
+
+
+def line(text: str) -> None:
+    """One line of data."""
+    print(text, flush=True)
+
+
+def event_line(event: Event) -> None:
+    """An event as one JSON line."""
+    from engine.runs.events import to_line
+
+    line(to_line(event))
+
+
+def json_line(record: Any) -> None:
+    """Any other data as one JSON line."""
+    line(json.dumps(record, ensure_ascii=False))
+
+
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    styles: Sequence[str] = (),
+    *,
+    folds: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """A table for eyes on a terminal; tab-separated lines, without a head, elsewhere.
+
+    Columns named in `folds` take more lines where the terminal is narrow (none named: all but the
+    first); those in `spare` are left out below 100 columns.
+    """
+    if not sys.stdout.isatty():
+        for row in rows:
+            line("\t".join(row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    kept = [k for k, name in enumerate(columns) if console.width >= 100 or name not in spare]
+    titled = any(columns)
+    grid = Table(
+        box=box.SIMPLE_HEAD if titled else None,
+        show_header=titled,
+        pad_edge=False,
+        header_style="bold",
+    )
+    for index in kept:
+        style = styles[index] if index < len(styles) else ""
+        fixed = columns[index] not in folds if folds else index == 0
+        grid.add_column(columns[index], style=style, overflow="fold", no_wrap=fixed)
+    for row in rows:
+        grid.add_row(*(Text(row[index]) for index in kept))
+    console.print(grid)
+
+
+def picture(path: Path, images: Images) -> None:
+    """Show a picture in the terminal; nothing where stdout is none, or colours are unwanted."""
+    if images == "none" or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    from bas_tui.cli.pictures import draw
+
+    console = Console()
+    rows = max(4, int(console.height * MAX_ROWS_SHARE))
+    drawn = draw(path, console.width, rows, ask_terminal=images == "auto" and sys.stdin.isatty())
+    if drawn.raw:
+        line(drawn.text)
+    else:  # Through Rich, which turns true colours into the 256 of a lesser terminal.
+        console.print(Text.from_ansi(drawn.text))

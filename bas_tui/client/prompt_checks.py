@@ -1,0 +1,39 @@
+"""Checks a prompt and its run before any model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.core.errors import UserError
+from engine.runs.folder import ConceptEntry, RunDir, describe, read_manifest
+from engine.runs.prompts import resolve_prompt
+
+
+def token_names(concepts: Sequence[ConceptEntry]) -> list[str]:
+    """Every token a prompt may use: `<asset0>` ... and `<name>` ..."""
+    tokens = [concept.token for concept in concepts]
+    return list(dict.fromkeys(tokens + [f"<{concept.name}>" for concept in concepts]))
+
+
+def check_prompt(run: RunDir, prompt: str) -> None:
+    """Raises UserError for an empty prompt or an unknown token; the error lists the known ones."""
+    if not prompt.strip():
+        raise UserError("the prompt is empty", 'write one like "a photo of <asset0> in snow"')
+    resolve_prompt(prompt, read_manifest(run).concepts)
+
+
+def has_learned(run: RunDir) -> bool:
+    """Whether the run has a result to draw from."""
+    return (run.concepts / "concepts.json").is_file()
+
+
+def check_learned(run: RunDir) -> None:
+    """Raises UserError while a run has no result to draw from."""
+    if has_learned(run):
+        return
+    state = describe(run).state
+    if state in ("training", "paused"):
+        remedy = f"wait for it: bas watch {run.name}"
+    else:
+        remedy = f"let it train to its end: bas resume {run.name}"
+    raise UserError(f"{run.name} ({state}) has no concepts to draw yet", remedy)

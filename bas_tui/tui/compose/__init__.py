@@ -1,0 +1,1 @@
+"""The Compose screen: prompts and the pictures drawn from them."""

@@ -1,0 +1,140 @@
+"""Keys of the Compose screen: `compose` works where no text is typed, `gallery` on the pictures."""
+
+from bas_tui.tui.shell.key import Key
+
+GENERATE = "bas gen {prompt} --run {run}{options}"
+PICTURE = "{picture_command}"
+
+KEYS = (
+    Key(
+        id="compose.generate", keys="g,ctrl+g", action="generate", label="Draw", show=True,
+        help="Draw the prompt (enter does it from the prompt line).", command=GENERATE,
+    ),
+    Key(
+        id="compose.cancel", keys="x,ctrl+x", action="cancel", label="Cancel", show=True,
+        help="Stop drawing; finished pictures stay. The model stays loaded.",
+    ),
+    Key(
+        id="compose.prompt", keys="p,i", action="focus_on('prompt')", label="Prompt", show=True,
+        help="Write the prompt.",
+    ),
+    Key(
+        id="compose.negative", keys="n", action="focus_on('negative')", label="Negative",
+        help="Write what the pictures should keep away from.",
+    ),
+    Key(
+        id="compose.settings", keys="e", action="focus_on('settings')", label="Settings",
+        help="Go to seed, count, steps and guidance.",
+    ),
+    Key(
+        id="compose.lock", keys="L", action="lock_seed", label="Lock seed",
+        help="Draw with the last seed again, or with a new one each time.",
+    ),
+    Key(
+        id="compose.dice", keys="d", action="new_seed", label="New seed",
+        help="Take a new random seed and lock it.",
+    ),
+    Key(
+        id="compose.run", keys="r", action="pick_run", label="Run", show=True,
+        help="Choose the run whose tokens are used; pictures of the others stay to compare.",
+    ),
+    Key(
+        id="compose.copy", keys="y", action="copy", label="Copy command",
+        help="Copy the `bas gen` command of the picture that is chosen, else of the prompt.",
+        command=GENERATE,
+    ),
+    *(
+        Key(
+            id=f"compose.token{number}", keys=str(number), action=f"token({number - 1})",
+            label=f"Token {number}", help=f"Put token {number} into the prompt.",
+        )
+        for number in range(1, 10)
+    ),
+    Key(
+        id="gallery.left", keys="left,h", action="move(-1, 0)", label="Left",
+        help="The picture to the left.",
+    ),
+    Key(
+        id="gallery.right", keys="right,l", action="move(1, 0)", label="Right",
+        help="The picture to the right.",
+    ),
+    Key(id="gallery.up", keys="up,k", action="move(0, -1)", label="Up", help="One row up."),
+    Key(id="gallery.down", keys="down,j", action="move(0, 1)", label="Down", help="One row down."),
+    Key(
+        id="gallery.first", keys="home,t", action="move_to(0)", label="Newest",
+        help="The newest picture.",
+    ),
+    Key(
+        id="gallery.last", keys="end,G", action="move_to(-1)", label="Oldest",
+        help="The oldest picture.",
+    ),
+    Key(
+        id="gallery.large", keys="enter,z", action="large", label="Large", show=True,
+        help="Show the picture as large as the room allows, or all of them again.",
+    ),
+    Key(
+        id="gallery.mark", keys="space,m", action="mark", label="Mark", show=True,
+        help="Mark the picture for comparing, or unmark it.",
+    ),
+    Key(
+        id="gallery.compare", keys="v", action="compare", label="Compare", show=True,
+        help="Show the marked pictures side by side, or all pictures again.",
+    ),
+    Key(
+        id="gallery.unmark", keys="M", action="unmark", label="Unmark all",
+        help="Take all marks away.",
+    ),
+    Key(
+        id="gallery.reuse", keys="u", action="screen.reuse", label="Reuse", show=True,
+        help="Take over the picture's prompt, seed, steps and guidance (and its run).",
+        command=PICTURE,
+    ),
+    Key(
+        id="gallery.save", keys="w,s", action="screen.save_as", label="Save as",
+        help="Copy the picture to a file of your choice.",
+    ),
+    Key(
+        id="gallery.copy_prompt", keys="Y", action="screen.copy_prompt", label="Copy prompt",
+        help="Copy the picture's prompt.",
+    ),
+    Key(
+        id="gallery.delete", keys="D,delete", action="screen.delete_picture", label="Delete",
+        help="Delete the picture's file; asks first.",
+    ),
+    Key(
+        id="gallery.bigger", keys="plus,equals_sign", action="size(1)", label="Larger tiles",
+        help="Fewer, larger pictures.",
+    ),
+    Key(
+        id="gallery.smaller", keys="minus", action="size(-1)", label="Smaller tiles",
+        help="More, smaller pictures.",
+    ),
+    Key(
+        id="gallery.back", keys="escape", action="back", label="Back",
+        help="From one picture or a comparison back to all; then to the prompt.",
+    ),
+    Key(
+        id="settings.left", keys="left,h", action="field(-1)", label="Left",
+        help="The setting to the left.",
+    ),
+    Key(
+        id="settings.right", keys="right,l", action="field(1)", label="Right",
+        help="The setting to the right.",
+    ),
+    Key(
+        id="settings.more", keys="up,k,plus,equals_sign", action="change(1)", label="More",
+        show=True, help="A higher value.",
+    ),
+    Key(
+        id="settings.less", keys="down,j,minus", action="change(-1)", label="Less", show=True,
+        help="A lower value.",
+    ),
+    Key(
+        id="settings.type", keys="enter", action="edit", label="Type", show=True,
+        help="Type the value; empty takes the run's own.",
+    ),
+    Key(
+        id="settings.own", keys="backspace", action="reset", label="Run's own",
+        help="Take the run's own value again (a random seed, for the seed).",
+    ),
+)  # fmt: skip

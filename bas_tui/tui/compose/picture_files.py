@@ -1,0 +1,125 @@
+"""Generated pictures on disk, with the recipe that each carries in its PNG text."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from engine.core.errors import UserError
+from engine.runs.folder import RunDir
+
+MAX_LISTED = 400
+_N = TypeVar("_N", int, float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a picture was made."""
+
+    prompt: str
+    negative: str = ""
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    run: str = ""
+    base: str = ""
+    opening: str = ""
+    """Words that the model read before the prompt."""
+
+    def read_prompt(self) -> str:
+        """The prompt, the words that the model read before it in brackets."""
+        return f"({self.opening}) {self.prompt}" if self.opening else self.prompt
+
+    def details(self) -> str:
+        """Seed, steps and guidance in a few words."""
+        words = [f"seed {self.seed}"] if self.seed is not None else []
+        words += [f"{self.steps} steps"] if self.steps is not None else []
+        words += [f"guidance {self.guidance:g}"] if self.guidance is not None else []
+        return " · ".join(words)
+
+    def command(self) -> str:
+        """The `bas gen` command that draws the same picture."""
+        words = ["bas", "gen", shlex.quote(self.prompt)]
+        words += ["--run", shlex.quote(self.run)] if self.run else []
+        words += ["--count", "1"]
+        for flag, value in (("seed", self.seed), ("steps", self.steps)):
+            words += [f"--{flag}", str(value)] if value is not None else []
+        words += ["--guidance", f"{self.guidance:g}"] if self.guidance is not None else []
+        words += ["--negative", shlex.quote(self.negative)] if self.negative else []
+        return " ".join(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A generated picture on disk."""
+
+    path: Path
+    recipe: Recipe
+
+
+def read_picture(path: Path) -> Picture | None:
+    """The picture with its recipe; None for a file without one (a contact sheet) or damaged."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            text = dict(getattr(image, "text", {}))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    if "prompt" not in text:
+        return None
+    return Picture(
+        path=path,
+        recipe=Recipe(
+            prompt=str(text["prompt"]),
+            negative=str(text.get("negative", "")),
+            seed=_number(text.get("seed"), int),
+            steps=_number(text.get("steps"), int),
+            guidance=_number(text.get("guidance"), float),
+            run=str(text.get("run", "")),
+            base=str(text.get("base", "")),
+            opening=str(text.get("opening", "")),
+        ),
+    )
+
+
+def list_pictures(run: RunDir) -> list[Picture]:
+    """The pictures made with a run, newest first. Reads every file: call it off the event loop."""
+    try:
+        files = [(path.stat().st_mtime_ns, path) for path in run.pictures.glob("*.png")]
+    except OSError:
+        return []
+    files.sort(reverse=True)
+    found = (read_picture(path) for _, path in files[:MAX_LISTED])
+    return [picture for picture in found if picture is not None]
+
+
+def save_copy(picture: Picture, target: Path) -> Path:
+    """Copy a picture to a file or into a folder; raises UserError, and overwrites nothing."""
+    target = target.expanduser()
+    if target.is_dir():
+        target = target / picture.path.name
+    if not target.suffix:
+        target = target.with_suffix(".png")
+    if target.suffix.lower() != ".png":
+        raise UserError(f"{target.name} is no PNG name", "pictures are saved as .png")
+    if target.exists():
+        raise UserError(f"{target} exists", "choose another name")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture.path, target)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {target}: {error.strerror}", "choose another place"
+        ) from error
+    return target
+
+
+def _number(text: object, kind: type[_N]) -> _N | None:
+    try:
+        return kind(str(text))
+    except ValueError:
+        return None

@@ -1,0 +1,177 @@
+"""Seed, count, steps and guidance on one line; each can be clicked, stepped or typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from textual import events
+from textual.binding import BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+
+from bas_tui.tui.shell.bindings import bindings_of
+from bas_tui.tui.shell.clickable import ClickableWords, clickable
+from engine.core.errors import UserError
+
+Field = Literal["seed", "count", "steps", "guidance"]
+FIELDS: tuple[Field, ...] = ("seed", "count", "steps", "guidance")
+COUNTS = (1, 2, 3, 4, 6, 8, 9, 12, 16)
+STEPS = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100)
+GUIDANCES = (0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.5, 9.0, 10.0, 12.0, 15.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawSettings:
+    """What goes into a request beside the prompts; None: the run's own (a new seed)."""
+
+    seed: int | None = None
+    locked: bool = False
+    """Whether `seed` is used again; else it only says what the last one was."""
+    count: int = 4
+    steps: int | None = None
+    guidance: float | None = None
+
+    @property
+    def used_seed(self) -> int | None:
+        """The seed of the next request."""
+        return self.seed if self.locked else None
+
+    def typed(self, field: Field, text: str) -> DrawSettings:
+        """A typed value; empty: the run's own. Raises UserError."""
+        text = text.strip()
+        if not text:
+            if field == "count":
+                raise UserError("the count is empty", "give 1 to 64")
+            return replace(self, **{field: None}, **({"locked": False} if field == "seed" else {}))
+        try:
+            value = float(text) if field == "guidance" else int(text)
+        except ValueError as error:
+            raise UserError(f"{field} cannot be {text!r}", "give a number") from error
+        top = {"seed": 2**63 - 1, "count": 64, "steps": 1000, "guidance": 100}[field]
+        low = 0 if field in ("seed", "guidance") else 1
+        if not low <= value <= top:
+            raise UserError(f"{field} cannot be {text}", f"give {low} to {top}")
+        return replace(self, **{field: value}, **({"locked": True} if field == "seed" else {}))
+
+    def stepped(self, field: Field, direction: int, own: DrawSettings) -> DrawSettings:
+        """The next choice up or down; the run's `own` value is where None starts."""
+        if field == "seed":
+            return replace(self, seed=max(0, (self.seed or 0) + direction), locked=True)
+        choices = {"count": COUNTS, "steps": STEPS, "guidance": GUIDANCES}[field]
+        now = getattr(self, field) if getattr(self, field) is not None else getattr(own, field)
+        now = choices[0] if now is None else now
+        side = [choice for choice in choices if (choice - now) * direction > 0]
+        value = (min(side) if direction > 0 else max(side)) if side else now
+        return replace(self, **{field: value})
+
+
+class PromptSettings(ClickableWords, can_focus=True):
+    """The line of settings with a button to draw at its end."""
+
+    SCOPE = "settings"
+    HELP_TEXT = (
+        "How to draw. Left and right choose a setting, up and down change it, enter types it, "
+        "backspace takes the run's own. The seed is new each time unless it is locked (L); with "
+        "several pictures, the next ones use the next seeds."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("settings"))
+    DEFAULT_CSS = "PromptSettings { height: 1; }"
+
+    settings: reactive[DrawSettings] = reactive(DrawSettings())
+    own: reactive[DrawSettings] = reactive(DrawSettings())
+    """The run's own values."""
+    place: reactive[int] = reactive(0)
+    busy: reactive[bool] = reactive(False)
+
+    class Edit(Message):
+        """A value is to be typed."""
+
+        def __init__(self, field: Field) -> None:
+            super().__init__()
+            self.field: Field = field
+
+    def render(self) -> Content:
+        """All settings, the chosen one marked while it has the focus."""
+        if self.busy:
+            button = Content.styled(" Cancel (x) ", "bold $background on $warning")
+            button = clickable(button, "screen.cancel()")
+        else:
+            button = Content.styled(" Draw (g) ", "bold $background on $success")
+            button = clickable(button, "screen.generate()")
+        line = self._line(arrows=True)
+        if line.cell_length + button.cell_length + 1 > self.size.width:
+            line = self._line(arrows=False)
+        gap = max(1, self.size.width - line.cell_length - button.cell_length)
+        return Content.assemble(line, " " * gap, button)
+
+    def _line(self, *, arrows: bool) -> Content:
+        """The settings; without `arrows` only the chosen one keeps them, to save room."""
+        parts: list[Content] = []
+        for index, field in enumerate(FIELDS):
+            here = self.has_focus and index == self.place
+            value, own = self._value(field)
+            words = Content.assemble(
+                Content.styled(f"{field} ", "bold $primary" if here else "$faint"),
+                _arrow("◂", field, -1) if arrows or here else "",
+                clickable(
+                    Content.styled(f" {value} ", "bold reverse" if here else "" if own else "bold"),
+                    f"screen.setting('{field}', 0)",
+                ),
+                _arrow("▸", field, 1) if arrows or here else "",
+            )
+            parts.append(words)
+            if field == "seed":
+                parts.append(clickable(self._lock(), "screen.lock_seed()"))
+        return Content("  ").join([Content.assemble(parts[0], " ", parts[1]), *parts[2:]])
+
+    def _lock(self) -> Content:
+        if self.settings.locked:
+            return Content.styled("locked", "bold $accent")
+        if self.settings.seed is not None and self.size.width >= 100:
+            return Content.styled(f"last {self.settings.seed}", "$faint")
+        return Content.styled("L locks" if self.settings.seed is not None else "", "$faint")
+
+    def _value(self, field: Field) -> tuple[str, bool]:
+        """The shown value, and whether it is the run's own."""
+        value = getattr(self.settings, field)
+        if field == "seed":
+            return (str(value) if self.settings.locked else "random"), not self.settings.locked
+        if value is not None:
+            return f"{value:g}", False
+        own = getattr(self.own, field)
+        return ("run's" if own is None else f"{own:g}"), True
+
+    def step(self, field: Field, direction: int) -> None:
+        """Change a setting."""
+        self.settings = self.settings.stepped(field, direction, self.own)
+
+    def action_field(self, steps: int) -> None:
+        """Another setting."""
+        self.place = (self.place + steps) % len(FIELDS)
+
+    def action_change(self, direction: int) -> None:
+        """A higher or lower value."""
+        self.step(FIELDS[self.place], direction)
+
+    def action_edit(self) -> None:
+        """Type the value."""
+        self.post_message(self.Edit(FIELDS[self.place]))
+
+    def action_reset(self) -> None:
+        """The run's own value."""
+        field = FIELDS[self.place]
+        self.settings = self.settings.typed(field, "4" if field == "count" else "")
+
+    def on_focus(self, _: events.Focus) -> None:
+        """Show the place."""
+        self.refresh()
+
+    def on_blur(self, _: events.Blur) -> None:
+        """Hide it."""
+        self.refresh()
+
+
+def _arrow(sign: str, field: Field, direction: int) -> Content:
+    return clickable(Content.styled(sign, "$primary"), f"screen.setting('{field}', {direction})")

@@ -1,0 +1,1 @@
+"""Cells, pictures and axes as characters and colours."""

@@ -1,0 +1,59 @@
+"""Keys of the Runs screen."""
+
+from bas_tui.tui.shell.key import Key
+
+KEYS = (
+    Key(
+        id="runs.open", keys="enter,l", action="open", label="Open", show=True,
+        help="Attach to the run: watch it live or look through its history.",
+        command="bas attach {run}",
+    ),
+    Key(
+        id="runs.watch", keys="w", action="watch", label="Watch",
+        help="Open the run read-only: no key can change it.", command="bas watch {run}",
+    ),
+    Key(
+        id="runs.compose", keys="c", action="compose", label="Compose", show=True,
+        help="Write prompts over the run's concepts.",
+        command='bas gen "a photo of {tokens}" --run {run}',
+    ),
+    Key(
+        id="runs.resume", keys="r", action="resume", label="Resume", show=True,
+        help="Go on from the last checkpoint of a run that stopped or was interrupted.",
+        command="bas resume {run}",
+    ),
+    Key(
+        id="runs.stop", keys="x", action="stop", label="Stop", show=True,
+        help="Stop a live run after its current step, with a checkpoint; asks first.",
+        command="bas stop {run}",
+    ),
+    Key(
+        id="runs.remove", keys="D,delete", action="remove", label="Remove", show=True,
+        help="Delete the run's folder with everything in it; asks first.",
+        command="bas rm {run} --yes",
+    ),
+    Key(
+        id="runs.new", keys="n", action="new", label="New", show=True,
+        help="Open the Scene screen for a new run.", command="bas open SCENE --masks MASKS",
+    ),
+    Key(
+        id="runs.filter", keys="slash", action="filter", label="Filter", show=True,
+        help="Show only runs whose name, concepts, base or state hold what you type.",
+    ),
+    Key(
+        id="runs.sort", keys="s", action="sort", label="Sort",
+        help="Sort by when, name, loss or progress.",
+    ),
+    Key(
+        id="runs.copy", keys="y", action="copy", label="Copy name",
+        help="Copy the run's name.",
+    ),
+    Key(
+        id="runs.end_filter", keys="escape", action="end_filter", label="Clear filter",
+        help="Clear the filter and go back to the list.",
+    ),
+    Key(id="runs.down", keys="j,down", action="down", label="Down", help="Next run."),
+    Key(id="runs.up", keys="k,up", action="up", label="Up", help="Previous run."),
+    Key(id="runs.top", keys="g", action="top", label="First", help="First run."),
+    Key(id="runs.bottom", keys="G", action="bottom", label="Last", help="Last run."),
+)  # fmt: skip

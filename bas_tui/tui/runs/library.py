@@ -1,0 +1,135 @@
+"""The list of runs for the Runs screen: read cheaply again and again, filtered, sorted."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine.core.errors import BasError
+from engine.runs.folder import RunDir, RunInfo, describe, host_pid, list_runs
+
+SORTS = ("when", "name", "loss", "progress")
+LIVE = ("training", "paused")
+
+
+class Entry(NamedTuple):
+    """A run, or a run folder that cannot be read (`info` None, `problem` says why)."""
+
+    run: RunDir
+    info: RunInfo | None
+    problem: str = ""
+
+    @property
+    def state(self) -> str:
+        """`training`, `finished`, ... or `damaged`."""
+        return self.info.state if self.info is not None else "damaged"
+
+    @property
+    def live(self) -> bool:
+        """Whether its host is at work."""
+        return self.state in LIVE
+
+
+class Library:
+    """Reads the runs; a run whose files did not change is not read again."""
+
+    def __init__(self) -> None:
+        self._seen: dict[RunDir, tuple[tuple[object, ...], Entry]] = {}
+
+    def read(self) -> list[Entry]:
+        """All runs, newest first. Takes a few file lookups for each run that did not change."""
+        entries: list[Entry] = []
+        seen: dict[RunDir, tuple[tuple[object, ...], Entry]] = {}
+        for run in list_runs():
+            mark = _mark(run)
+            known = self._seen.get(run)
+            if known is not None and known[0] == mark:
+                entry = known[1]
+            else:
+                try:
+                    entry = Entry(run, describe(run))
+                except BasError as error:
+                    entry = Entry(run, None, error.message)
+            seen[run] = (mark, entry)
+            entries.append(entry)
+        self._seen = seen
+        return entries
+
+
+def _mark(run: RunDir) -> tuple[object, ...]:
+    marks: list[object] = [host_pid(run)]
+    for path in (run.events, run.manifest):
+        try:
+            stat = path.stat()
+            marks += [stat.st_size, stat.st_mtime_ns]
+        except OSError:
+            marks.append(None)
+    return tuple(marks)
+
+
+def select(entries: Sequence[Entry], words: str, sort: str) -> list[Entry]:
+    """Entries in which every word of the filter occurs, sorted; live runs come first."""
+    wanted = words.lower().split()
+    found = [entry for entry in entries if all(word in _text(entry) for word in wanted)]
+    keys = {
+        "name": lambda entry: entry.run.name,
+        "loss": lambda entry: entry.info.loss if _has_loss(entry) else math.inf,
+        "progress": lambda entry: -progress(entry),
+    }
+    if sort in keys:
+        found.sort(key=keys[sort])
+    return sorted(found, key=lambda entry: not entry.live)
+
+
+def _has_loss(entry: Entry) -> bool:
+    return entry.info is not None and entry.info.loss is not None and math.isfinite(entry.info.loss)
+
+
+def progress(entry: Entry) -> float:
+    """Share of the steps that is done, 0..1."""
+    info = entry.info
+    return info.step / info.total_steps if info is not None and info.total_steps else 0.0
+
+
+def _text(entry: Entry) -> str:
+    info = entry.info
+    words = [entry.run.name, entry.state, "live" if entry.live else ""]
+    if info is not None:
+        words += [info.base, *(concept.name for concept in info.concepts)]
+        words += [concept.token for concept in info.concepts]
+    return " ".join(words).lower()
+
+
+def age(created: float, now: float | None = None) -> str:
+    """`just now`, `5 min`, `3 h`, `2 days`, or a date."""
+    seconds = (time.time() if now is None else now) - created
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 86400:
+        return f"{seconds / 3600:.0f} h"
+    if seconds < 14 * 86400:
+        days = round(seconds / 86400)
+        return f"{days} day{'s' if days > 1 else ''}"
+    return time.strftime("%Y-%m-%d", time.localtime(created))
+
+
+def folder_size(run: RunDir) -> int:
+    """Bytes of all files of a run."""
+    total = 0
+    for path in run.path.rglob("*"):
+        try:
+            total += path.lstat().st_size
+        except OSError:
+            continue
+    return total
+
+
+def megabytes(size: int) -> str:
+    """`640 kB`, `12 MB`, `3.4 GB`."""
+    if size < 1_000_000:
+        return f"{size / 1000:.0f} kB"
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

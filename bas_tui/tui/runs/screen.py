@@ -1,0 +1,335 @@
+"""The Runs screen: the library of live and finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from textual import on
+from textual.containers import Container, Vertical
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input
+from textual.worker import get_current_worker
+
+from bas_tui.tui.runs.library import SORTS, Entry, Library, folder_size, megabytes, select
+from bas_tui.tui.runs.run_facts import RunFacts
+from bas_tui.tui.runs.run_list import RunList
+from bas_tui.tui.shell.bindings import bindings_of
+from bas_tui.tui.shell.header import HeaderInfo
+from bas_tui.tui.shell.screen import BasScreen
+from engine.core.errors import BasError
+from engine.runs.folder import RunDir, remove_run
+
+REFRESH_CADENCES = 2
+"""Redraw cadences between two looks at the run folders."""
+EMPTY = """No runs yet.
+
+n    open a picture, paint a mask over each thing, and train
+     or in a shell:  bas demo      (a first run in minutes, no download)
+                     bas open PICTURE.jpg"""
+
+
+class RunsScreen(BasScreen):
+    """Live and finished runs."""
+
+    SCOPE = "runs"
+    CSS_PATH = "runs.tcss"
+    AUTO_FOCUS = "RunList"
+    BINDINGS = bindings_of("runs")
+    HELP_TEXT = "Every run of this machine, live ones first."
+
+    class Listed(Message):
+        """The run folders were read."""
+
+        def __init__(self, entries: list[Entry]) -> None:
+            super().__init__()
+            self.entries = entries
+
+    class Done(Message):
+        """An action on a run came to its end."""
+
+        def __init__(self, text: str, command: str, error: BasError | None, run: str = "") -> None:
+            super().__init__()
+            self.text = text
+            self.command = command
+            self.error = error
+            self.run = run
+            """A run to open; empty: stay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._library = Library()
+        self._entries: list[Entry] = []
+        self._ticks = 0
+        self._first_listing = True
+
+    def compose_body(self) -> Iterable[Widget]:
+        """Filter and list beside the facts."""
+        with Container(id="runs-main"):
+            with Vertical(id="runs-left"):
+                yield Input(placeholder="name, concept, base, live, failed ...", id="filter")
+                yield RunList()
+            yield RunFacts()
+
+    def on_mount(self) -> None:
+        """Read the folders now and from time to time."""
+        self.query_one(Input).value = self.bas.prefs.runs_filter
+        self.query_one(Input).set_class(bool(self.bas.prefs.runs_filter), "-shown")
+        self.set_interval(1.0, self._tick)
+
+    def on_screen_resume(self) -> None:
+        """Look again at once when the screen comes back."""
+        self._look()
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        if self.is_current and self._ticks >= REFRESH_CADENCES * self.bas.terminal.cadence:
+            self._look()
+
+    def _look(self) -> None:
+        self._ticks = 0
+        self.run_worker(self._read, thread=True, exclusive=True, group="library")
+
+    def _read(self) -> None:
+        entries = self._library.read()
+        if not get_current_worker().is_cancelled:
+            self.post_message(self.Listed(entries))
+
+    @on(Listed)
+    def _listed(self, event: Listed) -> None:
+        self._entries = event.entries
+        self._show()
+        if self._first_listing:
+            self._first_listing = False
+            self.query_one(RunList).select_run(self.bas.prefs.last_run)
+
+    def command_values(self) -> dict[str, str]:
+        """The marked run and its tokens."""
+        entry = self._current
+        if entry is None or entry.info is None:
+            return {}
+        tokens = " and ".join(f"<{concept.name}>" for concept in entry.info.concepts)
+        return {"run": entry.run.name, "tokens": tokens}
+
+    def _show(self) -> None:
+        prefs = self.bas.prefs
+        shown = select(self._entries, prefs.runs_filter, prefs.runs_sort)
+        runs = self.query_one(RunList)
+        runs.empty = EMPTY if not self._entries else "No run fits the filter; escape clears it."
+        hidden = len(self._entries) - len(shown)
+        sort = f" · by {prefs.runs_sort}" if prefs.runs_sort != "when" else ""
+        count = f" · {hidden} hidden by the filter" if hidden else ""
+        runs.set_title(f"Runs {len(shown)}{sort}{count}")
+        runs.show(shown)
+
+    @on(RunList.Moved)
+    def _moved(self) -> None:
+        entry = self._current
+        self.query_one(RunFacts).show(entry)
+        self.header = HeaderInfo(
+            run=entry.run.name if entry is not None else "",
+            state={"training": "live"}.get(entry.state, entry.state) if entry is not None else "",
+        )
+        self.refresh_bindings()
+
+    @property
+    def _current(self) -> Entry | None:
+        return self.query_one(RunList).current
+
+    @property
+    def shown(self) -> list[Entry]:
+        """The runs on the screen, in their order."""
+        return list(self.query_one(RunList).entries)
+
+    # Moving and filtering
+
+    def action_down(self) -> None:
+        """Next run."""
+        self.query_one(RunList).move(1)
+
+    def action_up(self) -> None:
+        """Previous run."""
+        self.query_one(RunList).move(-1)
+
+    def action_top(self) -> None:
+        """First run."""
+        self.query_one(RunList).move(-len(self._entries))
+
+    def action_bottom(self) -> None:
+        """Last run."""
+        self.query_one(RunList).move(len(self._entries))
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        field = self.query_one(Input)
+        field.add_class("-shown")
+        field.focus()
+
+    def action_end_filter(self) -> None:
+        """Escape: clear the filter and go back to the list."""
+        self.query_one(Input).value = ""
+        self._leave_filter()
+
+    def _leave_filter(self) -> None:
+        field = self.query_one(Input)
+        field.set_class(bool(field.value), "-shown")
+        self.query_one(RunList).focus()
+
+    @on(Input.Changed)
+    def _filter_changed(self, event: Input.Changed) -> None:
+        if event.value != self.bas.prefs.runs_filter:
+            self.bas.remember(runs_filter=event.value)
+            self._show()
+
+    @on(Input.Submitted)
+    def _filter_entered(self) -> None:
+        self._leave_filter()
+
+    def action_sort(self) -> None:
+        """The next order."""
+        now = self.bas.prefs.runs_sort
+        order = SORTS[(SORTS.index(now) + 1) % len(SORTS)] if now in SORTS else SORTS[0]
+        self.bas.remember(runs_sort=order)
+        self._show()
+        self.say(f"sorted by {order}")
+
+    def reset_view(self) -> None:
+        """No filter, newest first."""
+        self.query_one(Input).value = ""
+        self._leave_filter()
+        self._show()
+
+    def terminal_changed(self) -> None:
+        """Paint with other means."""
+        self.query_one(RunList).draw()
+        self.query_one(RunFacts).show(self._current)
+
+    # Actions on the marked run
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what the marked run can take."""
+        del parameters
+        entry = self._current if self.is_mounted else None
+        if action in ("open", "watch", "compose"):
+            return entry is not None and entry.info is not None
+        if entry is None:
+            return action not in ("copy", "stop", "resume", "remove")
+        match action:
+            case "stop":
+                return entry.live
+            case "resume":
+                return entry.state in ("stopped", "interrupted", "failed", "new")
+            case "remove":
+                return not entry.live
+            case _:
+                return True
+
+    async def action_open(self) -> None:
+        """Attach."""
+        if (entry := self._current) is not None:
+            await self.bas.go("train", run=str(entry.run.path), control=True)
+
+    @on(RunList.Opened)
+    async def _opened(self) -> None:
+        await self.action_open()
+
+    async def action_watch(self) -> None:
+        """Attach read-only."""
+        if (entry := self._current) is not None:
+            await self.bas.go("train", run=str(entry.run.path), control=False)
+
+    async def action_compose(self) -> None:
+        """Prompts."""
+        if (entry := self._current) is not None:
+            await self.bas.go("compose", run=str(entry.run.path))
+
+    async def action_new(self) -> None:
+        """The Scene screen."""
+        await self.bas.go("scene")
+
+    def action_copy(self) -> None:
+        """The name."""
+        if (entry := self._current) is not None:
+            self.bas.copy(entry.run.name)
+
+    def action_resume(self) -> None:
+        """Start the host again and watch it."""
+        if (entry := self._current) is not None:
+            name = entry.run.name
+            self.say(f"starting the host of {name} ...")
+            work = partial(_start_host, entry.run)
+            self._do(work, f"{name} goes on", f"bas resume {name}", run=str(entry.run.path))
+
+    def action_stop(self) -> None:
+        """Stop, after a question."""
+        from bas_tui.tui.shell.dialogs import Confirm
+
+        if (entry := self._current) is None:
+            return
+        name = entry.run.name
+        work = partial(_send, entry.run, "stop")
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._do(work, f"{name} stops with a checkpoint", f"bas stop {name}")
+
+        detail = f"A checkpoint is written; `bas resume {name}` goes on from it."
+        question = Confirm(f"Stop training {name}?", detail, yes="Stop training", no="Go on")
+        self.app.push_screen(question, answered)
+
+    def action_remove(self) -> None:
+        """Delete the folder, after a question."""
+        from bas_tui.tui.shell.dialogs import Confirm
+
+        if (entry := self._current) is None:
+            return
+        name = entry.run.name
+        work = partial(remove_run, entry.run)
+
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._do(work, f"{name} is gone", f"bas rm {name} --yes")
+
+        detail = (
+            f"Its concepts, checkpoints, pictures and log are deleted: "
+            f"{megabytes(folder_size(entry.run))}.\nThis cannot be undone."
+        )
+        question = Confirm(f"Remove {name}?", detail, yes="Remove", no="Keep")
+        self.app.push_screen(question, answered)
+
+    def _do(self, work: Callable[[], Any], text: str, command: str, run: str = "") -> None:
+        def act() -> None:
+            error: BasError | None = None
+            try:
+                work()
+            except BasError as problem:
+                error = problem
+            except OSError as problem:
+                error = BasError(str(problem), "check the folder's permissions")
+            self.post_message(self.Done(text, command, error, run))
+
+        self.run_worker(act, thread=True)
+
+    @on(Done)
+    async def _done(self, event: Done) -> None:
+        self._look()
+        if event.error is not None:
+            self.bas.show_error(event.error)
+            return
+        self.say(event.text, command=event.command)
+        if event.run:
+            await self.bas.go("train", run=event.run, control=True)
+
+
+def _start_host(run: RunDir) -> None:
+    from bas_tui import client
+
+    client.start_host(run)
+
+
+def _send(run: RunDir, command: str) -> None:
+    from bas_tui import client
+
+    client.send(run, command)

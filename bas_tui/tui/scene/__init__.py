@@ -1,0 +1,1 @@
+"""The Scene screen: a photo, its masks, the plan of a run."""

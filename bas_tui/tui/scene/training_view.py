@@ -1,0 +1,93 @@
+"""What training would see of a document: the square cut from it, checks, visibility."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bas_tui.tui.scene.document import MaskDocument
+from bas_tui.tui.scene.pixel_box import Box
+from engine.core.errors import UserError
+from engine.scenes.checks import Finding, SceneConcept, check_scene, grid_cells
+from engine.scenes.square_crop import crop_square
+
+
+class Inspection(NamedTuple):
+    """Live checks of a document."""
+
+    findings: tuple[Finding, ...]
+    """Errors first."""
+    coverage: dict[int, float]
+    """By concept key: share of the picture, 0..1."""
+    cells: dict[int, int]
+    """By concept key: cells of the attention grid that see the mask, in the square."""
+    square: Box | None
+    """The square that training cuts from a picture that is not square."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing stands against training."""
+        return all(finding.level != "error" for finding in self.findings)
+
+
+def inspect(document: MaskDocument, grid: int = 16) -> Inspection:
+    """Check the document as it is now; about 2 ms for three masks of 512x512."""
+    height, width = document.shape
+    concepts = [SceneConcept(c.name, document.mask(c.key)) for c in document.concepts]
+    coverage = {c.key: document.coverage(c.key) for c in document.concepts}
+    if not concepts:
+        finding = Finding("error", "there is no concept yet", "paint on the picture, or press n")
+        return Inspection((finding,), {}, {}, _square(document, []))
+    square, cut = _square(document, concepts), concepts
+    lost = () if height == width else _lost(document, concepts)
+    if square is not None:
+        cut = [SceneConcept(c.name, c.mask[square.slices]) for c in concepts]
+    size = (width, height) if square is None else (square.width, square.height)
+    findings = [*lost, *(_reworded(f) for f in check_scene(size, cut, grid=grid))]
+    findings.sort(key=lambda finding: finding.level != "error")
+    cells = {
+        concept.key: grid_cells(part.mask, grid)
+        for concept, part in zip(document.concepts, cut, strict=True)
+    }
+    return Inspection(tuple(findings), coverage, cells, square)
+
+
+def _square(document: MaskDocument, concepts: list[SceneConcept]) -> Box | None:
+    height, width = document.shape
+    if height == width:
+        return None
+    painted = [concept for concept in concepts if concept.mask.any()]
+    everything = SceneConcept("", np.ones((height, width), np.bool_))
+    # Cropping the positions instead of the colours tells where the square starts.
+    along = np.arange(width)[None, :] if width > height else np.arange(height)[:, None]
+    positions = np.broadcast_to(along, (height, width))
+    try:
+        cut = crop_square(positions, painted or [everything])  # pyright: ignore[reportArgumentType]
+    except UserError:
+        return None
+    start, side = int(cut.image[0, 0]), min(height, width)
+    return (
+        Box(start, 0, start + side, side) if width > height else Box(0, start, side, start + side)
+    )
+
+
+def _lost(document: MaskDocument, concepts: list[SceneConcept]) -> tuple[Finding, ...]:
+    painted = [concept for concept in concepts if concept.mask.any()]
+    if not painted:
+        return ()
+    try:
+        return tuple(crop_square(document.image, painted).findings)
+    except UserError as error:
+        return (Finding("error", error.message, error.remedy),)
+
+
+def _reworded(finding: Finding) -> Finding:
+    """Remedies that fit a person with a brush in hand, where the loader's speak of files."""
+    remedies = {
+        "paint the thing white on black": "paint on the thing, or box it (x)",
+        "the thing must be white, the rest black": "press i to invert it",
+        "rename one of the files": "press r to rename it",
+        "crop the picture closer to the thing or mask it more loosely": "press g to grow it",
+    }
+    return finding._replace(remedy=remedies.get(finding.remedy, finding.remedy))

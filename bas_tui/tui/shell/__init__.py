@@ -1,0 +1,1 @@
+"""What every screen shares: the app, keys, dialogs, header, terminal driver."""

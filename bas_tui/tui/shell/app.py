@@ -1,0 +1,381 @@
+"""The terminal application: screens, themes, keys, and everything that works on every screen."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.console import Console
+from textual import events
+from textual.app import App
+from textual.command import Provider
+from textual.css.query import NoMatches
+from textual.dom import DOMNode
+from textual.driver import Driver
+from textual.filter import LineFilter, NoColor
+from textual.timer import Timer
+from textual.widget import Widget
+
+from bas_tui.tui.drawing.ascii_filter import AsciiFilter
+from bas_tui.tui.shell import preferences
+from bas_tui.tui.shell.bindings import bindings_of, keymap_text, read_keymap
+from bas_tui.tui.shell.clipboard import osc52
+from bas_tui.tui.shell.keybar import KeyBar
+from bas_tui.tui.shell.screen import BasScreen
+from bas_tui.tui.shell.screen_diff import ScreenDiff
+from bas_tui.tui.shell.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal, detect
+from bas_tui.tui.shell.terminal_driver import ByteMeter, thrifty
+from bas_tui.tui.shell.theme import THEMES, TITLES
+from engine.core.errors import BasError
+from engine.runs.folder import write_atomic
+
+SCREEN_CLASSES = {
+    "runs": ("bas_tui.tui.runs.screen", "RunsScreen"),
+    "scene": ("bas_tui.tui.scene.screen", "SceneScreen"),
+    "train": ("bas_tui.tui.train.screen", "TrainScreen"),
+    "compose": ("bas_tui.tui.compose.screen", "ComposeScreen"),
+}
+"""Imported when they are first opened: a start pays only for the screen it shows."""
+STORE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What to show first."""
+
+    screen: str = "runs"
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _provider() -> type[Provider]:
+    from bas_tui.tui.shell.commands import BasCommands
+
+    return BasCommands
+
+
+class BasApp(App[int]):
+    """A viewer of run folders and hosts. Closing it never touches a run."""
+
+    TITLE = "bas"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
+    ALLOW_SELECT = False
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "f24"
+    """The registry binds the palette; this only moves Textual's own key out of the way."""
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_provider}
+    BINDINGS = bindings_of("app")
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-narrow"), (100, "-wide"), (150, "-very-wide"),
+    ]  # fmt: skip
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-short"), (30, "-tall"), (50, "-very-tall"),
+    ]  # fmt: skip
+
+    def __init__(
+        self,
+        start: Start | None = None,
+        *,
+        terminal: Terminal | None = None,
+        prefs: preferences.Prefs | None = None,
+    ) -> None:
+        self.meter = ByteMeter()
+        self.shown = ScreenDiff()
+        self.terminal = terminal or Terminal()
+        self.prefs = prefs or preferences.load()
+        super().__init__()
+        # Textual asks the environment, which neither ssh nor tmux hands on, and knows no slow link.
+        self.console = Console(
+            color_system=self.terminal.color_system, file=self.console.file, force_terminal=True,
+            legacy_windows=False, highlight=False, emoji=False, safe_box=False, soft_wrap=False,
+        )  # fmt: skip
+        self._start = start or Start()
+        self._storing: Timer | None = None
+        self.no_color = self.terminal.colors == 0
+        self.animation_level = "none"
+        self.unprinted = ""
+        """The last text that could not be copied; printed when the application closes."""
+        for name, (module, cls) in SCREEN_CLASSES.items():
+            self.add_mode(name, self._factory(module, cls))
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = self.prefs.theme if self.prefs.theme in TITLES else "bas-dark"
+        self.keymap, self._keymap_problems = read_keymap(self.keymap_path)
+        self.set_keymap(self.keymap)
+        self._set_terminal_classes()
+
+    @staticmethod
+    def _factory(module: str, cls: str) -> Any:
+        return lambda: getattr(import_module(module), cls)()
+
+    def get_driver_class(self) -> type[Driver]:
+        """The platform's driver, sending only changes and counting them."""
+        return thrifty(super().get_driver_class(), self.meter, self.shown)
+
+    def get_line_filters(self) -> list[LineFilter]:
+        """Last word on every line: no colours, or ASCII only, where the terminal wants that."""
+        if self.terminal.colors == 0:
+            filters: list[LineFilter] = [NoColor()]
+        else:
+            filters = list(super().get_line_filters())
+        if self.terminal.ascii:
+            filters.append(AsciiFilter())
+        return filters
+
+    async def on_mount(self) -> None:
+        """Open the first screen."""
+        await self.switch_mode(self._start.screen)
+        self._open(self._start.arguments)
+        self.set_interval(1.0, self._show_rate)
+        # What the start made lives as long as the application: no collection need look at it.
+        gc.freeze()
+        for problem in self._keymap_problems:
+            self.say(problem, "warning")
+
+    # Screens
+
+    @property
+    def bas_screen(self) -> BasScreen | None:
+        """The screen of the application that is shown, below any dialog."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, BasScreen):
+                return screen
+        return None
+
+    async def go(self, name: str, **arguments: Any) -> None:
+        """Show a screen; with arguments it opens what they name."""
+        while self.screen_stack and not isinstance(self.screen, BasScreen):
+            await self.pop_screen()
+        await self.switch_mode(name)
+        self._open(arguments)
+
+    def _open(self, arguments: dict[str, Any]) -> None:
+        screen = self.bas_screen
+        if screen is not None and arguments:
+            screen.call_after_refresh(screen.open, **arguments)
+
+    async def action_go(self, name: str) -> None:
+        """Go to a screen, with the current run where it is empty."""
+        await self.go(name)
+
+    def possible(self, action: str, node: DOMNode) -> bool:
+        """Whether an action is possible now (the palette lists only those)."""
+        name = action.partition("(")[0].rpartition(".")[2]
+        return bool(node.check_action(name, ()))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Ask for more room where there is too little."""
+        from bas_tui.tui.shell.dialogs import TooSmall
+
+        self.shown.invalidate()
+        small = event.size.width < MIN_WIDTH or event.size.height < MIN_HEIGHT
+        shown = isinstance(self.screen, TooSmall)
+        if small and not shown:
+            self.push_screen(TooSmall())
+        elif shown and not small:
+            self.pop_screen()
+
+    def action_redraw(self) -> None:
+        """Send everything again."""
+        self.shown.invalidate()
+        self.screen.refresh()
+
+    # Messages, copying, commands
+
+    def say(self, text: str, level: str = "info", command: str = "") -> None:
+        """A message in the footer; `command` is the equivalent command line."""
+        if (screen := self.bas_screen) is not None and screen.is_mounted:
+            screen.call_after_refresh(screen.say, text, level, command)
+
+    def show_error(self, error: BasError) -> None:
+        """An error as its message and its remedy."""
+        self.say(f"{error.message} - {error.remedy}", "error")
+
+    def copy(self, text: str, label: str = "") -> None:
+        """Copy by OSC 52; where that cannot work, show the text and print it at the end."""
+        sequence = osc52(text, self.terminal)
+        if sequence is not None and self._driver is not None:
+            self._driver.write(sequence)
+            self.say(f"copied {label or text}")
+            return
+        from bas_tui.tui.shell.dialogs import TextDialog
+
+        self.unprinted = text
+        reason = "This terminal takes no copies; the text is also printed when bas closes."
+        self.push_screen(TextDialog(f"{label or 'Copy'}: {reason}", text))
+
+    def action_show_commands(self) -> None:
+        """The actions of this screen as commands; the chosen one is copied."""
+        from bas_tui.tui.shell.commands import CommandsScreen
+
+        if (screen := self.bas_screen) is not None:
+            commands = screen.commands()
+            self.push_screen(
+                CommandsScreen(commands), lambda command: self.copy(command) if command else None
+            )
+
+    def action_help(self) -> None:
+        """Help for the focused part."""
+        from bas_tui.tui.shell.help import HelpScreen
+
+        if (screen := self.bas_screen) is not None:
+            self.push_screen(HelpScreen(screen, self.keymap))
+
+    def action_jump(self) -> None:
+        """Letters on everything that can have the focus."""
+        from bas_tui.tui.shell.jump import JumpScreen
+
+        def arrive(widget: Widget | None) -> None:
+            if widget is not None:
+                widget.focus()
+
+        self.push_screen(JumpScreen(self.screen), arrive)
+
+    # Preferences
+
+    def remember(self, **changes: Any) -> None:
+        """Change preferences; they are stored a moment later, so that no key waits for the disk."""
+        self._use_prefs(dataclasses.replace(self.prefs, **changes))
+
+    def _use_prefs(self, prefs: preferences.Prefs) -> None:
+        self.prefs = prefs
+        if self._storing is None:
+            self._storing = self.set_timer(STORE_SECONDS, self._store)
+
+    def _store(self) -> None:
+        self._storing = None
+        self.run_worker(partial(preferences.save, self.prefs), thread=True, group="prefs")
+
+    def on_unmount(self) -> None:
+        """Store what is not stored yet."""
+        if self._storing is not None:
+            self._storing = None
+            preferences.save(self.prefs)
+
+    @property
+    def keymap_path(self) -> Path:
+        """The person's keymap file."""
+        return preferences.config_dir() / "keymap.toml"
+
+    def action_write_keymap(self) -> None:
+        """Write a keymap file to be edited; an existing one stays."""
+        path = self.keymap_path
+        if path.exists():
+            self.say(f"your keymap is {path}; it is read at the next start")
+            return
+        try:
+            write_atomic(path, keymap_text().encode())
+        except OSError as error:
+            self.say(f"cannot write {path}: {error.strerror}", "error")
+        else:
+            self.say(f"wrote {path}; edit it, it is read at the next start")
+
+    def use_theme(self, name: str) -> None:
+        """Change to a theme and remember it."""
+        self.theme = name
+        self.remember(theme=name)
+        self.say(f"theme: {TITLES[name]}")
+
+    def action_next_theme(self) -> None:
+        """The next theme."""
+        names = list(TITLES)
+        self.use_theme(names[(names.index(self.theme) + 1) % len(names)])
+
+    def action_toggle_low_bandwidth(self) -> None:
+        """Half the redraws, fewer colours - or back."""
+        low = not self.terminal.low_bandwidth
+        self._use_terminal(dataclasses.replace(self.terminal, low_bandwidth=low))
+        self.say("low bandwidth: on" if low else "low bandwidth: off", command=self._restart(low))
+
+    def _restart(self, low: bool) -> str:
+        return "bas --low-bandwidth" if low else "bas"
+
+    def action_toggle_ascii(self) -> None:
+        """ASCII only - or back."""
+        self._use_terminal(dataclasses.replace(self.terminal, ascii=not self.terminal.ascii))
+        self.say("ASCII only" if self.terminal.ascii else "blocks and braille")
+
+    def _use_terminal(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self._set_terminal_classes()
+        if (screen := self.bas_screen) is not None:
+            screen.terminal_changed()
+        self.refresh_css(animate=False)
+
+    def _set_terminal_classes(self) -> None:
+        self.set_class(self.terminal.ascii, "-ascii")
+        self.set_class(self.terminal.colors <= 16, "-few-colors")
+
+    def action_reset_layout(self) -> None:
+        """Default preferences, on the screen at once."""
+        kept = preferences.Prefs(last_run=self.prefs.last_run)
+        self._use_prefs(kept)
+        self.theme = kept.theme
+        if (screen := self.bas_screen) is not None:
+            screen.reset_view()
+        self.say("view, filters and theme are back to the defaults")
+
+    # Leaving
+
+    def action_leave(self) -> None:
+        """Close; asks only where something unsaved would be lost."""
+        from bas_tui.tui.shell.dialogs import Confirm
+
+        losses = [text for screen in self._bas_screens() if (text := screen.unsaved())]
+        if not losses:
+            self.exit(0)
+            return
+        self.push_screen(
+            Confirm("Close and lose this?", "\n".join(losses), yes="Close", no="Stay"),
+            lambda sure: self.exit(0) if sure else None,
+        )
+
+    def _bas_screens(self) -> Iterable[BasScreen]:
+        for stack in self._screen_stacks.values():
+            yield from (screen for screen in stack if isinstance(screen, BasScreen))
+
+    def _show_rate(self) -> None:
+        rate = self.meter.rate()
+        if not self.screen_stack:
+            return  # The application is closing.
+        try:
+            self.screen.query_one(KeyBar).show_rate(f"{rate:.1f} kB/s" if rate >= 0.3 else "idle")
+        except NoMatches:
+            return
+
+
+def run(
+    screen: str = "runs",
+    *,
+    scene: Path | None = None,
+    masks: Path | None = None,
+    base: str | None = None,
+    run: str | None = None,
+    control: bool = True,
+    low_bandwidth: bool | None = None,
+    color: str = "auto",
+) -> int:
+    """Run the application on this terminal until the person leaves; the exit code.
+
+    `screen` is runs, scene, train or compose; `run` names a run folder; `control` False shows a
+    run read-only. `low_bandwidth` None means: yes under SSH. `color` is auto, truecolor, 256, 16
+    or none.
+    """
+    terminal = detect(color, low_bandwidth)
+    arguments: dict[str, Any] = {
+        name: value
+        for name, value in (("scene", scene), ("masks", masks), ("base", base), ("run", run))
+        if value is not None
+    }
+    if screen == "train":
+        arguments["control"] = control
+    app = BasApp(Start(screen=screen, arguments=arguments), terminal=terminal)
+    result = app.run()
+    if app.unprinted:
+        print(app.unprinted)
+    return app.return_code or result or 0

@@ -1,0 +1,154 @@
+"""Asks for one line of text: a name, a folder, settings - checked before the dialog closes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.suggester import Suggester
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from engine.core.errors import UserError
+
+
+class PathSuggester(Suggester):
+    """Completes the last part of a path; right arrow takes the suggestion."""
+
+    def __init__(self, suffixes: tuple[str, ...] = ()) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._suffixes = suffixes
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The first fitting entry of the folder that is being typed."""
+        typed = Path(value).expanduser()
+        folder, start = (typed, "") if value.endswith(os.sep) else (typed.parent, typed.name)
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError:
+            return None
+        for entry in entries:
+            hidden = entry.name.startswith(".") and not start.startswith(".")
+            if hidden or not entry.name.startswith(start) or entry.name == start:
+                continue
+            if entry.is_dir() or not self._suffixes or entry.suffix.lower() in self._suffixes:
+                return value + entry.name[len(start) :] + (os.sep if entry.is_dir() else "")
+        return None
+
+
+class Ask(ModalScreen[str | None]):
+    """Closes with the text, or None.
+
+    `check` raises UserError for a text that will not do: the dialog then stays and says why.
+    `remark` tells while typing what the text would mean. `choices` are (label, text) pairs below
+    the line; choosing one is the same as typing it. `problem` is what went wrong before.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "dismiss", "Cancel"), ("down", "choices", "Choices"),
+    ]  # fmt: skip
+    DEFAULT_CSS = """
+    Ask Vertical#ask.dialog { width: 72; max-width: 92%; }
+    Ask Input { margin: 1 0 0 0; }
+    Ask #remark { color: $faint; height: auto; }
+    Ask #remark.-error { color: $error; }
+    Ask OptionList { height: auto; max-height: 10; margin: 1 0 0 0; }
+    Ask OptionList { background: $surface; border: none; }
+    Ask #keys { color: $faint; padding: 1 0; }
+    """
+
+    def __init__(
+        self,
+        title: str,
+        value: str = "",
+        *,
+        hint: str = "",
+        check: Callable[[str], object] | None = None,
+        remark: Callable[[str], str] | None = None,
+        choices: Sequence[tuple[str, str]] = (),
+        suggester: Suggester | None = None,
+        problem: str = "",
+    ) -> None:
+        super().__init__()
+        self._title, self._value, self._hint = title, value, hint
+        self._check, self._remark = check, remark
+        self._choices = tuple(choices)
+        self._suggester = suggester
+        self._problem = problem
+
+    def compose(self) -> ComposeResult:
+        """Title, line, remark, choices."""
+        with Vertical(id="ask", classes="dialog"):
+            yield Static(self._title, classes="dialog-title", markup=False)
+            yield Input(
+                self._value, placeholder=self._hint, suggester=self._suggester, compact=True,
+                select_on_focus=False,
+            )  # fmt: skip
+            yield Static(id="remark", markup=False)
+            if self._choices:
+                yield OptionList(
+                    *(Option(Content(label)) for label, _ in self._choices), compact=True
+                )
+            keys = "enter takes it, escape cancels"
+            if self._choices:
+                keys += ", down goes to the list"
+            yield Static(keys, id="keys")
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self.query_one(Input).focus()
+        self._say(self._value)
+        if self._problem:
+            self._complain(self._problem)
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        if event.value != self._value:
+            self._say(event.value)
+
+    def _say(self, value: str) -> None:
+        remark = self.query_one("#remark", Static)
+        text = self._remark(value) if self._remark else ""
+        remark.update(text)
+        remark.display = bool(text)
+        remark.set_class(False, "-error")
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        options = self.query(OptionList)
+        if not event.value.strip() and options and options.first().highlighted is not None:
+            self._take(self._choices[options.first().highlighted or 0][1])
+        else:
+            self._take(event.value)
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        self._take(self._choices[event.option_index][1])
+
+    def _take(self, value: str) -> None:
+        try:
+            if self._check is not None:
+                self._check(value)
+        except UserError as error:
+            self._complain(str(error))
+            return
+        self.dismiss(value)
+
+    def _complain(self, problem: str) -> None:
+        remark = self.query_one("#remark", Static)
+        remark.update(problem)
+        remark.display = True
+        remark.set_class(True, "-error")
+
+    def action_choices(self) -> None:
+        """From the line to the list below."""
+        if self._choices and self.query_one(Input).has_focus:
+            self.query_one(OptionList).focus()

@@ -1,0 +1,69 @@
+"""What the application remembers between two starts: theme, view, filters, the last run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from engine.runs.folder import write_atomic
+
+
+def config_dir() -> Path:
+    """Folder of the keymap and the preferences; inside `$BAS_HOME` where that is set."""
+    if override := os.environ.get("BAS_HOME"):
+        return Path(override).expanduser() / "config"
+    return Path(platformdirs.user_config_dir("bas", False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefs:
+    """Preferences; every field has a default and unknown fields of a newer version are ignored."""
+
+    theme: str = "bas-dark"
+    last_run: str = ""
+    runs_filter: str = ""
+    runs_sort: str = "when"
+    chart_log: bool = True
+    chart_raw: bool = True
+    chart_parts: tuple[str, ...] = ("loss",)
+    lower: str = "both"
+    """Below the chart: `both`, `preview` or `log`."""
+    train_focus: str = ""
+    """Part of the Train screen that has the whole screen; empty: all parts."""
+    scene: str = ""
+    """What the Scene screen remembers (JSON)."""
+    compose: str = ""
+    """What the Compose screen remembers (JSON)."""
+
+
+def _path() -> Path:
+    return config_dir() / "tui.json"
+
+
+def load() -> Prefs:
+    """The stored preferences; defaults for what is missing, damaged or of another type."""
+    try:
+        record = json.loads(_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Prefs()
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(Prefs):
+        value = record.get(field.name) if isinstance(record, dict) else None
+        if isinstance(value, list):
+            value = tuple(str(item) for item in value)
+        if type(value) is type(field.default):
+            values[field.name] = value
+    return Prefs(**values)
+
+
+def save(prefs: Prefs) -> None:
+    """Store the preferences; a read-only home is no reason to fail."""
+    with contextlib.suppress(OSError):
+        write_atomic(_path(), json.dumps(dataclasses.asdict(prefs), indent=1).encode())

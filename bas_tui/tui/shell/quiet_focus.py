@@ -1,0 +1,40 @@
+"""A canvas that gets and loses the focus without being sent anew."""
+
+from __future__ import annotations
+
+from textual import events
+
+from bas_tui.tui.drawing.cells import CellCanvas
+from bas_tui.tui.shell.terminal import Terminal
+
+
+class QuietFocus(CellCanvas, can_focus=True):
+    """Textual repaints a whole widget when its focus changes: 20 to 90 kB for a picture.
+
+    This one draws itself again instead, so that only what looks different is sent.
+    """
+
+    @property
+    def terminal(self) -> Terminal:
+        """What the terminal can show."""
+        return getattr(self.app, "terminal", Terminal())
+
+    def draw(self) -> None:
+        """Paint what is to be seen now."""
+        raise NotImplementedError
+
+    def on_focus(self, event: events.Focus) -> None:
+        """What Widget does, but for the repaint."""
+        event.prevent_default()
+        self.has_focus = True
+        if self.parent is not None:
+            self.parent.post_message(events.DescendantFocus(self))
+        self.draw()
+
+    def on_blur(self, event: events.Blur) -> None:
+        """What Widget does, but for the repaint."""
+        event.prevent_default()
+        self.has_focus = False
+        if self.parent is not None:
+            self.parent.post_message(events.DescendantBlur(self))
+        self.draw()

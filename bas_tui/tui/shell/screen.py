@@ -1,0 +1,87 @@
+"""What all four screens share: header, footer, arguments, equivalent commands, leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+
+from bas_tui.tui.shell.bindings import scope
+from bas_tui.tui.shell.header import HeaderBar, HeaderInfo
+from bas_tui.tui.shell.key import Key
+from bas_tui.tui.shell.keybar import KeyBar
+
+if TYPE_CHECKING:
+    from bas_tui.tui.shell.app import BasApp
+
+
+class BasScreen(Screen[None]):
+    """A screen of the application; made once, without arguments, and kept.
+
+    A subclass sets SCOPE and `BINDINGS = bindings_of(SCOPE)`, yields its body in `compose_body`,
+    takes what the app was asked to show in `open`, and says where it stands in `header`.
+    """
+
+    SCOPE: ClassVar[str] = ""
+    HELP_TEXT: ClassVar[str] = ""
+    """What F1 says of the screen where the focused widget has no HELP_TEXT of its own."""
+    ALLOW_SELECT = False
+
+    # The header bar repaints itself; repainting the whole screen for it would send 37 kB.
+    focused = reactive[Widget | None](None, repaint=False)
+    """Textual's own would repaint the screen, 12 kB, at every change of the focus."""
+
+    header: reactive[HeaderInfo] = reactive(HeaderInfo(), repaint=False)
+
+    @property
+    def bas(self) -> BasApp:
+        """The application, with its own type."""
+        return cast("BasApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """Header, body, footer."""
+        yield HeaderBar(self.SCOPE).data_bind(info=BasScreen.header)
+        yield from self.compose_body()
+        yield KeyBar()
+
+    def compose_body(self) -> Iterable[Widget]:
+        """The screen's own widgets."""
+        raise NotImplementedError
+
+    def open(self, **arguments: Any) -> None:
+        """Show what was asked for: called after mounting, each time the app goes here with
+        arguments (`run`, `scene`, `masks`, `base`, `control`, ... as given to `app.go`)."""
+
+    def unsaved(self) -> str:
+        """What would be lost by quitting, as a sentence; empty when nothing would."""
+        return ""
+
+    def terminal_changed(self) -> None:
+        """Draw again: `app.terminal` (ASCII, few colours, slow link) has changed."""
+
+    def reset_view(self) -> None:
+        """Take the view from `app.prefs`, which have just been set to the defaults."""
+
+    def command_values(self) -> dict[str, str]:
+        """Values for the fields of `Key.command`, such as {"run": "fruit-1122"}."""
+        return {"run": self.header.run} if self.header.run else {}
+
+    def command_for(self, key: Key) -> str:
+        """The `bas` command that does the same as `key` here; empty where there is none now."""
+        try:
+            return key.command.format_map(self.command_values())
+        except KeyError:
+            return ""
+
+    def commands(self) -> list[tuple[Key, str]]:
+        """Every action of this screen and of the application that has an equivalent command."""
+        keys = (*scope(self.SCOPE), *scope("app"))
+        return [(key, command) for key in keys if (command := self.command_for(key))]
+
+    def say(self, text: str, level: str = "info", command: str = "") -> None:
+        """A message in the footer; `command` is the equivalent command line."""
+        self.query_one(KeyBar).say(f"{text}   $ {command}" if command else text, level)

@@ -1,0 +1,1 @@
+"""The Train screen: losses, attention maps, previews of a run."""

@@ -1,1 +1,0 @@
-"""The mask editor without a screen: concepts, strokes, undo, files. numpy and OpenCV only."""

@@ -1,0 +1,1 @@
+"""Words that everything knows: errors, settings, methods, versions. No torch."""

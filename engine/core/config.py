@@ -1,0 +1,265 @@
+"""Every number of a run, as frozen dataclasses with the paper's values as defaults.
+
+The objects stop at the composition root (`engine.hosts.train`, `engine.training.loop`): the leaves
+below take plain values. `engine.core.settings` reads them from TOML files and from `key=value`
+words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from engine.core.errors import UserError
+
+PAPER_MAX_CONCEPTS = 4
+"""The paper reports good results for up to four concepts (section 5, limitations)."""
+
+
+def _check(condition: bool, key: str, rule: str, value: object) -> None:
+    if not condition:
+        raise UserError(f"{key} must be {rule}, not {value!r}", f"change it with --set {key}=...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase1Config:
+    """Phase 1: only the new token rows are trained (paper, section 3.1)."""
+
+    steps: int = 400
+    """Optimiser steps; 0 skips the phase (the ablation "w/o phase 1")."""
+
+    learning_rate: float = 5e-4
+    """High, because only the new rows move."""
+
+    def __post_init__(self) -> None:
+        _check(self.steps >= 0, "phase1.steps", "0 or more", self.steps)
+        _check(self.learning_rate > 0, "phase1.learning_rate", "above 0", self.learning_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase2Config:
+    """Phase 2: model weights and rows are trained together (paper, section 3.1)."""
+
+    steps: int = 400
+    """Optimiser steps; 0 stops after phase 1."""
+
+    learning_rate: float = 2e-6
+    """Low, because every weight moves."""
+
+    train: Literal["all", "unet", "cross-attention", "none"] = "all"
+    """`all`: UNet and text encoder (the paper). `unet`: the UNet only. `cross-attention`: keys and
+    values of the UNet's cross-attention (Custom Diffusion). `none`: the rows only (Textual
+    Inversion). The rows train along in every case."""
+
+    def __post_init__(self) -> None:
+        _check(self.steps >= 0, "phase2.steps", "0 or more", self.steps)
+        _check(self.learning_rate > 0, "phase2.learning_rate", "above 0", self.learning_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The parts of the loss, method equations 1-3."""
+
+    masked: bool = True
+    """Masked diffusion loss (equation 1); false: the plain loss over the whole picture."""
+
+    divide_by_area: bool = False
+    """Divide the masked loss by the mask's share of the picture. The released script does not."""
+
+    attention_weight: float = 0.01
+    """lambda of the cross-attention loss (equation 3); 0 switches it off."""
+
+    attention_grid: int = 16
+    """Side of the query grid of the cross-attention layers that are supervised."""
+
+    prior_weight: float = 1.0
+    """Weight of prior preservation in phase 2; 0 switches it off and needs no prior images."""
+
+    prior_images: int = 100
+    """How many pictures of the base model serve as the prior."""
+
+    prior_prompt: str = "a photo at the beach"
+    """Prompt of the prior pictures (the released script's default)."""
+
+    prior_steps: int = 50
+    """Denoising steps for each prior picture."""
+
+    def __post_init__(self) -> None:
+        _check(
+            self.attention_weight >= 0, "loss.attention_weight", "0 or more", self.attention_weight
+        )
+        _check(self.attention_grid >= 1, "loss.attention_grid", "1 or more", self.attention_grid)
+        _check(self.prior_weight >= 0, "loss.prior_weight", "0 or more", self.prior_weight)
+        _check(self.prior_images >= 1, "loss.prior_images", "1 or more", self.prior_images)
+        _check(self.prior_steps >= 1, "loss.prior_steps", "1 or more", self.prior_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What one training sample shows."""
+
+    union_sampling: bool = True
+    """Draw a random subset of the concepts every step (section 3.3); false: always one concept."""
+
+    flip: float = 0.5
+    """Probability of a mirrored sample; 0 keeps things the way round that they are (lettering)."""
+
+    crop: float = 0.0
+    """Probability of a random crop that holds every sampled concept (not in the paper)."""
+
+    crop_min_side: float = 0.6
+    """Smallest side of such a crop, as a share of the picture's side."""
+
+    cutouts: bool = False
+    """Paste the sampled concepts on a random plain background (the baselines TI-m, DB-m, CD-m)."""
+
+    variants: int = 16
+    """How many crops or cut-outs are prepared (encoded once) per picture."""
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.flip <= 1, "data.flip", "between 0 and 1", self.flip)
+        _check(0 <= self.crop <= 1, "data.crop", "between 0 and 1", self.crop)
+        _check(
+            0 < self.crop_min_side <= 1,
+            "data.crop_min_side",
+            "above 0, up to 1",
+            self.crop_min_side,
+        )
+        _check(self.variants >= 1, "data.variants", "1 or more", self.variants)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW as in the released script; a fresh one starts at the phase switch."""
+
+    beta1: float = 0.9
+    """Decay of the gradient's running mean."""
+
+    beta2: float = 0.999
+    """Decay of its running square (the paper's text says 0.99, its script 0.999)."""
+
+    epsilon: float = 1e-8
+    """Added to the denominator."""
+
+    weight_decay: float = 1e-2
+    """Decoupled weight decay."""
+
+    clip_norm: float = 1.0
+    """Gradient-norm clip over the trained parameters; 0 switches it off."""
+
+    clip_whole_embedding: bool = False
+    """Phase 1: clip by the norm of the whole embedding gradient, frozen rows included, exactly as
+    the released script does (slower; only for reproduction)."""
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.beta1 < 1, "optimizer.beta1", "in [0, 1)", self.beta1)
+        _check(0 <= self.beta2 < 1, "optimizer.beta2", "in [0, 1)", self.beta2)
+        _check(self.epsilon > 0, "optimizer.epsilon", "above 0", self.epsilon)
+        _check(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
+        _check(self.clip_norm >= 0, "optimizer.clip_norm", "0 or more", self.clip_norm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewConfig:
+    """What a run shows while it trains; nothing here changes the training."""
+
+    every: int = 100
+    """Steps between preview pictures; 0: only on request."""
+
+    steps: int = 20
+    """Denoising steps of a preview picture."""
+
+    attention_every: int = 5
+    """Steps between attention-map events; 0 switches them off."""
+
+    seed: int = 0
+    """Seed of the preview pictures' own generator."""
+
+    def __post_init__(self) -> None:
+        _check(self.every >= 0, "preview.every", "0 or more", self.every)
+        _check(self.steps >= 1, "preview.steps", "1 or more", self.steps)
+        _check(
+            self.attention_every >= 0, "preview.attention_every", "0 or more", self.attention_every
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """Defaults for making pictures with the learned concepts (paper: DDIM, 50 steps, 7.5)."""
+
+    steps: int = 50
+    """DDIM steps of a picture."""
+
+    guidance: float = 7.5
+    """Classifier-free guidance scale; 1 switches it off."""
+
+    def __post_init__(self) -> None:
+        _check(self.steps >= 1, "sampling.steps", "1 or more", self.steps)
+        _check(self.guidance >= 0, "sampling.guidance", "0 or more", self.guidance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A whole run. `--set phase1.steps=20` changes one value, a TOML file many."""
+
+    seed: int = 0
+    """Seed of everything random in the run. On one CPU thread (OMP_NUM_THREADS=1) equal seeds give
+    equal runs to the last bit; with more threads, or on a GPU, rounding makes them drift apart."""
+
+    resolution: int = 0
+    """Side of the square training picture in pixels; 0: the base model's own."""
+
+    batch_size: int = 1
+    """Samples per forward pass; each draws its own subset of the concepts."""
+
+    gradient_accumulation: int = 1
+    """Forward passes per optimiser step."""
+
+    checkpoint_every: int = 200
+    """Steps between checkpoints; the phase switch and the end are always kept."""
+
+    checkpoint_keep: int = 2
+    """How many checkpoints stay on disk."""
+
+    prompt: str = "a photo of"
+    """Words before the tokens: `a photo of <asset0> and <asset1>`."""
+
+    initializer: str = ""
+    """Words whose mean, with a little noise, starts every token that has no word of its own; empty:
+    the whole vocabulary's mean and spread."""
+
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """auto: cuda, else mps, else cpu."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 autocast over fp32 weights on cuda, fp32 elsewhere."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in backward: less memory, about a fifth slower."""
+
+    phase1: Phase1Config = field(default_factory=Phase1Config)
+    phase2: Phase2Config = field(default_factory=Phase2Config)
+    loss: LossConfig = field(default_factory=LossConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    preview: PreviewConfig = field(default_factory=PreviewConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def __post_init__(self) -> None:
+        _check(self.resolution >= 0, "resolution", "0 or more", self.resolution)
+        _check(self.batch_size >= 1, "batch_size", "1 or more", self.batch_size)
+        _check(
+            self.gradient_accumulation >= 1,
+            "gradient_accumulation",
+            "1 or more",
+            self.gradient_accumulation,
+        )
+        _check(self.checkpoint_every >= 1, "checkpoint_every", "1 or more", self.checkpoint_every)
+        _check(self.checkpoint_keep >= 1, "checkpoint_keep", "1 or more", self.checkpoint_keep)
+        if self.total_steps == 0:
+            raise UserError("a run needs at least one step", "raise phase1.steps or phase2.steps")
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of both phases together."""
+        return self.phase1.steps + self.phase2.steps

@@ -1,0 +1,1 @@
+"""The processes that own a run or a model: training and drawing."""

@@ -1,0 +1,247 @@
+"""The generation host: requests as JSON lines in, events as JSON lines out.
+
+It keeps the last run's model in memory, so that the second request starts at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import queue
+import secrets
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TextIO
+
+from PIL import Image
+
+from engine.core.config import TrainConfig
+from engine.core.errors import BasError, UserError
+from engine.core.settings import build_config
+from engine.families.contract import Cancelled, Denoised, Family
+from engine.families.devices import autocast, choose_device, choose_precision
+from engine.families.loading import load_family
+from engine.results.concepts import load_concepts
+from engine.results.pictures import save_generated, save_sheet, slug
+from engine.results.previews import save_picture
+from engine.runs.events import (
+    Event,
+    GenerationEnded,
+    GenerationStarted,
+    GenerationStep,
+    Notice,
+    PictureSaved,
+    to_line,
+)
+from engine.runs.folder import RunDir, read_manifest
+from engine.runs.prompts import missing_opening, resolve_prompt
+
+MAX_COUNT = 64
+PREVIEWS_PER_PICTURE = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to draw. `seed`, `steps`, `guidance` of None mean: random, and the run's own."""
+
+    request: str
+    run: str
+    prompt: str
+    out: str
+    negative: str = ""
+    seed: int | None = None
+    count: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    step_previews: bool = False
+    device: str = "auto"
+
+    @classmethod
+    def parse(cls, record: dict[str, Any]) -> Request:
+        """The request of a protocol line; raises UserError for what cannot be one."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        try:
+            request = cls(**{key: value for key, value in record.items() if key in known})
+        except TypeError as error:
+            raise UserError(f"incomplete request: {error}", "name run, prompt and out") from error
+        if not request.prompt.strip():
+            raise UserError("the prompt is empty", 'try "a photo of <asset0>"')
+        if not 1 <= request.count <= MAX_COUNT:
+            raise UserError(f"cannot make {request.count} pictures", f"ask for 1 to {MAX_COUNT}")
+        if request.steps is not None and not 1 <= request.steps <= 1000:
+            raise UserError(f"cannot take {request.steps} steps", "use 1 to 1000, 50 is usual")
+        if request.guidance is not None and not 0 <= request.guidance <= 100:
+            raise UserError(f"guidance cannot be {request.guidance}", "use 0 to 100, 7.5 is usual")
+        if request.seed is not None and not 0 <= request.seed < 2**63:
+            raise UserError(f"the seed cannot be {request.seed}", "use a whole number, 0 or more")
+        return request
+
+
+def serve_generation(requests: TextIO, events: TextIO) -> int:
+    """Answer requests until end of file; returns the exit code."""
+    with tempfile.TemporaryDirectory(prefix="bas-") as folder:
+        _GenerationHost(requests, events, Path(folder)).serve()
+    return 0
+
+
+class _GenerationHost:
+    def __init__(self, requests: TextIO, events: TextIO, scratch: Path) -> None:
+        self._requests, self._events, self._scratch = requests, events, scratch
+        self._pending: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._cancelled: set[str] = set()
+        self._loaded: tuple[tuple[str, int, str], Family, TrainConfig] | None = None
+        self._seq = 0
+
+    def serve(self) -> None:
+        threading.Thread(target=self._read, daemon=True).start()
+        while (record := self._pending.get()) is not None:
+            self._answer(record)
+
+    def _read(self) -> None:
+        """Read on while a picture is being made, so that it can be cancelled."""
+        for line in self._requests:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = {}
+            if not isinstance(record, dict):
+                record = {}
+            if record.get("command") == "cancel":
+                self._cancelled.add(str(record.get("request")))
+            elif line.strip():
+                self._pending.put(record)
+        self._pending.put(None)
+
+    def _emit(self, event: Event) -> None:
+        event = dataclasses.replace(event, seq=self._seq, time=time.time())
+        self._seq += 1
+        self._events.write(to_line(event) + "\n")
+        self._events.flush()
+
+    def _answer(self, record: dict[str, Any]) -> None:
+        name = str(record.get("request", ""))
+        try:
+            self._generate(Request.parse({"request": name, **record}))
+        except Cancelled:
+            self._emit(GenerationEnded(request=name, outcome="cancelled"))
+        except BasError as error:
+            self._failed(name, error.message, error.remedy)
+        except (MemoryError, RuntimeError) as error:
+            traceback.print_exc(file=sys.stderr)
+            self._failed(name, f"generation failed: {error}", "try fewer steps or --device cpu")
+        except OSError as error:
+            self._failed(name, f"cannot write the picture: {error}", "choose another folder")
+
+    def _failed(self, request: str, message: str, remedy: str) -> None:
+        self._emit(
+            GenerationEnded(request=request, outcome="failed", message=message, remedy=remedy)
+        )
+
+    def _generate(self, request: Request) -> None:
+        run = RunDir(Path(request.run))
+        manifest = read_manifest(run)
+        prompt = resolve_prompt(request.prompt, manifest.concepts)
+        family, config = self._family(run, request.device)
+        opening = missing_opening(prompt, config.prompt)
+        prompt = f"{opening} {prompt}" if opening else prompt
+        steps = request.steps or config.sampling.steps
+        guidance = config.sampling.guidance if request.guidance is None else request.guidance
+        seed = secrets.randbelow(2**31) if request.seed is None else request.seed
+        self._emit(
+            GenerationStarted(
+                request=request.request, run=run.name, prompt=request.prompt, seed=seed,
+                count=request.count, steps=steps, guidance=guidance, negative=request.negative,
+                opening=opening,
+            )
+        )  # fmt: skip
+        for text in (prompt, request.negative):
+            length, limit = len(family.tokenizer(text).input_ids), family.tokenizer.model_max_length
+            if length > limit:
+                message = f"the model reads {limit - 2} tokens of the prompt's {length - 2}"
+                self._emit(Notice(level="warning", message=message, remedy="shorten the prompt"))
+        recipe = {
+            "prompt": request.prompt,
+            "opening": opening,
+            "negative": request.negative,
+            "steps": steps,
+            "guidance": guidance,
+            "run": run.name,
+            "base": manifest.base,
+            "software": f"bas {_version('bas-tui')}, torch {_version('torch')}, "
+            f"diffusers {_version('diffusers')}",
+        }
+        out, stem = Path(request.out), slug(request.prompt)
+        seeds = [seed + index for index in range(request.count)]
+        drawn = family.generate(
+            [prompt] * request.count,
+            seeds=seeds,
+            steps=steps,
+            guidance=guidance,
+            negative=request.negative,
+            resolution=config.resolution or None,
+            on_step=self._on_step(request, steps, family),
+        )
+        pictures = []
+        with autocast(family.device, choose_precision(config.precision, family.device)):
+            for index, picture in enumerate(drawn):
+                name = f"{stem}-{seeds[index]}"
+                path = save_generated(picture, out, name, recipe | {"seed": seeds[index]})
+                pictures.append(picture)
+                self._emit(
+                    PictureSaved(
+                        request=request.request, index=index, path=str(path.resolve()),
+                        seed=seeds[index],
+                    )
+                )  # fmt: skip
+        sheet = ""
+        if len(pictures) > 1:
+            sheet = str(save_sheet(pictures, out, f"{stem}-{seed}-sheet").resolve())
+        self._emit(GenerationEnded(request=request.request, outcome="finished", sheet=sheet))
+
+    def _on_step(self, request: Request, steps: int, family: Family):
+        every = max(1, steps // PREVIEWS_PER_PICTURE)
+
+        def on_step(done: Denoised) -> None:
+            if request.request in self._cancelled:
+                raise Cancelled
+            preview = ""
+            if request.step_previews and done.step % every == 0 and done.step < steps:
+                picture = Image.fromarray(family.decode(done.latents)[0])
+                picture.thumbnail((128, 128))
+                path = self._scratch / f"{request.request}-{done.picture}-{done.step}.png"
+                save_picture(picture, path)
+                preview = str(path)
+            self._emit(
+                GenerationStep(
+                    request=request.request, index=done.picture, step=done.step, steps=steps,
+                    preview=preview,
+                )
+            )  # fmt: skip
+
+        return on_step
+
+    def _family(self, run: RunDir, device: str) -> tuple[Family, TrainConfig]:
+        """The run's model with its concepts; loaded again only when they have changed."""
+        manifest = read_manifest(run)
+        result = run.concepts / "concepts.json"
+        stamp = result.stat().st_mtime_ns if result.is_file() else 0
+        key = (str(run.path), stamp, device)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None
+            loaded = load_family(manifest.base, device=choose_device(device), report=self._emit)
+            load_concepts(run.concepts, loaded.family, base_hash=loaded.base_hash)
+            self._loaded = (key, loaded.family, build_config(manifest.settings))
+        return self._loaded[1], self._loaded[2]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

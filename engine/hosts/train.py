@@ -1,0 +1,173 @@
+"""The run host: the process that owns a run. It loads, trains, logs and obeys.
+
+Started detached by a front end (`python -m engine run RUN_DIR`); a hang-up of the terminal that
+started it does not reach it, and viewers come and go over the control socket.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from engine.core.config import TrainConfig
+from engine.core.errors import BasError, UserError
+from engine.core.settings import build_config
+from engine.core.versions import versions
+from engine.runs.commands import Command, CommandQueue
+from engine.runs.control import ControlServer
+from engine.runs.event_log import EventLog
+from engine.runs.events import Event, Notice, Progress, RunEnded, StepDone
+from engine.runs.folder import (
+    RunDir,
+    host_pid,
+    process_start,
+    read_manifest,
+    socket_path,
+    write_atomic,
+    write_manifest,
+)
+
+
+def run_host(path: Path) -> int:
+    """Train the run of this folder to its end; returns the exit code.
+
+    0: finished or stopped; 1: failed (the last event says why); 2: this is no run, or it already
+    has a host.
+    """
+    run = RunDir(path.resolve())
+    try:
+        manifest = read_manifest(run)
+        config = build_config(manifest.settings)
+        if (pid := host_pid(run)) is not None:
+            raise UserError(f"{run.name} already has a host (process {pid})", "bas watch shows it")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    commands = CommandQueue()
+    if os.environ.get("RANK", "0") != "0":
+        # A further process of a distributed run: it trains along, the first one talks.
+        for _ in _events(run, config, commands, lambda _event: None):
+            pass
+        return 0
+    return _Host(run, config, commands).serve()
+
+
+class _Host:
+    """Process id file, event log, control socket and the training thread of one run."""
+
+    def __init__(self, run: RunDir, config: TrainConfig, commands: CommandQueue) -> None:
+        self._run, self._config, self._commands = run, config, commands
+        self._last_step = 0
+        self._outcome = "failed"
+
+    def serve(self) -> int:
+        run = self._run
+        # A closed terminal must not end the run; a polite end asks the loop for a checkpoint.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._commands.post(Command(word="stop")))
+        # The kernel frees the lock with the process, however it dies: no stale lock, no race.
+        lock = (run.path / "host.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print(f"error: {run.name} already has a host - bas watch shows it", file=sys.stderr)
+            return UserError.exit_code
+        record = {"pid": os.getpid(), "started": process_start(os.getpid())}
+        write_atomic(run.pid_file, json.dumps(record).encode())
+        self._log = EventLog(run.events)
+        control = ControlServer(socket_path(run), self._log, self._commands.post)
+        try:
+            thread = threading.Thread(target=self._train, name="training", daemon=True)
+            thread.start()
+            while thread.is_alive():
+                # Short waits: Python runs signal handlers in this thread only between them.
+                thread.join(0.5)
+        finally:
+            run.pid_file.unlink(missing_ok=True)
+            control.close()
+            self._log.close()
+        return 0 if self._outcome in ("finished", "stopped") else 1
+
+    def _train(self) -> None:
+        try:
+            self._append(Progress(stage="load", done=0, total=0, label="torch"))
+            for event in _events(self._run, self._config, self._commands, self._append):
+                self._append(event)
+        except BasError as error:
+            self._fail(error.message, error.remedy)
+        except MemoryError:
+            self._fail("out of memory", "free some memory, then bas resume " + self._run.name)
+        except Exception as error:
+            traceback.print_exc()
+            self._fail(
+                f"{type(error).__name__}: {error}",
+                f"details are in {self._run.log}; bas resume {self._run.name} goes on from the "
+                "last checkpoint",
+            )
+
+    def _append(self, event: Event) -> None:
+        if isinstance(event, StepDone):
+            self._last_step = event.step
+        if isinstance(event, RunEnded):
+            self._outcome = event.outcome
+        self._log.append(event)
+
+    def _fail(self, message: str, remedy: str) -> None:
+        self._append(
+            RunEnded(step=self._last_step, outcome="failed", message=message, remedy=remedy)
+        )
+
+
+def _events(
+    run: RunDir,
+    config: TrainConfig,
+    commands: CommandQueue,
+    report: Callable[[Event], None],
+) -> Iterator[Event]:
+    """Load what run.toml names and train it.
+
+    torch is imported only here: by now viewers can already follow and command the run.
+    """
+    from engine.families.devices import make_accelerator, precision_note
+    from engine.families.loading import load_family
+    from engine.scenes.scene import open_saved_scene, scene_hash
+    from engine.training.loop import train
+
+    accelerator = make_accelerator(config.device, config.precision, config.gradient_accumulation)
+    manifest = read_manifest(run)
+    scene = open_saved_scene(run.scene)
+    loaded = load_family(manifest.base, device=accelerator.device, report=report)
+    if manifest.base_hash and manifest.base_hash != loaded.base_hash:
+        raise UserError(
+            f"{manifest.base} has other weights than when this run was started",
+            "put the old base model back, or start a new run",
+        )
+    if accelerator.is_main_process:
+        filled = dataclasses.replace(
+            manifest,
+            base_hash=loaded.base_hash,
+            scene_hash=scene_hash(scene),
+            versions=versions(),
+        )
+        write_manifest(run, filled)
+    yield Notice(level="info", message=precision_note(config.precision, accelerator))
+    yield from train(
+        loaded.family,
+        scene,
+        config,
+        initializers=[concept.initializer for concept in manifest.concepts],
+        run=run,
+        commands=commands,
+        accelerator=accelerator,
+        base=manifest.base,
+        base_hash=loaded.base_hash,
+    )

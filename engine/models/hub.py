@@ -1,0 +1,275 @@
+"""Fetches a model's repository from the hub: only what is needed, with progress and hash check.
+
+A repository that cannot serve raises `Unusable` and the next one may be tried; a hub that cannot
+be reached raises UserError at once, for every repository lies there.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, NoReturn
+
+from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    DisabledRepoError,
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import logging
+from tqdm.auto import tqdm
+
+from engine.core.errors import BasError, UserError
+from engine.models.detection import (
+    ONLY_SD,
+    TAKE_SD,
+    TOKENIZER_FILES,
+    WEIGHT_STEMS,
+    check_folder,
+    choose_weights,
+)
+from engine.runs.events import Event, Progress
+
+HUB_SECONDS = 8.0
+"""How long to wait for the hub's first answer."""
+REPORT_SECONDS = 0.25
+"""Time between two progress events of a download."""
+OFFLINE = "offline: use --base pocket or a local folder"
+SPARE_BYTES = 1 << 28
+
+Report = Callable[[Event], None]
+
+
+class Unusable(Exception):
+    """This repository cannot serve: gone, gated, without usable files, or with other weights."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+class RemoteFile(NamedTuple):
+    """A file of a repository as the hub lists it."""
+
+    name: str
+    size: int
+    sha256: str
+    """Empty for files kept in git itself."""
+
+
+def cached_folder(repository: str) -> Path | None:
+    """The repository in the hub's cache on this disk, if it is a whole usable model there."""
+    index = try_to_load_from_cache(repository, "model_index.json")
+    if not isinstance(index, str):
+        return None
+    folder = Path(index).parent
+    try:
+        check_folder(folder)
+    except UserError:
+        return None
+    return folder
+
+
+class Listing(NamedTuple):
+    """What loading needs of a repository."""
+
+    files: list[RemoteFile]
+    commit: str
+
+
+def look_up(repository: str, accepted: Collection[str]) -> Listing:
+    """Ask the hub for the repository's files; nothing is fetched.
+
+    `accepted` are the allowed sha256 sums of the UNet's file; empty allows all. Raises Unusable,
+    or UserError when the hub is out of reach.
+    """
+    with _explained(repository):
+        info = HfApi().model_info(repository, timeout=HUB_SECONDS, files_metadata=True)
+    files = wanted_files([_remote(sibling) for sibling in info.siblings or []])
+    sums = {file.sha256 for file in files if file.name.startswith("unet/") and file.sha256}
+    if accepted and sums and not sums <= set(accepted):
+        raise Unusable(
+            "its UNet is not the published one (sha256 differs)",
+            f"to use it all the same: --base {repository}",
+        )
+    return Listing(files, info.sha or "main")
+
+
+def fetch(repository: str, accepted: Collection[str], report: Report) -> Path:
+    """Download what is needed of a repository into the hub's cache and return its folder.
+
+    Raises what `look_up` raises, before anything large is fetched, and UserError when the disk is
+    too small or the transfer breaks off; what has come by then is kept.
+    """
+    files, commit = look_up(repository, accepted)
+    missing = [
+        file
+        for file in files
+        if not isinstance(try_to_load_from_cache(repository, file.name, revision=commit), str)
+    ]
+    total = sum(file.size for file in missing)
+    _check_disk(repository, total)
+    report(Progress(stage="download", done=0, total=total, label=repository))
+    with _explained(repository, begun=True):
+        folder = snapshot_download(
+            repository,
+            allow_patterns=[file.name for file in files],
+            etag_timeout=HUB_SECONDS,
+            tqdm_class=_progress_class(repository, total, report),
+        )
+    report(Progress(stage="download", done=total, total=total, label=repository))
+    check_folder(Path(folder))
+    return Path(folder)
+
+
+def wanted_files(files: Collection[RemoteFile]) -> list[RemoteFile]:
+    """The files of a listing that loading needs; raises Unusable when some are not there."""
+    names = {file.name for file in files}
+    if any(name.startswith(("text_encoder_2/", "transformer/")) for name in names):
+        raise Unusable(f"it holds another kind of model; {ONLY_SD}", TAKE_SD)
+    wanted = {
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "tokenizer/tokenizer_config.json",
+        "tokenizer/special_tokens_map.json",
+        "README.md",
+    }
+    required = {"model_index.json", "scheduler/scheduler_config.json"}
+    for part in WEIGHT_STEMS:
+        inside = {name.removeprefix(f"{part}/") for name in names if name.startswith(f"{part}/")}
+        weights = choose_weights(inside, part)
+        if weights is None:
+            lack = f"no safetensors weights in {part}/" if inside else f"no {part}/"
+            raise Unusable(f"it has {lack}", TAKE_SD)
+        required.add(f"{part}/config.json")
+        wanted |= {f"{part}/{name}" for name in (*weights.files, weights.shard_index) if name}
+    for tokenizer in TOKENIZER_FILES:
+        chosen = {f"tokenizer/{name}" for name in tokenizer}
+        if chosen <= names:
+            wanted |= chosen
+            break
+    else:
+        raise Unusable("it has no tokenizer", TAKE_SD)
+    if not required <= names:
+        raise Unusable(f"it has no {min(required - names)}", TAKE_SD)
+    return [file for file in files if file.name in wanted | required]
+
+
+def _remote(sibling: Any) -> RemoteFile:
+    lfs = sibling.lfs
+    return RemoteFile(sibling.rfilename, sibling.size or 0, lfs.sha256 if lfs else "")
+
+
+def _check_disk(repository: str, needed: int) -> None:
+    folder = Path(constants.HF_HUB_CACHE)
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed + SPARE_BYTES > free:
+        raise UserError(
+            f"{repository} needs {needed / 1e9:.1f} GB in {constants.HF_HUB_CACHE}, "
+            f"where {free / 1e9:.1f} GB are free",
+            "make room, or point HF_HOME at a larger disk",
+        )
+
+
+@contextmanager
+def _explained(repository: str, *, begun: bool = False) -> Iterator[None]:
+    """Turn what the hub's client raises into Unusable or UserError; `begun`: files are coming."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    except (BasError, Unusable):
+        raise
+    except OfflineModeIsEnabled as error:
+        raise UserError(
+            "cannot reach the model hub: HF_HUB_OFFLINE is set",
+            "unset it, or use --base pocket or a local folder",
+        ) from error
+    except GatedRepoError as error:
+        raise Unusable(
+            "it asks to accept its licence first",
+            "accept it on the repository's page and sign in with `hf auth login`",
+        ) from error
+    except DisabledRepoError as error:
+        raise Unusable("it is disabled on the hub", TAKE_SD) from error
+    except RepositoryNotFoundError as error:
+        raise Unusable(
+            "the hub has no such repository (removed or private)",
+            "check the name; for a private one sign in with `hf auth login`",
+        ) from error
+    except Exception as error:
+        # The client lets many exceptions of its HTTP library through; all mean no answer.
+        _raise_unreachable(repository, error, begun)
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _raise_unreachable(repository: str, error: Exception, begun: bool) -> NoReturn:
+    answered = isinstance(error, HfHubHTTPError)
+    cause = error if answered else error.__cause__ or error
+    status = error.response.status_code if answered else None
+    first = (str(cause).strip().splitlines() or [""])[0]
+    told = re.sub(r"^\[Errno -?\d+\] ", "", first) or type(cause).__name__
+    reason = f"it answered {status}" if status else told
+    if begun:
+        raise UserError(
+            f"the download of {repository} broke off ({reason})",
+            "give the command again: it goes on where it stopped",
+        ) from error
+    raise UserError(f"cannot reach the model hub for {repository} ({reason})", OFFLINE) from error
+
+
+def _progress_class(repository: str, total: int, report: Report) -> type[tqdm[Any]]:
+    """A tqdm that shows nothing and reports the bytes on disk as Progress events.
+
+    The client makes several bars and feeds them from several threads; the bar of bytes that is
+    furthest counts.
+    """
+
+    class Reporter(tqdm):  # pyright: ignore[reportMissingTypeArgument, reportUntypedBaseClass]
+        guard: ClassVar[threading.Lock] = threading.Lock()
+        furthest: ClassVar[int] = 0
+        last: ClassVar[float] = 0.0
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            super().__init__(*args, **(kwargs | {"disable": False}))
+
+        def display(self, *_args: Any, **_kwargs: Any) -> None:
+            return None
+
+        def clear(self, *_args: Any, **_kwargs: Any) -> None:
+            return None
+
+        def close(self) -> None:
+            self.disable = True
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.n += n or 0
+            if self.unit == "B":
+                with Reporter.guard:
+                    self._report()
+            return None
+
+        def _report(self) -> None:
+            now = time.monotonic()
+            Reporter.furthest = max(Reporter.furthest, min(int(self.n), total))
+            if now - Reporter.last >= REPORT_SECONDS:
+                Reporter.last = now
+                report(
+                    Progress(
+                        stage="download", done=Reporter.furthest, total=total, label=repository
+                    )
+                )
+
+    return Reporter

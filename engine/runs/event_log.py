@@ -1,0 +1,110 @@
+"""The append-only log of a run: every event gets its number and its time here, and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.runs.events import (
+    CheckpointSaved,
+    Event,
+    PhaseStarted,
+    RunEnded,
+    RunStarted,
+    to_line,
+)
+
+QUEUE_LINES = 2000
+"""A viewer that is further behind loses lines; it sees the gap in `seq` and re-reads the file."""
+
+SAFE_POINTS = (RunStarted, PhaseStarted, CheckpointSaved, RunEnded)
+"""After these events the file is forced to disk."""
+
+
+class EventLog:
+    """Numbers, writes and fans out events. Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._subscribers: list[queue.Queue[tuple[int, str]]] = []
+        self._next = _next_seq(path)
+        self._file = path.open("ab")
+        if self._file.tell() and not _ends_with_newline(path):
+            # The last host was killed within a line: close it, so that only that line is lost.
+            self._file.write(b"\n")
+
+    def append(self, event: Event) -> Event:
+        """Write the event and hand it to the viewers; returns it with `seq` and `time`."""
+        with self._lock:
+            event = dataclasses.replace(event, seq=self._next, time=time.time())
+            line = to_line(event)
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+            if isinstance(event, SAFE_POINTS):
+                os.fsync(self._file.fileno())
+            for subscriber in self._subscribers:
+                # A full queue belongs to a slow viewer; the run never waits for it.
+                if not subscriber.full():
+                    subscriber.put_nowait((self._next, line))
+            self._next += 1
+        return event
+
+    def follow(self, from_seq: int, closed: threading.Event) -> Iterator[str]:
+        """Lines with `seq >= from_seq`: history first, then live until `closed` is set."""
+        lines: queue.Queue[tuple[int, str]] = queue.Queue(QUEUE_LINES)
+        with self._lock:
+            first_live = self._next
+            self._subscribers.append(lines)
+        try:
+            with self._path.open("rb") as file:
+                for raw in file:
+                    seq = _seq_of(raw)
+                    if seq is not None and from_seq <= seq < first_live:
+                        yield raw.decode().rstrip("\n")
+            while True:
+                try:
+                    seq, line = lines.get(timeout=0.25)
+                except queue.Empty:
+                    if closed.is_set():
+                        return
+                    continue
+                if seq >= from_seq:
+                    yield line
+        finally:
+            with self._lock:
+                self._subscribers.remove(lines)
+
+    def close(self) -> None:
+        """Force everything to disk."""
+        with self._lock:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def _seq_of(line: bytes) -> int | None:
+    try:
+        return int(json.loads(line)["seq"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _next_seq(path: Path) -> int:
+    """One above the highest number in the log."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        return max((seq for seq in map(_seq_of, file) if seq is not None), default=-1) + 1
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

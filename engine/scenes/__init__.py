@@ -1,0 +1,1 @@
+"""A person's pictures: a photo, its masks, the square cut from it, the checks. No torch."""

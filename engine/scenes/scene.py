@@ -1,0 +1,258 @@
+"""A scene: one square picture and a mask per concept. The only reader of user images.
+
+Shapes: H, W height and width in pixels; a scene is square, H == W.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from engine.core.errors import UserError
+from engine.scenes.checks import BoolMask, Finding, SceneConcept, check_scene
+from engine.scenes.image_files import Pixels, open_picture, read_photo
+from engine.scenes.mask_files import load_masks, picture_files
+from engine.scenes.square_crop import crop_square
+
+__all__ = [
+    "Finding",
+    "Scene",
+    "SceneConcept",
+    "check_scene",
+    "find_image",
+    "find_masks",
+    "load_image",
+    "load_masks",
+    "load_scene",
+    "open_saved_scene",
+    "resize_scene",
+    "save_scene",
+    "scene_hash",
+]
+
+MIN_SIDE = 32
+"""Smaller pictures hold no thing that could be learned."""
+
+INDEX_NAME = "scene.json"
+IMAGE_STEMS = ("img", "image", "scene", "photo", "picture")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """A square picture with its concepts, ready to train on. Two scenes compare by `scene_hash`."""
+
+    image: Pixels
+    """HxWx3, H == W."""
+    concepts: tuple[SceneConcept, ...]
+    notes: tuple[str, ...] = ()
+    """What was done to the person's files, one line each."""
+    source: str = ""
+    findings: tuple[Finding, ...] = ()
+    """Warnings met while loading, those of `check_scene` included."""
+
+    @property
+    def side(self) -> int:
+        """Pixels along one side."""
+        return self.image.shape[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(concept.name for concept in self.concepts)
+
+
+def load_image(path: Path) -> Pixels:
+    """A picture as HxWx3, EXIF orientation applied, metadata dropped; raises UserError."""
+    return read_photo(Path(path).expanduser()).pixels
+
+
+def load_scene(
+    path: Path, masks: Sequence[Path] = (), *, max_side: int = 1024, grid: int = 16
+) -> Scene:
+    """The scene of an image file or a folder, with masks from `masks` or from beside the image.
+
+    The picture is cut to the largest square that holds every mask and scaled down to at most
+    `max_side` pixels; a square picture within that size keeps every pixel. `grid` is the attention
+    grid at which masks are checked. Raises UserError on any finding of level error.
+    """
+    path = Path(path).expanduser()
+    if not masks and (path / INDEX_NAME).is_file():
+        saved = open_saved_scene(path)
+        return _finish(dataclasses.replace(saved, source=str(path)), max_side, grid)
+    image_path = find_image(path) if path.is_dir() else path
+    image, notes, transpose = read_photo(image_path)
+    size = image.shape[1], image.shape[0]
+    if min(size) < MIN_SIDE:
+        raise UserError(
+            f"the image {image_path} is {size[0]}x{size[1]}; the least is {MIN_SIDE}x{MIN_SIDE}",
+            "take a larger picture",
+        )
+    if not masks:
+        masks = find_masks(image_path)
+        where = masks[0].parent if masks[0].is_file() else masks[0]
+        notes.append(f"masks found in {where}")
+    concepts = load_masks(masks, size, transpose=transpose, exclude=image_path)
+    _raise_first(check_scene(size, concepts, grid=grid))
+    image, concepts, cropped, lost = crop_square(image, concepts)
+    scene = Scene(
+        image=image,
+        concepts=tuple(concepts),
+        notes=(*notes, *cropped),
+        source=str(path),
+        findings=tuple(lost),
+    )
+    return _finish(scene, max_side, grid)
+
+
+def save_scene(scene: Scene, folder: Path) -> None:
+    """Write image.png, masks/<name>.png and scene.json, in one piece; equal scenes, equal bytes.
+
+    Replaces a saved scene; raises UserError where the folder holds something else.
+    """
+    folder = Path(folder).expanduser()
+    if folder.exists() and not (folder / INDEX_NAME).is_file() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds other files", "name a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        new = temporary / "new"
+        (new / "masks").mkdir(parents=True)
+        (new / "image.png").write_bytes(_png(Image.fromarray(scene.image)))
+        for name, mask in scene.concepts:
+            picture = Image.fromarray(mask.astype(np.uint8) * 255)
+            (new / "masks" / f"{name}.png").write_bytes(_png(picture))
+        index = {
+            "concepts": list(scene.names),
+            "notes": list(scene.notes),
+            "findings": [finding._asdict() for finding in scene.findings],
+            "source": scene.source,
+        }
+        text = json.dumps(index, indent=1, ensure_ascii=False) + "\n"
+        (new / INDEX_NAME).write_text(text, encoding="utf-8")
+        if folder.exists():
+            folder.rename(temporary / "old")
+        new.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_saved_scene(folder: Path) -> Scene:
+    """The scene that `save_scene` wrote, exactly; raises UserError when it is damaged."""
+    folder = Path(folder).expanduser()
+    try:
+        index: dict[str, Any] = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
+        names = [str(name) for name in index["concepts"]]
+        notes = tuple(str(note) for note in index.get("notes", ()))
+        findings = tuple(Finding(**entry) for entry in index.get("findings", ()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder} is no saved scene ({error})", "load the image anew") from error
+    image = load_image(folder / "image.png")
+    masks: list[BoolMask] = []
+    for name in names:
+        picture = open_picture(folder / "masks" / f"{name}.png", "mask")
+        masks.append(np.asarray(picture.convert("L")) > 127)
+    concepts = tuple(map(SceneConcept, names, masks))
+    if image.shape[0] != image.shape[1] or any(mask.shape != image.shape[:2] for mask in masks):
+        raise UserError(f"{folder} is no saved scene (sizes differ)", "load the image anew")
+    return Scene(
+        image=image,
+        concepts=concepts,
+        notes=notes,
+        source=str(index.get("source", "")),
+        findings=findings,
+    )
+
+
+def resize_scene(scene: Scene, side: int) -> Scene:
+    """The scene at `side` pixels: image by Lanczos, masks nearest; the same one where it fits."""
+    if side == scene.side:
+        return scene
+    size = side, side
+    image = np.array(Image.fromarray(scene.image).resize(size, Image.Resampling.LANCZOS))
+    concepts = tuple(SceneConcept(name, _resize_mask(mask, size)) for name, mask in scene.concepts)
+    return dataclasses.replace(scene, image=image, concepts=concepts)
+
+
+def scene_hash(scene: Scene) -> str:
+    """sha256 over pixels, names and masks in order, as hex digits."""
+    digest = hashlib.sha256(f"{scene.side}\n".encode())
+    digest.update(np.ascontiguousarray(scene.image).tobytes())
+    for name, mask in scene.concepts:
+        digest.update(f"{name}\n".encode())
+        digest.update(np.packbits(mask).tobytes())
+    return digest.hexdigest()
+
+
+def _finish(scene: Scene, max_side: int, grid: int) -> Scene:
+    """Scale down to `max_side` and check."""
+    if scene.side > max_side:
+        note = f"scaled from {scene.side}x{scene.side} to {max_side}x{max_side}"
+        scene = resize_scene(scene, max_side)
+        scene = dataclasses.replace(scene, notes=(*scene.notes, note))
+    findings = check_scene((scene.side, scene.side), scene.concepts, grid=grid)
+    _raise_first(findings)
+    fresh = [finding for finding in findings if finding not in scene.findings]
+    return dataclasses.replace(scene, findings=(*scene.findings, *fresh))
+
+
+def _raise_first(findings: Sequence[Finding]) -> None:
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise UserError(errors[0].message + more, errors[0].remedy)
+
+
+def find_image(folder: Path) -> Path:
+    """The image of a scene folder: img.jpg, scene.png and the like, else the only picture."""
+    files = picture_files(folder)
+    named = [file for stem in IMAGE_STEMS for file in files if file.stem.lower() == stem]
+    others = [file for file in files if not file.stem.lower().startswith("mask")]
+    if named:
+        return named[0]
+    if len(others) == 1:
+        return others[0]
+    problem = "several pictures" if others else "no image"
+    raise UserError(f"the folder {folder} holds {problem}", "name the image img.jpg or img.png")
+
+
+def find_masks(image: Path) -> list[Path]:
+    """Masks beside an image: <image>_masks/, masks/, or mask*.png."""
+    for folder in (image.parent / f"{image.stem}_masks", image.parent / "masks"):
+        if folder.is_dir() and picture_files(folder):
+            return [folder]
+    files = [
+        file
+        for file in picture_files(image.parent)
+        if file.stem.lower().startswith("mask") and file != image
+    ]
+    if not files:
+        raise UserError(
+            f"there is no mask for {image}",
+            "give one mask per thing with --masks, in white, or put them beside it as mask0.png",
+        )
+    return files
+
+
+def _resize_mask(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
+    picture = Image.fromarray(mask.astype(np.uint8))
+    resized = np.asarray(picture.resize(size, Image.Resampling.NEAREST)) > 0
+    if resized.any() or not mask.any():
+        return resized
+    # Nearest would erase a small mask: keep every pixel that it touches.
+    return np.asarray(picture.convert("F").resize(size, Image.Resampling.BOX)) > 0
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()

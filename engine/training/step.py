@@ -1,0 +1,111 @@
+"""One training step: batch in, loss terms out. No I/O, no randomness, no host synchronisation.
+
+Shape legend: B rows (P prior rows first, then S scene rows), C latent channels, H and W latent
+size, K placeholder slots, Q = grid * grid.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from engine.families.contract import Family
+from engine.families.recorder import Recorder
+from engine.method.attention_maps import average_maps
+from engine.method.losses import attention_loss, diffusion_loss, masked_diffusion_loss
+from engine.method.noise import add_noise, target
+from engine.training.batches import Batch
+
+
+class LossTerms(NamedTuple):
+    """Scalars on the device (means over rows) and the recorded maps, detached."""
+
+    total: torch.Tensor
+    masked: torch.Tensor
+    attention: torch.Tensor
+    """Before its weight."""
+    prior: torch.Tensor
+    """Before its weight; 0 without prior rows."""
+    maps_SKQ: torch.Tensor
+    """Attention maps of the scene rows; (S, 0, 0) where nothing is recorded."""
+
+
+class TrainingStep(nn.Module):
+    """The method's loss as one module, so that a distributed wrapper sees one forward pass."""
+
+    alphas_cumprod_T: torch.Tensor
+
+    def __init__(
+        self,
+        family: Family,
+        recorder: Recorder | None,
+        *,
+        masked: bool,
+        divide_by_area: bool,
+        attention_weight: float,
+        prior_weight: float,
+    ) -> None:
+        super().__init__()
+        self.unet = family.unet
+        self.text_encoder = family.text_encoder
+        self._family = family
+        self._recorder = recorder
+        self._masked = masked
+        self._divide_by_area = divide_by_area
+        self._attention_weight = attention_weight
+        self._prior_weight = prior_weight
+        alphas = family.alphas_cumprod_T.to(family.device)
+        self.register_buffer("alphas_cumprod_T", alphas, persistent=False)
+
+    def forward(self, batch: Batch, prior_rows: int = 0) -> LossTerms:
+        """Loss of a batch whose first `prior_rows` rows are prior pictures (method, equation 3).
+
+        total = masked + attention_weight * attention + prior_weight * prior.
+        """
+        family, scene = self._family, slice(prior_rows, None)
+        noised_BCHW = add_noise(
+            batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B, self.alphas_cumprod_T
+        )
+        target_BCHW = target(
+            batch.latents_BCHW,
+            batch.noise_BCHW,
+            batch.timesteps_B,
+            self.alphas_cumprod_T,
+            v_prediction=family.v_prediction,
+        )
+        states_BLD = family.encode_text(batch.input_ids_BL)
+        if self._recorder is None:
+            recorded: list[torch.Tensor] = []
+            predicted_BCHW = family.predict(noised_BCHW, batch.timesteps_B, states_BLD)
+        else:
+            with self._recorder.capture(batch.columns_BK) as recorded:
+                predicted_BCHW = family.predict(noised_BCHW, batch.timesteps_B, states_BLD)
+        predicted_BCHW = predicted_BCHW.float()
+
+        if self._masked:
+            masked_S = masked_diffusion_loss(
+                predicted_BCHW[scene],
+                target_BCHW[scene],
+                batch.union_masks_B1HW[scene],
+                divide_by_area=self._divide_by_area,
+            )
+        else:
+            masked_S = diffusion_loss(predicted_BCHW[scene], target_BCHW[scene])
+        masked = masked_S.mean()
+        zero = masked.new_zeros(())
+        total, attention, prior = masked, zero, zero
+        maps_SKQ = masked.new_zeros(len(masked_S), 0, 0)
+        if recorded:
+            maps_SKQ = average_maps(recorded)[scene]
+            attention = attention_loss(
+                maps_SKQ, batch.token_masks_BKQ[scene], batch.valid_BK[scene]
+            ).mean()
+            total = total + self._attention_weight * attention
+        if prior_rows:
+            prior = diffusion_loss(predicted_BCHW[:prior_rows], target_BCHW[:prior_rows]).mean()
+            total = total + self._prior_weight * prior
+        return LossTerms(
+            total, masked.detach(), attention.detach(), prior.detach(), maps_SKQ.detach()
+        )

@@ -1,0 +1,169 @@
+"""Whole evaluations of a tiny model with random weights: jobs, kills, restarts, Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from engine.core.errors import UserError
+from engine.evaluate import store
+from engine.evaluate.executors import job_command
+from engine.evaluate.job_plan import EvaluationDir, create_evaluation
+from engine.evaluate.runner import RESULT, drive, driver_pid, is_driven, only_driver, start_driver
+from engine.evaluate.status import status
+from engine.evaluate.suites import Suite
+from engine.evaluate.tables import make_tables
+from engine.runs.events import Progress
+from engine.runs.folder import RunDir, describe, read_events
+from tests.evaluate.conftest import plan_of, scenes
+
+SECONDS = 240.0
+
+
+@pytest.fixture
+def make(home: Path, suite: Suite, tiny_pipeline: Path):
+    del home
+
+    def evaluation(name: str, **changes: object) -> EvaluationDir:
+        plan = plan_of(suite, str(tiny_pipeline), **changes)
+        chosen = [source for source in scenes() if source.name in plan.scenes]
+        return create_evaluation(name, plan, chosen)
+
+    return evaluation
+
+
+def drive_in_child(folder: EvaluationDir, *words: str) -> int:
+    """The driver as the product runs it: in a process of its own."""
+    command = [sys.executable, "-m", "engine.evaluate", "drive", str(folder.path), *words]
+    return subprocess.run(command, timeout=SECONDS, check=False).returncode
+
+
+def wait_for(condition, what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def numbers(folder: EvaluationDir) -> list[store.ScoreRow]:
+    return store.scores(folder.store)
+
+
+def test_a_run_repeats_and_a_killed_one_ends_alike(make) -> None:
+    whole = make("whole")
+    assert drive_in_child(whole, "--jobs", "2") == 0
+    assert [job.state for job in store.jobs(whole.store)] == ["done"] * 4
+    expected = numbers(whole)
+    # 2 scenes, 2 methods, 3 subsets, 1 prompt, 1 picture, 1 measure each.
+    assert len(expected) == 2 * 2 * 3
+    assert len({row.value for row in expected}) > 6
+    tables = make_tables(whole)
+    assert [row.pictures for row in tables.rows] == [6, 6]
+    run = whole.run("scene0", "ti-m")
+    assert describe(run).state == "finished"
+    assert not run.checkpoints.exists()
+    assert not run.concepts.exists()
+
+    killed = make("killed")
+    start_driver(killed, jobs=1)
+    wait_for(lambda: any(killed.path.glob("runs/*/" + RESULT)), "no job ended")
+    pid = driver_pid(killed)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not is_driven(killed), "the driver lives on")
+    assert any(job.state != "done" for job in store.jobs(killed.store))
+    assert drive_in_child(killed, "--jobs", "1") == 0
+    assert numbers(killed) == expected
+
+
+KILLED_WHEN_IT_WRITES = """
+import os, runpy, signal, sys
+
+fatal = sys.argv.pop(1)
+
+def watch(event, words):
+    if event == "os.rename" and os.path.basename(words[1]) == fatal:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+runpy.run_module("engine.evaluate", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(("fatal", "kept"), [("0001.png", False), (RESULT, True)])
+def test_a_job_killed_when_it_writes_goes_on(make, fatal: str, kept: bool) -> None:
+    folder = make("drawing", scenes=["scene0"], methods=["ti-m"])
+    store.create(folder.store, ["scene0"], ["ti-m"])
+    run = folder.run("scene0", "ti-m")
+    # It kills itself: a killer outside would have to be quicker than a tiny model's pictures.
+    (job_row,) = store.jobs(folder.store)
+    command = job_command(folder, job_row, 1, keep=False)
+    words = [sys.executable, "-c", KILLED_WHEN_IT_WRITES, fatal]
+    words += command.words[command.words.index("job") :]
+    environment = {**os.environ, **command.environment}
+    job = subprocess.run(words, timeout=SECONDS, check=False, env=environment)
+    assert job.returncode == -signal.SIGKILL
+    assert (run.pictures / "0001.png").exists() == kept
+    assert not (run.path / RESULT).exists()
+    first = run.pictures / "0000.png"
+    pixels, drawn = first.read_bytes(), first.stat().st_mtime_ns
+    assert drive_in_child(folder) == 0
+    assert first.read_bytes() == pixels
+    # Pictures of a batch are drawn together or not at all.
+    assert (first.stat().st_mtime_ns == drawn) == kept
+    assert len(numbers(folder)) == 3
+
+
+def test_only_one_driver_and_an_orphaned_job_ends(make) -> None:
+    folder = make("alone", scenes=["scene0"], methods=["ti-m"])
+    with only_driver(folder):
+        assert is_driven(folder)
+        assert driver_pid(folder) == os.getpid()
+        with pytest.raises(UserError, match="running already"):
+            drive(folder)
+    assert not is_driven(folder)
+    assert driver_pid(folder) is None
+
+
+def test_a_failed_job_is_said_and_the_others_go_on(make) -> None:
+    folder = make("failing", scenes=["scene0"])
+    broken = RunDir(folder.run("scene0", "ti-m").path)
+    broken.path.mkdir(parents=True)
+    broken.manifest.write_text("[run]\n")
+    assert drive_in_child(folder) == 1
+    states = {job.method: (job.state, job.message) for job in store.jobs(folder.store)}
+    assert states["break-a-scene"][0] == "done"
+    assert states["ti-m"][0] == "failed"
+    assert "no readable run folder" in states["ti-m"][1]
+    now = status(folder)
+    assert (now.done, now.failed, now.total, now.driven) == (1, 1, 2, False)
+    assert [row.method for row in make_tables(folder).rows] == ["break-a-scene"]
+
+
+def test_prior_pictures_are_made_once_for_all_jobs(make, home: Path) -> None:
+    settings = {"loss.prior_weight": 1.0, "loss.prior_images": 2, "loss.prior_steps": 2}
+    folder = make("prior", scenes=["scene0"], methods=["break-a-scene"], settings=settings)
+    assert drive_in_child(folder) == 0
+    assert "prior pictures 2/2" in folder.log.read_text()
+    assert len(list(home.glob("cache/prior/*/*"))) == 4
+    stages = [event.stage for event in read_events(folder.run("scene0", "break-a-scene"))
+              if isinstance(event, Progress) and event.stage == "prior"]  # fmt: skip
+    # The job found them all there: one line, that it has them.
+    assert len(stages) == 1
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="ray is an optional extra")
+def test_a_local_ray_gives_the_same_table(make) -> None:
+    here, there = make("here", scenes=["scene0"]), make("there", scenes=["scene0"])
+    assert drive_in_child(here, "--jobs", "2") == 0
+    assert drive_in_child(there, "--jobs", "2", "--executor", "ray") == 0
+    assert numbers(there) == numbers(here)
+    assert json.loads((there.run("scene0", "ti-m").path / RESULT).read_text())["pictures"]

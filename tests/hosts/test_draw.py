@@ -1,0 +1,201 @@
+"""The generation host on a tiny trained run: requests in, events and pictures out."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from engine.core.settings import build_config
+from engine.families.loading import load_family
+from engine.hosts.draw import serve_generation
+from engine.runs.events import (
+    Event,
+    GenerationEnded,
+    GenerationStarted,
+    GenerationStep,
+    Notice,
+    PictureSaved,
+    from_line,
+)
+from engine.runs.folder import ConceptEntry, Manifest, RunDir, write_manifest
+from engine.scenes.scene import Scene
+from engine.training.loop import train
+from tests.engine_fixtures import FAST
+
+SETTINGS = FAST | {
+    "phase1.steps": 1,
+    "phase2.steps": 1,
+    "sampling.steps": 3,
+    "loss.prior_weight": 0,
+}
+
+
+@pytest.fixture
+def run(tiny_pipeline: Path, scene: Scene, tmp_path: Path) -> RunDir:
+    """A finished run of two steps."""
+    import torch
+
+    run = RunDir(tmp_path / "home" / "runs" / "tiny")
+    loaded = load_family(str(tiny_pipeline), device=torch.device("cpu"), report=lambda _event: None)
+    entries = tuple(
+        ConceptEntry(token=f"<asset{index}>", name=concept.name, initializer="")
+        for index, concept in enumerate(scene.concepts)
+    )
+    manifest = Manifest(
+        name="tiny", created=1.0, base=str(tiny_pipeline), scene_source="", concepts=entries,
+        settings=SETTINGS,
+    )  # fmt: skip
+    write_manifest(run, manifest)
+    for _ in train(
+        loaded.family, scene, build_config(SETTINGS), run=run, base=str(tiny_pipeline),
+        base_hash=loaded.base_hash,
+    ):  # fmt: skip
+        pass
+    return run
+
+
+def ask(*requests: dict[str, Any]) -> list[Event]:
+    """The host's events for these lines."""
+    lines = io.StringIO("".join(json.dumps(request) + "\n" for request in requests))
+    written = io.StringIO()
+    assert serve_generation(lines, written) == 0
+    events = [from_line(line) for line in written.getvalue().splitlines()]
+    return [event for event in events if event is not None]
+
+
+def of(events: list[Event], kind: type[Event]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_pictures_carry_their_recipe(run: RunDir, tmp_path: Path) -> None:
+    request = {
+        "request": "1", "run": str(run.path), "prompt": "<teapot> and <asset1> in snow",
+        "seed": 7, "count": 2, "out": str(tmp_path / "out"), "negative": "blue",
+        "step_previews": True,
+    }  # fmt: skip
+    events = ask(request)
+    started = of(events, GenerationStarted)[0]
+    assert (started.seed, started.count, started.steps) == (7, 2, 3)
+    pictures = of(events, PictureSaved)
+    assert [picture.seed for picture in pictures] == [7, 8]
+    opened = [Image.open(picture.path) for picture in pictures]
+    texts = [getattr(picture, "text") for picture in opened]  # noqa: B009 - PNG files have it
+    assert texts[0]["prompt"] == "<teapot> and <asset1> in snow"
+    assert [text["seed"] for text in texts] == ["7", "8"]
+    assert texts[0]["negative"] == "blue"
+    assert started.opening == texts[0]["opening"] == "a photo of"
+    assert {"run", "base", "steps", "guidance", "software"} <= texts[0].keys()
+    ended = of(events, GenerationEnded)[0]
+    assert ended.outcome == "finished"
+    assert Image.open(ended.sheet).width > opened[0].width
+    assert len(of(events, GenerationStep)) == 6
+    assert opened[0].tobytes() != opened[1].tobytes()
+
+
+def test_equal_seeds_draw_equal_pictures_beside_any_neighbour(run: RunDir, tmp_path: Path) -> None:
+    common = {"run": str(run.path), "prompt": "a <asset0>", "out": str(tmp_path)}
+    events = ask(
+        common | {"request": "a", "seed": 5, "count": 2},
+        common | {"request": "b", "seed": 6, "count": 1},
+    )
+    first, second, alone = (Image.open(event.path).tobytes() for event in of(events, PictureSaved))
+    assert second == alone
+    assert first != second
+
+
+def test_a_prompt_that_begins_with_a_token_is_read_as_in_training(
+    run: RunDir, tmp_path: Path
+) -> None:
+    common = {"run": str(run.path), "out": str(tmp_path), "seed": 5, "count": 1}
+    prompts = ("<teapot> in snow", "a photo of <asset0> in snow", "a painting of <asset0> in snow")
+    events = ask(*(common | {"request": p, "prompt": p} for p in prompts))
+    openings = [event.opening for event in of(events, GenerationStarted)]
+    assert openings == ["a photo of", "", ""]
+    bare, photo, painting = (Image.open(event.path).tobytes() for event in of(events, PictureSaved))
+    assert bare == photo != painting
+
+
+def test_a_batch_draws_the_pictures_that_each_seed_draws_alone(tiny_pipeline: Path) -> None:
+    import numpy as np
+    import torch
+
+    loaded = load_family(str(tiny_pipeline), device=torch.device("cpu"), report=lambda _event: None)
+    prompts, seen = ["a cat", "a dog in snow", "a cat"], []
+
+    def draw(batch: int) -> np.ndarray:
+        made = loaded.family.generate(
+            prompts, seeds=[3, 4, 5], steps=2, guidance=3.0, negative="blue", batch=batch,
+            on_step=lambda done: seen.append((done.picture, done.step, len(done.latents))),
+        )  # fmt: skip
+        return np.stack(list(made)).astype(int)
+
+    alone = draw(1)
+    seen.clear()
+    assert np.abs(draw(2) - alone).max() <= 1
+    assert seen == [(0, 1, 1), (1, 1, 1), (0, 2, 1), (1, 2, 1), (2, 1, 1), (2, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"prompt": "<asset7> alone"}, "unknown token <asset7>"),
+        ({"prompt": "   "}, "prompt is empty"),
+        ({"count": 0}, "0 pictures"),
+        ({"steps": 0}, "0 steps"),
+        ({"run": "/nowhere"}, "no readable run folder"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_a_bad_request_ends_in_one_event(
+    run: RunDir, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    request = {"request": "1", "run": str(run.path), "prompt": "a", "out": str(tmp_path / "none")}
+    events = ask(request | change)
+    ended = of(events, GenerationEnded)[0]
+    assert ended.outcome == "failed"
+    assert words in ended.message
+    assert ended.remedy
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_cancelled_request_makes_room_for_the_next(run: RunDir, tmp_path: Path) -> None:
+    common = {"run": str(run.path), "prompt": "a <asset0>", "out": str(tmp_path)}
+    # The reader is ahead of the painter, so the cancel is known before the first step.
+    events = ask(
+        common | {"request": "a", "count": 8},
+        {"command": "cancel", "request": "a"},
+        common | {"request": "b"},
+    )
+    outcomes = {event.request: event.outcome for event in of(events, GenerationEnded)}
+    assert outcomes == {"a": "cancelled", "b": "finished"}
+
+
+def test_a_long_prompt_is_told(run: RunDir, tmp_path: Path) -> None:
+    prompt = "a <asset0> " + "and a cat " * 30
+    events = ask({"request": "1", "run": str(run.path), "prompt": prompt, "out": str(tmp_path)})
+    warnings = [event for event in of(events, Notice) if event.level == "warning"]
+    assert len(warnings) == 1
+    assert "tokens" in warnings[0].message
+
+
+def test_an_untrained_run_says_so(run: RunDir, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(run.concepts)
+    request = {"request": "1", "run": str(run.path), "prompt": "a", "out": str(tmp_path)}
+    ended = of(ask(request), GenerationEnded)[0]
+    assert "no concepts yet" in ended.message
+
+
+def test_the_family_is_loaded_once(run: RunDir, tmp_path: Path) -> None:
+    common = {"run": str(run.path), "prompt": "a <asset0>", "out": str(tmp_path)}
+    events = ask(common | {"request": "a"}, common | {"request": "b"})
+    loads = [event for event in events if event.kind == "progress"]
+    first_end = next(i for i, event in enumerate(events) if isinstance(event, GenerationEnded))
+    assert loads
+    assert all(events.index(event) < first_end for event in loads)
