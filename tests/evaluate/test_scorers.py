@@ -10,7 +10,7 @@ import pytest
 from engine.evaluate.scorers.base import WHOLE, SceneView, Shot
 from engine.evaluate.scorers.copying import COPIED, CopyScorer
 from engine.evaluate.scorers.regions import candidates, cut
-from engine.pocket.recipe import backgrounds
+from engine.pocket import backgrounds
 from tests.evaluate.conftest import make_scene
 
 embedded = pytest.mark.skipif(

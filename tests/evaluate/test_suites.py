@@ -21,7 +21,8 @@ from engine.evaluate.job_plan import (
     suite_scenes,
 )
 from engine.evaluate.suites import Suite, fill, read_suite, subsets, suite_names
-from engine.pocket.recipe import backgrounds, objects
+from engine.pocket import backgrounds
+from engine.pocket.recipe import objects
 from tests.evaluate.conftest import make_scene, plan_of, scenes
 
 

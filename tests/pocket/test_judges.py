@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.pocket.recipe import backgrounds, judges
+from engine.pocket import backgrounds
+from engine.pocket.recipe import judges
 from engine.pocket.recipe.composer import SIDE
 
 

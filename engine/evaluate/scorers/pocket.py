@@ -1,6 +1,6 @@
 """The embedded scorers of the `pocket` suite: small heads on a network the generator never met.
 
-Their weights (`pocket.safetensors`, made by `pocket_training`) were fitted to composites of
+Their weights (`pocket.safetensors`, made by `pocket.recipe`) were fitted to composites of
 objects that no suite shows. `bas eval check` measures them on composites of the suite's objects.
 """
 

@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image, ImageFilter
 
 from engine.evaluate.job_plan import class_words, suite_scenes
 from engine.evaluate.scorers.backbone import SIDE
 from engine.evaluate.scorers.base import Pixels, SceneView, Shot
 from engine.evaluate.scorers.copying import COPIED, CopyScorer
 from engine.evaluate.scorers.pocket import identity_measure, judge
-from engine.evaluate.scorers.pocket_training import degrade
 from engine.evaluate.suites import read_suite
-from engine.pocket.recipe import backgrounds
+from engine.pocket import backgrounds
 
 SEED = 9100
 
@@ -56,6 +56,20 @@ class Validation(NamedTuple):
     """A scene, also mirrored or degraded, counts as a copy."""
     not_copies: float
     """A picture of other content does not."""
+
+
+def degrade(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Blur, half resolution, brightness and noise, as a small generator's pictures have them."""
+    picture = Image.fromarray(pixels)
+    if rng.random() < 0.3:
+        picture = picture.resize((SIDE // 2, SIDE // 2), Image.Resampling.BOX)
+        picture = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    if rng.random() < 0.6:
+        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.6)))
+    values = np.asarray(picture, np.float32) * rng.uniform(0.9, 1.1)
+    coarse = rng.normal(0, rng.uniform(0, 8), (SIDE // 4, SIDE // 4, 3)).astype(np.float32)
+    values += coarse.repeat(4, 0).repeat(4, 1)
+    return values.clip(0, 255).astype(np.uint8)
 
 
 def suite_views() -> list[SceneView]:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from engine.pocket.recipe import backgrounds, captions
+from engine.pocket import backgrounds
+from engine.pocket.recipe import captions
 from engine.pocket.recipe.objects import FOCUS, SIZES
 
 SIDE = 128

@@ -17,8 +17,8 @@ from PIL import Image
 
 from engine.core.errors import UserError
 from engine.families.devices import mixed_precision
-from engine.pocket import MODEL_DIR
-from engine.pocket.recipe import backgrounds, captions, judges, objects
+from engine.pocket import MODEL_DIR, backgrounds
+from engine.pocket.recipe import captions, judges, objects
 from engine.pocket.recipe.composer import SIDE, Composer
 from engine.pocket.recipe.judges import Classifier, Features
 

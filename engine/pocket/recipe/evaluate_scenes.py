@@ -16,8 +16,8 @@ from PIL import Image
 from engine.core.settings import build_config
 from engine.families.loading import load_folder
 from engine.models.names import recipe_settings
-from engine.pocket import SCENES_DIR, demo_scenes
-from engine.pocket.recipe import backgrounds, export, judges, objects
+from engine.pocket import SCENES_DIR, backgrounds, demo_scenes
+from engine.pocket.recipe import export, judges, objects
 from engine.pocket.recipe.composer import Composer
 from engine.pocket.recipe.evaluate import (
     all_present,

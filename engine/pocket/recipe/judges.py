@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 
 from engine.core.errors import UserError
-from engine.pocket.recipe import backgrounds
+from engine.pocket import backgrounds
 from engine.pocket.recipe.composer import SIDE, Composer
 from engine.pocket.recipe.vae_training import to_tensor
 

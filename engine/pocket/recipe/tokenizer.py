@@ -7,7 +7,8 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from engine.pocket.recipe import backgrounds, captions
+from engine.pocket import backgrounds
+from engine.pocket.recipe import captions
 
 MAX_TOKENS = 32
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -1,4 +1,4 @@
-"""Fits the embedded scorers' heads: `python -m engine.evaluate.scorers.pocket_training`.
+"""Fits the embedded scorers' heads: `python -m engine.pocket.recipe.scorer_training`.
 
 A tool for developers: it composes pictures from the renders of `engine.pocket.recipe.objects`,
 using only objects of the training sets, never those that suites show. Nothing of the generator
@@ -19,14 +19,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageFilter
 from safetensors.torch import save
 
 from engine.evaluate.scorers.backbone import GRID, SIDE, Backbone
 from engine.evaluate.scorers.base import Pixels
 from engine.evaluate.scorers.pocket import HEADS_FILE, Heads, Judge, place_features
 from engine.evaluate.scorers.regions import candidates, cut
-from engine.pocket.recipe import backgrounds, objects
+from engine.evaluate.scorers.validation import degrade
+from engine.pocket import backgrounds
+from engine.pocket.recipe import objects
 from engine.pocket.recipe.composer import Composer
 from engine.runs.folder import write_atomic
 
@@ -57,20 +58,6 @@ class Fit(NamedTuple):
     labels: torch.Tensor
     places: torch.Tensor
     kinds: torch.Tensor
-
-
-def degrade(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Blur, half resolution, brightness and noise, as a small generator's pictures have them."""
-    picture = Image.fromarray(pixels)
-    if rng.random() < 0.3:
-        picture = picture.resize((SIDE // 2, SIDE // 2), Image.Resampling.BOX)
-        picture = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    if rng.random() < 0.6:
-        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.6)))
-    values = np.asarray(picture, np.float32) * rng.uniform(0.9, 1.1)
-    coarse = rng.normal(0, rng.uniform(0, 8), (SIDE // 4, SIDE // 4, 3)).astype(np.float32)
-    values += coarse.repeat(4, 0).repeat(4, 1)
-    return values.clip(0, 255).astype(np.uint8)
 
 
 def composites(composer: Composer, count: int, seed: int) -> Iterator[Composite]:
