@@ -83,7 +83,7 @@ def replay(name: str, folder: Path, history: int, seconds: float) -> subprocess.
 import json, os, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from engine.runs.events import StepDone, to_line
-from engine.runs.folder import process_start
+from engine.runs.liveness import process_start
 from tests.tui.synthetic import events_of, make_run
 run = make_run({name!r}, write_events=False)
 run.pid_file.write_text(json.dumps({{"pid": os.getpid(), "started": process_start(os.getpid())}}))

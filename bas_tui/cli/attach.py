@@ -10,7 +10,9 @@ from bas_tui.cli import stderr, stdout
 from bas_tui.cli.progress import display, duration, losses
 from bas_tui.run_state import RunState, interrupted, reduce, reduce_all
 from engine.core.errors import UserError
-from engine.runs.folder import RunDir, host_pid, read_events
+from engine.runs.event_reading import read_events
+from engine.runs.folder import RunDir
+from engine.runs.liveness import host_pid
 
 
 def attach(

@@ -73,7 +73,7 @@ def gen(
     stdout gets the path of every picture; on a terminal the pictures are shown, too.
     """
     from bas_tui import client
-    from engine.runs.folder import find_run
+    from engine.runs.library import find_run
 
     found = find_run(run)
     client.check_prompt(found, prompt)

@@ -76,7 +76,7 @@ def attach(
 
     Example:  bas attach teapot
     """
-    from engine.runs.folder import find_run
+    from engine.runs.library import find_run
 
     found = find_run(run)
     if not can_open(plain):

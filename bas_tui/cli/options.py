@@ -12,7 +12,7 @@ APPLICATION = "The application"
 
 def complete_run(incomplete: str) -> list[str]:
     """Run names for the shell."""
-    from engine.runs.folder import list_runs
+    from engine.runs.library import list_runs
 
     return [run.name for run in list_runs() if run.name.startswith(incomplete)]
 
@@ -21,7 +21,8 @@ def complete_prompt(incomplete: str) -> list[tuple[str, str]]:
     """The newest run's tokens for the shell, in place of the `<...` at the end of the prompt."""
     from bas_tui.client.prompt_checks import token_names
     from engine.core.errors import UserError
-    from engine.runs.folder import find_run, read_manifest
+    from engine.runs.library import find_run
+    from engine.runs.manifest import read_manifest
 
     start = incomplete.rfind("<")
     if start < 0 or ">" in incomplete[start:]:

@@ -12,7 +12,8 @@ from bas_tui.cli import options, stderr, stdout
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.runs.folder import RunDir, RunInfo
+    from engine.runs.description import RunInfo
+    from engine.runs.folder import RunDir
 
 STOP_SECONDS = 120.0
 """How long `bas stop` waits for the last checkpoint to be written."""
@@ -24,7 +25,8 @@ def list_(as_json: options.JsonOption = False) -> None:
     Example:  bas runs
     """
     from engine.core.errors import UserError
-    from engine.runs.folder import describe, list_runs
+    from engine.runs.description import describe
+    from engine.runs.library import list_runs
 
     infos: list[RunInfo] = []
     for run in list_runs():
@@ -74,7 +76,7 @@ def watch(
     """
     from bas_tui.cli import open_app
     from bas_tui.cli.attach import attach
-    from engine.runs.folder import find_run
+    from engine.runs.library import find_run
 
     found = find_run(run)
     if not as_json and open_app.can_open(plain):
@@ -87,7 +89,9 @@ def show(run: options.RunArgument = None, as_json: options.JsonOption = False) -
 
     Example:  bas show teapot
     """
-    from engine.runs.folder import describe, find_run, read_manifest
+    from engine.runs.description import describe
+    from engine.runs.library import find_run
+    from engine.runs.manifest import read_manifest
 
     found = find_run(run)
     info, manifest = describe(found), read_manifest(found)
@@ -132,7 +136,8 @@ def stop(run: options.RunArgument = None) -> None:
     """
     from bas_tui import client
     from engine.core.errors import BasError
-    from engine.runs.folder import describe, find_run
+    from engine.runs.description import describe
+    from engine.runs.library import find_run
 
     found = find_run(run)
     client.send(found, "stop")
@@ -150,7 +155,7 @@ def pause(run: options.RunArgument = None) -> None:
     Example:  bas pause teapot
     """
     from bas_tui import client
-    from engine.runs.folder import find_run
+    from engine.runs.library import find_run
 
     found = find_run(run)
     client.send(found, "pause")
@@ -163,7 +168,7 @@ def checkpoint(run: options.RunArgument = None) -> None:
     Example:  bas checkpoint teapot
     """
     from bas_tui import client
-    from engine.runs.folder import find_run
+    from engine.runs.library import find_run
 
     found = find_run(run)
     client.send(found, "checkpoint")
@@ -184,7 +189,7 @@ def preview(
     Example:  bas preview teapot --every 50
     """
     from bas_tui import client
-    from engine.runs.folder import find_run
+    from engine.runs.library import find_run
 
     found = find_run(run)
     if every is None:
@@ -213,7 +218,9 @@ def resume(
     from bas_tui.cli.train import launch
     from engine.core.errors import UserError
     from engine.core.settings import parse_words
-    from engine.runs.folder import describe, find_run, host_pid
+    from engine.runs.description import describe
+    from engine.runs.library import find_run
+    from engine.runs.liveness import host_pid
 
     found = find_run(run)
     info = describe(found)
@@ -249,7 +256,9 @@ def rm(
     Example:  bas rm teapot-1122 --yes
     """
     from engine.core.errors import UserError
-    from engine.runs.folder import describe, find_run, host_pid, remove_run
+    from engine.runs.description import describe
+    from engine.runs.library import find_run, remove_run
+    from engine.runs.liveness import host_pid
 
     found = find_run(run)
     if host_pid(found) is None and not yes:

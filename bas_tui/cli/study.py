@@ -121,7 +121,7 @@ def page(
     from engine.core.errors import UserError
     from engine.evaluate.study import find_study
     from engine.evaluate.study_page import study_page
-    from engine.runs.folder import write_atomic
+    from engine.files.atomic import write_atomic
 
     study = find_study(name)
     path = out or Path(f"{study.name}.html")
@@ -171,7 +171,7 @@ def report(
 
     from engine.evaluate.study import find_study
     from engine.evaluate.study_analysis import analyse, table_lines
-    from engine.runs.folder import write_atomic
+    from engine.files.atomic import write_atomic
 
     study = find_study(name)
     result = analyse(study)

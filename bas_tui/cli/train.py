@@ -99,7 +99,7 @@ def make_run(
     from bas_tui import client
     from engine.core.settings import build_config
     from engine.models.names import default_base
-    from engine.runs.folder import read_manifest
+    from engine.runs.manifest import read_manifest
     from engine.runs.prompts import known
     from engine.scenes.scene import load_scene
 
@@ -132,7 +132,7 @@ def launch(run: RunDir, *, detach: bool, plain: bool, as_json: bool) -> int:
     """Start the run's host and, unless detached, show it to its end; the exit code."""
     from bas_tui.cli import stdout
     from bas_tui.cli.attach import attach
-    from engine.runs.folder import read_events
+    from engine.runs.event_reading import read_events
 
     known = read_events(run)
     pid = start(run)

@@ -15,16 +15,10 @@ from engine.core.config import TrainConfig
 from engine.core.errors import UserError
 from engine.core.settings import build_config, flatten, to_table
 from engine.core.versions import versions
-from engine.runs.folder import (
-    ConceptEntry,
-    Manifest,
-    RunDir,
-    describe,
-    home,
-    new_run_dir,
-    read_manifest,
-    write_manifest,
-)
+from engine.runs.description import describe
+from engine.runs.folder import RunDir, home
+from engine.runs.library import new_run_dir
+from engine.runs.manifest import ConceptEntry, Manifest, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from engine.scenes.scene import Scene

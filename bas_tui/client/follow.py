@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from bas_tui.client.host_process import connect
 from engine.core.errors import UserError
 from engine.runs.events import Event, RunEnded, from_line
-from engine.runs.folder import RunDir, host_pid
+from engine.runs.folder import RunDir
+from engine.runs.liveness import host_pid
 
 POLL_SECONDS = 0.15
 RETRY_SECONDS = 0.5
@@ -25,7 +26,7 @@ SEQ = re.compile(rb'"seq":\s*(\d+)')
 def follow(run: RunDir, from_seq: int = 0, stop: threading.Event | None = None) -> Iterator[Event]:
     """Every event with `seq >= from_seq`, in order and without gaps, as it happens.
 
-    Ends after the host's RunEnded, when the host is gone (`engine.runs.folder.host_pid(run)` is
+    Ends after the host's RunEnded, when the host is gone (`engine.runs.liveness.host_pid(run)` is
     None and no RunEnded came last: it was killed), or soon after `stop` is set. A consumer may take
     as long as it likes: the host drops what a slow viewer does not fetch, and the file has it.
     """

@@ -16,8 +16,11 @@ from typing import Any
 import engine
 from engine.core.errors import BasError, UserError
 from engine.core.process_environment import TRAINING_ENVIRONMENT
+from engine.runs.description import describe
+from engine.runs.event_reading import read_events
 from engine.runs.events import RunEnded
-from engine.runs.folder import RunDir, describe, host_pid, read_events, socket_path
+from engine.runs.folder import RunDir
+from engine.runs.liveness import host_pid, socket_path
 
 START_SECONDS = 120.0
 """A cold disk may take this long to load a Python with torch."""

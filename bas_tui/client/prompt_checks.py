@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.core.errors import UserError
-from engine.runs.folder import ConceptEntry, RunDir, describe, read_manifest
+from engine.runs.description import describe
+from engine.runs.folder import RunDir
+from engine.runs.manifest import ConceptEntry, read_manifest
 from engine.runs.prompts import resolve_prompt
 
 

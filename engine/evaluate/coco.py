@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from engine.core.errors import UserError
 from engine.evaluate.job_plan import SceneSource
-from engine.runs.folder import write_atomic
+from engine.files.atomic import write_atomic
 from engine.scenes.scene import Scene, SceneConcept, load_image
 
 FORMAT = 1

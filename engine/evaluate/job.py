@@ -41,19 +41,13 @@ from engine.evaluate.scorers.registry import load_scorer
 from engine.families.devices import autocast, choose_device, choose_precision
 from engine.families.loading import LoadedBase, load_family
 from engine.families.tokens import asset_token
+from engine.files.atomic import write_atomic
 from engine.hosts.train import run_host
 from engine.results.concepts import load_concepts
 from engine.results.previews import save_picture
-from engine.runs.folder import (
-    ConceptEntry,
-    Manifest,
-    RunDir,
-    cache_dir,
-    describe,
-    read_manifest,
-    write_atomic,
-    write_manifest,
-)
+from engine.runs.description import describe
+from engine.runs.folder import RunDir, cache_dir
+from engine.runs.manifest import ConceptEntry, Manifest, read_manifest, write_manifest
 from engine.scenes.scene import Scene, open_saved_scene, save_scene, scene_hash
 from engine.training.preparation import prepare_prior_posteriors
 

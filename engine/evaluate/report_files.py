@@ -24,7 +24,7 @@ from engine.evaluate.report_text import (
     main_rows,
 )
 from engine.evaluate.tables import Cell, Tables, make_tables
-from engine.runs.folder import write_atomic
+from engine.files.atomic import write_atomic
 
 SCORE_COLUMNS = (
     "scene", "method", "picture", "subset", "prompt", "image", "text", "scorer", "axis",

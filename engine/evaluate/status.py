@@ -10,7 +10,7 @@ from engine.evaluate import store
 from engine.evaluate.job_plan import EvaluationDir, read_plan
 from engine.evaluate.runner import is_driven
 from engine.evaluate.suites import subsets
-from engine.runs.folder import describe
+from engine.runs.description import describe
 
 TRAINING_SHARE = 0.6
 """About how much of a job's time the training takes; only the progress bar knows it."""

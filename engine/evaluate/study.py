@@ -23,7 +23,9 @@ from engine.core.errors import UserError
 from engine.evaluate import store
 from engine.evaluate.job_plan import EvaluationDir
 from engine.evaluate.scorers.regions import cut
-from engine.runs.folder import NAME_PATTERN, home, write_atomic
+from engine.files.atomic import write_atomic
+from engine.runs.folder import home
+from engine.runs.library import NAME_PATTERN
 from engine.scenes.scene import open_saved_scene
 
 LOW, HIGH = 1, 5

@@ -14,7 +14,7 @@ from engine.evaluate.job_plan import EvaluationDir, Plan, read_plan
 from engine.evaluate.scorers.base import COPY, IDENTITY, PROMPT
 from engine.evaluate.scorers.copying import COPIED
 from engine.evaluate.statistics import Interval, bootstrap_mean, pareto_front
-from engine.runs.folder import read_manifest
+from engine.runs.manifest import read_manifest
 
 
 class MethodRow(NamedTuple):

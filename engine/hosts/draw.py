@@ -39,7 +39,8 @@ from engine.runs.events import (
     PictureSaved,
     to_line,
 )
-from engine.runs.folder import RunDir, read_manifest
+from engine.runs.folder import RunDir
+from engine.runs.manifest import read_manifest
 from engine.runs.prompts import missing_opening, resolve_prompt
 
 MAX_COUNT = 64

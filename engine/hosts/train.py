@@ -21,19 +21,14 @@ from engine.core.config import TrainConfig
 from engine.core.errors import BasError, UserError
 from engine.core.settings import build_config
 from engine.core.versions import versions
+from engine.files.atomic import write_atomic
 from engine.runs.commands import Command, CommandQueue
 from engine.runs.control import ControlServer
 from engine.runs.event_log import EventLog
 from engine.runs.events import Event, Notice, Progress, RunEnded, StepDone
-from engine.runs.folder import (
-    RunDir,
-    host_pid,
-    process_start,
-    read_manifest,
-    socket_path,
-    write_atomic,
-    write_manifest,
-)
+from engine.runs.folder import RunDir
+from engine.runs.liveness import host_pid, process_start, socket_path
+from engine.runs.manifest import read_manifest, write_manifest
 
 
 def run_host(path: Path) -> int:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.runs.folder import cache_dir, write_atomic
+from engine.files.atomic import write_atomic
+from engine.runs.folder import cache_dir
 
 BLOCK = 1 << 22
 OnBytes = Callable[[int, int], None]

@@ -18,8 +18,9 @@ from torch import nn
 from engine.core.errors import BasError, UserError
 from engine.families.contract import Family
 from engine.families.tokens import PlaceholderEmbedding, add_placeholders
-from engine.files.weights_io import load_tensors, new_folder, save_tensors
-from engine.runs.folder import ConceptEntry
+from engine.files.atomic import new_folder
+from engine.files.weights_io import load_tensors, save_tensors
+from engine.runs.manifest import ConceptEntry
 
 FORMAT = 1
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from engine.families.contract import Family
-from engine.runs.folder import write_atomic
+from engine.files.atomic import write_atomic
 
 
 def preview_prompts(prefix: str, tokens: Sequence[str]) -> list[str]:

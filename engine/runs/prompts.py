@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from engine.core.errors import UserError
-from engine.runs.folder import ConceptEntry
+from engine.runs.manifest import ConceptEntry
 
 TOKEN = re.compile(r"<([^<>\s]+)>")
 

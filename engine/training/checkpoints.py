@@ -17,7 +17,8 @@ import torch
 from torch import nn, optim
 
 from engine.core.errors import BasError
-from engine.files.weights_io import load_tensors, new_folder, save_tensors
+from engine.files.atomic import new_folder
+from engine.files.weights_io import load_tensors, save_tensors
 
 STEP = re.compile(r"step-(\d{6,})")
 

@@ -35,7 +35,8 @@ from engine.runs.events import (
     Resumed,
     RunEnded,
 )
-from engine.runs.folder import ConceptEntry, RunDir, cache_dir
+from engine.runs.folder import RunDir, cache_dir
+from engine.runs.manifest import ConceptEntry
 from engine.scenes.scene import Scene, resize_scene
 from engine.training.batches import DrawnBatch, Prompts, draw_batch
 from engine.training.checkpoints import (

@@ -18,7 +18,7 @@ from engine.runs.events import (
     TokenMap,
     pack_map,
 )
-from engine.runs.folder import ConceptEntry
+from engine.runs.manifest import ConceptEntry
 from engine.scenes.scene import Scene
 from engine.training.optimizer_step import StepResult
 from engine.training.preparation import concept_grid_masks

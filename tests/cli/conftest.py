@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 from bas_tui.cli.main import app
 from bas_tui.client import generator as generator_module
 from bas_tui.client import host_process
-from engine.runs.folder import host_pid, list_runs
+from engine.runs.library import list_runs
+from engine.runs.liveness import host_pid
 
 FAKES = Path(__file__).parents[1] / "client"
 Bas = Callable[..., Result]

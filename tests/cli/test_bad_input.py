@@ -145,12 +145,12 @@ def test_a_mistake_costs_one_line_in_a_process_too(
 def test_what_nobody_foresaw_costs_one_line_and_a_log(
     bas: Bas, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.runs import folder
+    from engine.runs import library
 
     def broken() -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(folder, "list_runs", broken)
+    monkeypatch.setattr(library, "list_runs", broken)
     result = bas("runs")
     log = home / "bas-errors.log"
     assert result.exit_code == 1 and len(result.stderr.splitlines()) == 1

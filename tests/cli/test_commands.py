@@ -16,7 +16,8 @@ from engine.core.config import TrainConfig
 from engine.core.settings import build_config, setting_keys
 from engine.pocket import MODEL_DIR
 from engine.runs.events import from_line
-from engine.runs.folder import find_run, list_runs, read_manifest
+from engine.runs.library import find_run, list_runs
+from engine.runs.manifest import read_manifest
 
 Bas = Callable[..., Result]
 Fake = Callable[..., None]

@@ -15,7 +15,11 @@ from PIL import Image
 
 from bas_tui.client import send
 from engine.runs import events as ev
-from engine.runs.folder import RunDir, describe, host_pid, list_runs, read_events
+from engine.runs.description import describe
+from engine.runs.event_reading import read_events
+from engine.runs.folder import RunDir
+from engine.runs.library import list_runs
+from engine.runs.liveness import host_pid
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 STEPS = 150

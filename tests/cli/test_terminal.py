@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.runs.folder import describe, find_run, host_pid
+from engine.runs.description import describe
+from engine.runs.library import find_run
+from engine.runs.liveness import host_pid
 
 FAKES = Path(__file__).parents[1] / "client"
 BAS = f"""

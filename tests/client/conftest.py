@@ -11,7 +11,9 @@ import pytest
 
 from bas_tui.client import create_run, host_process
 from bas_tui.client import generator as generator_module
-from engine.runs.folder import RunDir, host_pid, list_runs
+from engine.runs.folder import RunDir
+from engine.runs.library import list_runs
+from engine.runs.liveness import host_pid
 from engine.scenes.scene import Scene, SceneConcept
 
 HERE = Path(__file__).parent

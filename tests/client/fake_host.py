@@ -14,8 +14,11 @@ import threading
 import time
 from pathlib import Path
 
+from engine.files.atomic import write_atomic
 from engine.runs import events as ev
-from engine.runs.folder import RunDir, process_start, read_events, socket_path, write_atomic
+from engine.runs.event_reading import read_events
+from engine.runs.folder import RunDir
+from engine.runs.liveness import process_start, socket_path
 
 STEPS = int(os.environ.get("FAKE_STEPS", "20"))
 DELAY = float(os.environ.get("FAKE_DELAY", "0.01"))

@@ -17,7 +17,9 @@ from bas_tui.client import (
 )
 from engine.core.errors import UserError
 from engine.pocket import MODEL_DIR
-from engine.runs.folder import RunDir, list_runs, read_manifest
+from engine.runs.folder import RunDir
+from engine.runs.library import list_runs
+from engine.runs.manifest import read_manifest
 from engine.scenes.scene import Scene, open_saved_scene, scene_hash
 
 

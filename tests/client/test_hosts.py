@@ -16,7 +16,10 @@ import pytest
 from bas_tui.client import follow, send, start_host
 from engine.core.errors import BasError, UserError
 from engine.runs import events as ev
-from engine.runs.folder import RunDir, describe, host_pid, read_events
+from engine.runs.description import describe
+from engine.runs.event_reading import read_events
+from engine.runs.folder import RunDir
+from engine.runs.liveness import host_pid
 
 Fake = Callable[..., None]
 

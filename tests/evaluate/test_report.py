@@ -14,7 +14,7 @@ from engine.evaluate.report_files import write_report
 from engine.evaluate.report_text import differences
 from engine.evaluate.runner import RESULT, take_result
 from engine.evaluate.tables import make_tables
-from engine.runs.folder import Manifest, write_manifest
+from engine.runs.manifest import Manifest, write_manifest
 from tests.evaluate.conftest import Scored, result
 
 pytest.importorskip("matplotlib")

@@ -21,8 +21,10 @@ from engine.evaluate.runner import RESULT, drive, driver_pid, is_driven, only_dr
 from engine.evaluate.status import status
 from engine.evaluate.suites import Suite
 from engine.evaluate.tables import make_tables
+from engine.runs.description import describe
+from engine.runs.event_reading import read_events
 from engine.runs.events import Progress
-from engine.runs.folder import RunDir, describe, read_events
+from engine.runs.folder import RunDir
 from tests.evaluate.conftest import plan_of, scenes
 
 SECONDS = 240.0

@@ -22,7 +22,8 @@ from engine.runs.events import (
     PictureSaved,
     from_line,
 )
-from engine.runs.folder import ConceptEntry, Manifest, RunDir, write_manifest
+from engine.runs.folder import RunDir
+from engine.runs.manifest import ConceptEntry, Manifest, write_manifest
 from engine.scenes.scene import Scene
 from engine.training.loop import train
 from tests.engine_fixtures import FAST

@@ -340,7 +340,7 @@ def test_maps_lie_in_the_scenes_frame() -> None:
     import numpy as np
 
     from engine.runs.events import unpack_map
-    from engine.runs.folder import ConceptEntry
+    from engine.runs.manifest import ConceptEntry
     from engine.training.batches import DrawnRow
     from engine.training.optimizer_step import StepResult
     from engine.training.step_events import attention_event

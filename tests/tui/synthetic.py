@@ -28,7 +28,8 @@ from engine.runs.events import (
     pack_map,
     to_line,
 )
-from engine.runs.folder import ConceptEntry, Manifest, RunDir, runs_dir, write_manifest
+from engine.runs.folder import RunDir, runs_dir
+from engine.runs.manifest import ConceptEntry, Manifest, write_manifest
 
 GRID = 16
 SIDE = 64

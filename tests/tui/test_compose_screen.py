@@ -38,7 +38,8 @@ from engine.runs.events import (
     PictureSaved,
     Progress,
 )
-from engine.runs.folder import ConceptEntry, Manifest, RunDir, runs_dir, write_manifest
+from engine.runs.folder import RunDir, runs_dir
+from engine.runs.manifest import ConceptEntry, Manifest, write_manifest
 
 CONCEPTS = (
     ConceptEntry(token="<asset0>", name="teapot", initializer=""),

@@ -12,7 +12,8 @@ import pytest
 from bas_tui.tui.runs.library import Library, age, select
 from bas_tui.tui.shell.dialogs import Confirm
 from engine.runs.events import StepDone, to_line
-from engine.runs.folder import RunDir, process_start, runs_dir
+from engine.runs.folder import RunDir, runs_dir
+from engine.runs.liveness import process_start
 from tests.tui.pilots import (
     app_of,
     make_app,

@@ -16,7 +16,11 @@ from bas_tui.tui.shell.app import BasApp, Start
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.train.screen import TrainScreen
 from engine.core.errors import BasError
-from engine.runs.folder import RunDir, describe, host_pid, list_runs, read_manifest
+from engine.runs.description import describe
+from engine.runs.folder import RunDir
+from engine.runs.library import list_runs
+from engine.runs.liveness import host_pid
+from engine.runs.manifest import read_manifest
 
 SCENE = Path(engine.__file__).parent / "pocket" / "scenes" / "teapot_penguin"
 PATIENCE = 240.0

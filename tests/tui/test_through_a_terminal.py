@@ -20,8 +20,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.runs.description import describe
+from engine.runs.event_reading import read_events
 from engine.runs.events import RunEnded, StepDone
-from engine.runs.folder import describe, host_pid, list_runs, read_events
+from engine.runs.library import list_runs
+from engine.runs.liveness import host_pid
 
 COLUMNS, ROWS = 100, 32
 PATIENCE = 120.0

@@ -17,7 +17,8 @@ from bas_tui.tui.train.pane import Pane
 from bas_tui.tui.train.preview_pane import PreviewPane, preview_at
 from bas_tui.tui.train.screen import TrainScreen
 from engine.runs.events import Paused, Resumed, RunEnded, StepDone, to_line
-from engine.runs.folder import RunDir, process_start
+from engine.runs.folder import RunDir
+from engine.runs.liveness import process_start
 from tests.tui.pilots import make_app, message_of, screen_text, train_screen, until
 from tests.tui.synthetic import events_of, make_run
 

@@ -7,7 +7,8 @@ from bas_tui.tui.compose.gallery import Gallery
 from bas_tui.tui.compose.picture_files import Picture
 from bas_tui.tui.compose.prompt_input import PromptInput
 from bas_tui.tui.compose.prompt_settings import PromptSettings
-from engine.runs.folder import Manifest, RunDir
+from engine.runs.folder import RunDir
+from engine.runs.manifest import Manifest
 
 
 class ComposeBase(DrawingScreen):

@@ -12,7 +12,7 @@ from bas_tui.tui.compose.prompt_settings import DrawSettings
 from bas_tui.tui.shell.ask import Ask, PathSuggester
 from bas_tui.tui.shell.dialogs import Confirm
 from engine.core.errors import BasError
-from engine.runs.folder import find_run
+from engine.runs.library import find_run
 
 
 class PictureActions(ComposeBase):

@@ -20,7 +20,9 @@ from bas_tui.tui.shell.ask import Ask
 from bas_tui.tui.shell.header import HeaderInfo
 from engine.core.errors import BasError, UserError
 from engine.core.settings import build_config
-from engine.runs.folder import RunDir, find_run, list_runs, read_manifest
+from engine.runs.folder import RunDir
+from engine.runs.library import find_run, list_runs
+from engine.runs.manifest import read_manifest
 
 
 class RunActions(ComposeBase):

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from engine.runs.folder import ConceptEntry, RunDir, write_atomic
+from engine.files.atomic import write_atomic
+from engine.runs.folder import RunDir
+from engine.runs.manifest import ConceptEntry
 
 HISTORY_NAME = "prompts.txt"
 HISTORY_LENGTH = 200

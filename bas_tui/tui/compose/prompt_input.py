@@ -24,7 +24,7 @@ from bas_tui.tui.compose.prompt_editing import (
 )
 from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.shell.clickable import ClickableWords, clickable
-from engine.runs.folder import ConceptEntry
+from engine.runs.manifest import ConceptEntry
 from engine.runs.prompts import TOKEN
 
 

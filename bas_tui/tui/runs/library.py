@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.core.errors import BasError
-from engine.runs.folder import RunDir, RunInfo, describe, host_pid, list_runs
+from engine.runs.description import RunInfo, describe
+from engine.runs.folder import RunDir
+from engine.runs.library import list_runs
+from engine.runs.liveness import host_pid
 
 SORTS = ("when", "name", "loss", "progress")
 LIVE = ("training", "paused")

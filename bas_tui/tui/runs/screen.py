@@ -20,7 +20,8 @@ from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.screen import BasScreen
 from engine.core.errors import BasError
-from engine.runs.folder import RunDir, remove_run
+from engine.runs.folder import RunDir
+from engine.runs.library import remove_run
 
 REFRESH_CADENCES = 2
 """Redraw cadences between two looks at the run folders."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bas_tui.tui.scene.document import ConceptMask
 from engine.core.errors import UserError
-from engine.runs.folder import write_atomic
+from engine.files.atomic import write_atomic
 
 
 class SaveTarget(NamedTuple):

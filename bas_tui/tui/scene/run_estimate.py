@@ -15,7 +15,9 @@ from typing import NamedTuple
 from bas_tui.tui.scene.hardware_guess import Device
 from engine.core.config import TrainConfig
 from engine.core.errors import UserError
-from engine.runs.folder import RunDir, list_runs, read_manifest
+from engine.runs.folder import RunDir
+from engine.runs.library import list_runs
+from engine.runs.manifest import read_manifest
 
 MAX_RUNS = 5
 """How many past runs of a base are looked at, newest first."""

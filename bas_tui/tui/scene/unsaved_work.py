@@ -15,7 +15,8 @@ import numpy as np
 
 from bas_tui.tui.scene.document import ConceptMask
 from bas_tui.tui.scene.mask_ops import Picture
-from engine.runs.folder import cache_dir, write_atomic
+from engine.files.atomic import write_atomic
+from engine.runs.folder import cache_dir
 
 
 @dataclass(frozen=True, kw_only=True)

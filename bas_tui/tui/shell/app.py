@@ -33,7 +33,7 @@ from bas_tui.tui.shell.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal, detect
 from bas_tui.tui.shell.terminal_driver import ByteMeter, thrifty
 from bas_tui.tui.shell.theme import THEMES, TITLES
 from engine.core.errors import BasError
-from engine.runs.folder import write_atomic
+from engine.files.atomic import write_atomic
 
 SCREEN_CLASSES = {
     "runs": ("bas_tui.tui.runs.screen", "RunsScreen"),

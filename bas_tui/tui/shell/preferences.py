@@ -12,7 +12,7 @@ from typing import Any
 
 import platformdirs
 
-from engine.runs.folder import write_atomic
+from engine.files.atomic import write_atomic
 
 
 def config_dir() -> Path:

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from textual.message import Message
 
 from bas_tui.run_state import RunState, interrupted, reduce, reduce_all
+from engine.runs.event_reading import read_events
 from engine.runs.events import Event, Paused, PreviewSaved, Progress, Resumed, RunEnded, RunStarted
-from engine.runs.folder import RunDir, host_pid, read_events
+from engine.runs.folder import RunDir
+from engine.runs.liveness import host_pid
 
 REVIVAL_SECONDS = 1.0
 """How often an ended run is looked at: another terminal may resume it."""

@@ -27,7 +27,9 @@ from bas_tui.tui.train.preview_pane import PreviewPane
 from bas_tui.tui.train.run_follower import Feed
 from bas_tui.tui.train.train_control import TrainControl
 from engine.core.errors import BasError, UserError
-from engine.runs.folder import RunDir, find_run, read_manifest
+from engine.runs.folder import RunDir
+from engine.runs.library import find_run
+from engine.runs.manifest import read_manifest
 
 PARTS = ("", "chart", "maps", "preview")
 

@@ -26,10 +26,10 @@ from engine.evaluate.scorers.base import Pixels
 from engine.evaluate.scorers.pocket import HEADS_FILE, Heads, Judge, place_features
 from engine.evaluate.scorers.regions import candidates, cut
 from engine.evaluate.scorers.validation import degrade
+from engine.files.atomic import write_atomic
 from engine.pocket import backgrounds
 from engine.pocket.recipe import objects
 from engine.pocket.recipe.composer import Composer
-from engine.runs.folder import write_atomic
 
 SEED = 7100
 HIDDEN = 64

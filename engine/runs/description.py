@@ -1,0 +1,67 @@
+"""What a run is doing, from its manifest, its last events and whether its host lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.runs.event_reading import tail_records
+from engine.runs.events import RunEnded, StepDone
+from engine.runs.folder import RunDir
+from engine.runs.liveness import host_pid
+from engine.runs.manifest import ConceptEntry, Manifest, read_manifest
+
+State = Literal["new", "training", "paused", "finished", "stopped", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """One line of the run list."""
+
+    run: RunDir
+    state: State
+    base: str
+    concepts: tuple[ConceptEntry, ...]
+    created: float
+    step: int
+    total_steps: int
+    phase: int
+    loss: float | None
+    message: str = ""
+
+
+def describe(run: RunDir) -> RunInfo:
+    """What `bas runs` says of a run: manifest, last events, live or not."""
+    manifest = read_manifest(run)
+    step, total, phase, loss, message = 0, 0, 0, None, ""
+    state: State = "new"
+    paused = False
+    for record in tail_records(run.events):
+        kind = record.get("kind")
+        if kind == StepDone.kind:
+            step, phase, loss = record["step"], record["phase"], record["loss"]
+            state = "training"
+        elif kind == "run_started":
+            total, step, state, paused = record["total_steps"], record["step"], "training", False
+        elif kind == "paused":
+            paused = True
+        elif kind == "resumed":
+            paused = False
+        elif kind == RunEnded.kind:
+            state, message = record["outcome"], record["message"]
+    alive = host_pid(run) is not None
+    if state == "training" and not alive:
+        state = "interrupted"
+    elif state == "training" and paused:
+        state = "paused"
+    elif alive and state in ("new", "stopped", "failed"):
+        state = "training"
+    return RunInfo(
+        run=run, state=state, base=manifest.base, concepts=manifest.concepts,
+        created=manifest.created, step=step, total_steps=total or _planned_steps(manifest),
+        phase=phase, loss=loss, message=message,
+    )  # fmt: skip
+
+
+def _planned_steps(manifest: Manifest) -> int:
+    return sum(int(manifest.settings.get(f"phase{k}.steps", 400)) for k in (1, 2))
