@@ -44,20 +44,6 @@ def make_composer(seed: int = 0, variants: int = 48):
     return composer.Composer(sprites, seed, variants)
 
 
-def heldout_scenes(count: int = 64):
-    """Composites of held-out objects with a fixed seed: float32 (count, 3, SIDE, SIDE)."""
-    import numpy as np
-
-    from engine.pocket.recipe import composer, objects, vae_training
-
-    assets = objects.fetch(objects.data_dir())
-    maker = composer.Composer(objects.load_sprites(assets, objects.catalogue().heldout), 777, 4)
-    rng = np.random.default_rng(778)
-    # Written out: the measure must not move when the training's mixture does.
-    mixture = composer.Mixture(counts=(0.36, 0.54, 0.1))
-    return vae_training.to_tensor([maker.draw(rng, mixture).image for _ in range(count)])
-
-
 def run_stage(stage: str, options: argparse.Namespace) -> bool:
     """Run one stage in this process; return whether it is finished."""
     import torch
@@ -97,15 +83,16 @@ def vae_stage(options: argparse.Namespace, team) -> bool:
     config = replace(
         config, batch=options.batch or config.batch, steps=options.steps or config.steps
     )
+    heldout = vae_training.heldout_scenes()
     done = vae_training.train(
-        composer, heldout_scenes(), folder, config, team, options.minutes, options.device
+        composer, heldout, folder, config, team, options.minutes, options.device
     )
     if done and team.leader and not (final / "vae").exists():
         vae = vae_training.load(folder)
         images = vae_training.batch(composer, np.random.default_rng(779), 64)
         latent_scale.rescale(vae, images)
         vae.save_pretrained(final / "vae")
-        print(f"vae: held-out PSNR {vae_training.psnr(vae, heldout_scenes()):.2f} dB after scaling")
+        print(f"vae: held-out PSNR {vae_training.psnr(vae, heldout):.2f} dB after scaling")
     return done
 
 

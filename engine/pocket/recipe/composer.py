@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from engine.pocket import backgrounds
-from engine.pocket.recipe import captions
+from engine.pocket.recipe import captions, objects
 from engine.pocket.recipe.objects import FOCUS, SIZES
 
 SIDE = 128
@@ -195,3 +195,9 @@ class Composer:
             y = np.clip(y, 2, SIDE - 2 - tall)
             items.append((index, sprite, round(x / grid) * grid, round(y / grid) * grid))
         return sorted(items, key=lambda item: item[3] + item[1].shape[0])
+
+
+def composer_of(names: dict[str, str]) -> Composer:
+    """A composer of these objects, with its own backgrounds."""
+    assets = objects.fetch(objects.data_dir())
+    return Composer(objects.load_sprites(assets, names), seed=901, variants=12)

@@ -18,15 +18,9 @@ from engine.families.loading import load_folder
 from engine.models.names import recipe_settings
 from engine.pocket import SCENES_DIR, backgrounds, demo_scenes
 from engine.pocket.recipe import export, judges, objects
-from engine.pocket.recipe.composer import Composer
-from engine.pocket.recipe.evaluate import (
-    all_present,
-    composer_of,
-    joint_judge_accuracy,
-    load_pipeline,
-    make,
-    sheet,
-)
+from engine.pocket.recipe.base_figures import all_present, joint_judge_accuracy
+from engine.pocket.recipe.composer import Composer, composer_of
+from engine.pocket.recipe.drawing import load_pipeline, make, sheet
 from engine.pocket.recipe.judges import Classifier, Features
 from engine.scenes.checks import SceneConcept
 from engine.scenes.scene import Scene, load_scene

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
 from engine.families.devices import mixed_precision
-from engine.pocket.recipe import checkpoint, optim
+from engine.pocket.recipe import checkpoint, objects, optim
 from engine.pocket.recipe.composer import SIDE, Composer, Mixture
 from engine.pocket.recipe.distributed import Team
 
@@ -149,6 +149,16 @@ def batch(composer: Composer, rng: np.random.Generator, count: int) -> torch.Ten
             image = image[..., rng.permutation(3)]
         images.append(image)
     return to_tensor(images)
+
+
+def heldout_scenes(count: int = 64) -> torch.Tensor:
+    """Composites of held-out objects with a fixed seed: float32 (count, 3, SIDE, SIDE)."""
+    assets = objects.fetch(objects.data_dir())
+    maker = Composer(objects.load_sprites(assets, objects.catalogue().heldout), 777, 4)
+    rng = np.random.default_rng(778)
+    # Written out: the measure must not move when the training's mixture does.
+    mixture = Mixture(counts=(0.36, 0.54, 0.1))
+    return to_tensor([maker.draw(rng, mixture).image for _ in range(count)])
 
 
 @torch.no_grad()
