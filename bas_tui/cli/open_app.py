@@ -20,7 +20,7 @@ def start(
     screen: str, low_bandwidth: bool | None = None, color: str = "auto", **arguments: Any
 ) -> None:
     """Run the application on one of its screens; ends with its exit code."""
-    from bas_tui.tui.shell.app import run
+    from bas_tui.tui.app import run
 
     raise typer.Exit(run(screen, low_bandwidth=low_bandwidth, color=color, **arguments))
 

@@ -9,8 +9,8 @@ from textual.driver import Driver
 from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 
-from bas_tui.tui.shell.app import BasApp, Start
-from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.app import BasApp, Start
+from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.shell.terminal_driver import thrifty
 
 WRITTEN: list[str] = []

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from textual.pilot import Pilot
 
 from bas_tui.run_state import RunState, reduce, reduce_all
-from bas_tui.tui.shell.app import Start
-from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.app import Start
+from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.train.screen import TrainScreen
 from engine.runs.events import Event, StepDone
 from tests.tui.harness import record

@@ -11,11 +11,11 @@ from textual._context import visible_screen_stack
 from textual.pilot import Pilot
 from textual.strip import Strip
 
+from bas_tui.tui.app import BasApp, Start
+from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.runs.screen import RunsScreen
-from bas_tui.tui.shell.app import BasApp, Start
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.shell.preferences import Prefs
-from bas_tui.tui.shell.terminal import Terminal
 from bas_tui.tui.train.screen import TrainScreen
 
 PATIENCE = 15.0

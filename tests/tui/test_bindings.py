@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding
 
-from bas_tui.tui.shell.app import SCREEN_CLASSES, BasApp
+from bas_tui.tui.app import SCREEN_CLASSES, BasApp
 from bas_tui.tui.shell.bindings import (
     BY_ID,
     KEYS,

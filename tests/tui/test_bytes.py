@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.drawing.terminal import Terminal
 from tests.tui.measure import apart, bytes_per_redraw, renditions
 
 

@@ -9,7 +9,7 @@ from bas_tui.tui.drawing.cells import JOIN_GAP, Cells, changed_spans
 from bas_tui.tui.drawing.halfblock import fit, fitted_size, picture_cells
 from bas_tui.tui.drawing.palette import CONCEPT_COLORS, concept_color, heat_scale
 from bas_tui.tui.drawing.quantise import steady, to_levels, to_xterm
-from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.train.attention_panel import arrange
 
 

@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from bas_tui import client
+from bas_tui.tui.app import BasApp, Start
 from bas_tui.tui.compose.compose_drawing import Drawing
 from bas_tui.tui.compose.gallery_layout import default_width, grid, side_by_side
 from bas_tui.tui.compose.picture_files import Recipe, list_pictures, read_picture, save_copy
@@ -27,7 +28,6 @@ from bas_tui.tui.compose.prompt_editing import (
 )
 from bas_tui.tui.compose.prompt_settings import DrawSettings
 from bas_tui.tui.compose.screen import ComposeScreen
-from bas_tui.tui.shell.app import BasApp, Start
 from bas_tui.tui.shell.keybar import KeyBar
 from engine.core.errors import UserError
 from engine.results.pictures import save_generated, save_sheet

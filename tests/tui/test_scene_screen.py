@@ -11,14 +11,14 @@ from PIL import Image
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 
+from bas_tui.tui.app import BasApp, Start
+from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
 from bas_tui.tui.scene.mask_legend import MaskLegend
 from bas_tui.tui.scene.pixel_box import Point
 from bas_tui.tui.scene.plan_panel import PlanPanel
 from bas_tui.tui.scene.screen import SceneScreen
-from bas_tui.tui.shell.app import BasApp, Start
 from bas_tui.tui.shell.keybar import KeyBar
-from bas_tui.tui.shell.terminal import Terminal
 from tests.tui.synthetic import disc, scene_picture
 
 

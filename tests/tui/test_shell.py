@@ -10,6 +10,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import OptionList
 
+from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
 from bas_tui.tui.runs.run_list import RunList
 from bas_tui.tui.shell import preferences
 from bas_tui.tui.shell.commands import CommandsScreen
@@ -17,7 +18,6 @@ from bas_tui.tui.shell.dialogs import Confirm, TextDialog, TooSmall
 from bas_tui.tui.shell.help import HelpScreen
 from bas_tui.tui.shell.jump import JumpScreen
 from bas_tui.tui.shell.preferences import Prefs
-from bas_tui.tui.shell.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
 from tests.tui.pilots import (
     make_app,
     message_of,

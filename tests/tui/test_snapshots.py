@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.shell.keybar import KeyBar
-from bas_tui.tui.shell.terminal import Terminal
 from tests.tui.pilots import (
     PATIENCE,
     app_of,

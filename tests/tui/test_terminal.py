@@ -12,9 +12,9 @@ from rich.style import Style
 from textual.color import Color
 
 from bas_tui.tui.drawing.ascii_filter import AsciiFilter
+from bas_tui.tui.drawing.terminal import TRUECOLOR, Terminal, detect
 from bas_tui.tui.shell import preferences
 from bas_tui.tui.shell.clipboard import LIMIT, osc52
-from bas_tui.tui.shell.terminal import TRUECOLOR, Terminal, detect
 from bas_tui.tui.shell.terminal_driver import ByteMeter
 
 

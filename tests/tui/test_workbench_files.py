@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bas_tui.machine.device_guess import Device
 from bas_tui.tui.scene.document import ConceptMask, MaskDocument
-from bas_tui.tui.scene.hardware_guess import Device
 from bas_tui.tui.scene.mask_render import Layer, compose, sample_mask, sample_picture
 from bas_tui.tui.scene.photo_file import (
     at_photo_size,

@@ -10,12 +10,12 @@ from textual.content import Content
 from textual.widgets import Static
 
 from bas_tui import client
+from bas_tui.machine.device_guess import guess_device
 from bas_tui.tui.compose.compose_base import ComposeBase
 from bas_tui.tui.compose.picture_files import Picture, list_pictures
 from bas_tui.tui.compose.prompt_editing import read_history
 from bas_tui.tui.compose.prompt_input import PromptInput, TokenChips
 from bas_tui.tui.compose.prompt_settings import DrawSettings, PromptSettings
-from bas_tui.tui.scene.hardware_guess import guess_device
 from bas_tui.tui.shell.ask import Ask
 from bas_tui.tui.shell.header import HeaderInfo
 from engine.core.errors import BasError, UserError

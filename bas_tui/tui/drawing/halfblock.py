@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bas_tui.tui.drawing.cells import OWN, SPACE, CellCanvas, Cells, pack_rgb
 from bas_tui.tui.drawing.quantise import steady, to_xterm
-from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.drawing.terminal import Terminal
 
 UPPER_HALF = 0x2580
 RAMP = np.array([ord(char) for char in " .:-=+*#%@"], dtype=np.uint32)

@@ -12,12 +12,12 @@ from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.drawing.halfblock import picture_cells
 from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.drawing.quantise import to_xterm
+from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.scene import mask_render
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.mask_render import Coverage, Layer, Overlay
 from bas_tui.tui.scene.pixel_box import Box, Point
 from bas_tui.tui.scene.viewport import Viewport
-from bas_tui.tui.shell.terminal import Terminal
 
 Tool = Literal["brush", "erase", "box", "flood"]
 TOOLS: tuple[Tool, ...] = ("brush", "erase", "box", "flood")

@@ -7,9 +7,9 @@ import numpy as np
 from bas_tui.tui.drawing.cells import CellCanvas, Cells
 from bas_tui.tui.drawing.halfblock import picture_cells
 from bas_tui.tui.drawing.palette import concept_color
+from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.pixel_box import Box
-from bas_tui.tui.shell.terminal import Terminal
 
 GAP = 2
 

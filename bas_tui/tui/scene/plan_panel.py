@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from bas_tui.tui.scene.hardware_guess import Device
+from bas_tui.machine.device_guess import Device
 from bas_tui.tui.scene.run_estimate import Estimate, say_seconds
 from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.shell.bindings import bindings_of

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bas_tui.tui.scene.hardware_guess import Device
+from bas_tui.machine.device_guess import Device
 from engine.core.config import TrainConfig
 from engine.core.errors import UserError
 from engine.runs.folder import RunDir

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from textual import on, work
 
+from bas_tui.machine.device_guess import guess_device
 from bas_tui.tui.scene.document import ConceptMask
-from bas_tui.tui.scene.hardware_guess import guess_device
 from bas_tui.tui.scene.photo_file import (
     SceneFile,
     suggested_folder,

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from bas_tui.tui.scene.hardware_guess import guess_device
+from bas_tui.machine.device_guess import guess_device
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
 from bas_tui.tui.scene.mask_grids import MaskGrids
 from bas_tui.tui.scene.mask_legend import LegendState, MaskLegend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.drawing.terminal import Terminal
 
 LIMIT = 74_000
 """Bytes of text; terminals drop longer OSC 52 sequences (xterm and tmux: 100 kB of base64)."""

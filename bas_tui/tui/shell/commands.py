@@ -22,7 +22,7 @@ from bas_tui.tui.shell.key import Key
 from bas_tui.tui.shell.theme import TITLES
 
 if TYPE_CHECKING:
-    from bas_tui.tui.shell.app import BasApp
+    from bas_tui.tui.app import BasApp
 
 
 class CommandsScreen(ModalScreen[str]):

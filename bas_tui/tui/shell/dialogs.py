@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from bas_tui.tui.shell.terminal import MIN_HEIGHT, MIN_WIDTH
+from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH
 
 
 class Confirm(ModalScreen[bool]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 
 from bas_tui.tui.drawing.cells import CellCanvas
-from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.drawing.terminal import Terminal
 
 
 class QuietFocus(CellCanvas, can_focus=True):

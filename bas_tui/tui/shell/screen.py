@@ -16,7 +16,7 @@ from bas_tui.tui.shell.key import Key
 from bas_tui.tui.shell.keybar import KeyBar
 
 if TYPE_CHECKING:
-    from bas_tui.tui.shell.app import BasApp
+    from bas_tui.tui.app import BasApp
 
 
 class BasScreen(Screen[None]):

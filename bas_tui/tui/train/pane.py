@@ -8,7 +8,7 @@ from textual.geometry import Size
 
 from bas_tui.run_state import RunState
 from bas_tui.tui.drawing.cells import CellCanvas
-from bas_tui.tui.shell.terminal import Terminal
+from bas_tui.tui.drawing.terminal import Terminal
 
 
 def span_end(state: RunState) -> int:

@@ -23,13 +23,13 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from bas_tui.tui.drawing.ascii_filter import AsciiFilter
+from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal, detect
 from bas_tui.tui.shell import preferences
 from bas_tui.tui.shell.bindings import bindings_of, keymap_text, read_keymap
 from bas_tui.tui.shell.clipboard import osc52
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.shell.screen import BasScreen
 from bas_tui.tui.shell.screen_diff import ScreenDiff
-from bas_tui.tui.shell.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal, detect
 from bas_tui.tui.shell.terminal_driver import ByteMeter, thrifty
 from bas_tui.tui.shell.theme import THEMES, TITLES
 from engine.core.errors import BasError
