@@ -13,12 +13,15 @@ from safetensors.torch import load_file, save_file
 from engine.core.errors import BasError
 
 
-def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write named tensors; the file appears in one piece."""
+def save_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors, and texts into the header; the file appears in one piece."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, temporary)
+        ready = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
+        save_file(ready, temporary, dict(metadata) if metadata else None)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

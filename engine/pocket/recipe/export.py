@@ -8,6 +8,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from engine.results.exports.clip_files import write_text_encoder, write_tokenizer
+
 FILE_SIZE = "15MB"
 
 TRAINING = "training.json"
@@ -49,16 +51,21 @@ def export(pipe: StableDiffusionPipeline, folder: Path, samples: int) -> None:
             stale.unlink()
     pipe.to(torch.float16)
     pipe.save_pretrained(folder, max_shard_size=FILE_SIZE, safe_serialization=True)
+    text: Any = pipe.text_encoder
+    facts = json.loads(text.config.to_json_string())
+    write_text_encoder(folder / "text_encoder", text.state_dict(), facts, "CLIPTextModel")
+    write_tokenizer(folder / "tokenizer", pipe.tokenizer)
     pipe.to(torch.float32)
     (folder / TRAINING).write_text(json.dumps({"samples": samples}) + "\n")
     for path in folder.rglob("*.json"):
         facts = json.loads(path.read_text())
-        if not isinstance(facts, dict) or path.name == "tokenizer.json":
+        if not isinstance(facts, dict) or path.name in ("tokenizer.json", "vocab.json"):
             continue
         # Where the parts lay on the build machine is nobody's business.
         facts.pop("_name_or_path", None)
-        if facts.get("dtype") == "float16":
-            facts["dtype"] = "float32"
+        for key in ("dtype", "torch_dtype"):
+            if facts.get(key) == "float16":
+                facts[key] = "float32"
         path.write_text(json.dumps(facts, indent=2) + "\n")
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)
