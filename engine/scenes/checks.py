@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.core.config import PAPER_MAX_CONCEPTS
+from engine.scenes.mask_grid import GridRule, falls_between, grid_cells
 
 BoolMask = npt.NDArray[np.bool_]
 
@@ -49,12 +50,16 @@ class Finding(NamedTuple):
 
 
 def check_scene(
-    image_size: tuple[int, int], concepts: Sequence[SceneConcept], *, grid: int = 16
+    image_size: tuple[int, int],
+    concepts: Sequence[SceneConcept],
+    *,
+    grid: int = 16,
+    rule: GridRule = "nearest",
 ) -> list[Finding]:
     """Everything that is wrong or odd with the masks, errors first.
 
     `image_size` is (width, height) in pixels, `grid` the side of the attention grid (method
-    equation 2) at which a mask must still be visible.
+    equation 2) at which a mask must still be visible, `rule` how masks get there.
     """
     if not concepts:
         return [
@@ -64,20 +69,12 @@ def check_scene(
     usable: list[SceneConcept] = []
     for concept in concepts:
         broken = _check_shape(concept, image_size)
-        findings += [broken] if broken else _check_shares(concept, grid)
+        findings += [broken] if broken else _check_shares(concept, grid, rule)
         if not broken and concept.mask.any():
             usable.append(concept)
     for first, second in itertools.combinations(usable, 2):
         findings += _check_pair(first, second)
     return sorted(findings, key=lambda finding: finding.level != "error")
-
-
-def grid_cells(mask: BoolMask, grid: int) -> int:
-    """How many cells of a grid x grid map the mask holds when it is sampled nearest."""
-    height, width = mask.shape
-    rows = np.arange(grid) * height // grid
-    columns = np.arange(grid) * width // grid
-    return int(mask[np.ix_(rows, columns)].sum())
 
 
 def _check_names(concepts: Sequence[SceneConcept]) -> list[Finding]:
@@ -114,7 +111,7 @@ def _check_shape(concept: SceneConcept, image_size: tuple[int, int]) -> Finding 
     )
 
 
-def _check_shares(concept: SceneConcept, grid: int) -> list[Finding]:
+def _check_shares(concept: SceneConcept, grid: int, rule: GridRule) -> list[Finding]:
     name, mask = concept
     area = int(mask.sum())
     share = area / mask.size
@@ -142,15 +139,14 @@ def _check_shares(concept: SceneConcept, grid: int) -> list[Finding]:
                 name,
             )
         ]
-    if grid_cells(mask, grid) == 0 or area < mask.size / grid**2:
-        return [
-            Finding(
-                "warning",
-                f"the mask {name!r} vanishes at the {grid}x{grid} attention grid",
-                "crop the picture closer to the thing or mask it more loosely",
-                name,
-            )
-        ]
+    remedy = "crop the picture closer to the thing or mask it more loosely"
+    if area < mask.size / grid**2:
+        small = f"the mask {name!r} is smaller than a cell of the {grid}x{grid} attention grid"
+        return [Finding("warning", small, remedy, name)]
+    if rule in ("nearest", "grown") and falls_between(mask, grid):
+        cells = grid_cells(mask, grid, rule=rule)
+        thin = f"the mask {name!r} is thinner than the {grid}x{grid} attention grid"
+        return [Finding("warning", f"{thin}: all {cells} cells it touches count", remedy, name)]
     return []
 
 

@@ -23,6 +23,7 @@ from engine.core.errors import UserError
 from engine.scenes.checks import BoolMask, Finding, SceneConcept, check_scene
 from engine.scenes.image_files import Pixels, open_picture, read_photo
 from engine.scenes.mask_files import load_masks, picture_files
+from engine.scenes.mask_grid import resize_mask
 from engine.scenes.square_crop import crop_square
 
 __all__ = [
@@ -179,7 +180,7 @@ def resize_scene(scene: Scene, side: int) -> Scene:
         return scene
     size = side, side
     image = np.array(Image.fromarray(scene.image).resize(size, Image.Resampling.LANCZOS))
-    concepts = tuple(SceneConcept(name, _resize_mask(mask, size)) for name, mask in scene.concepts)
+    concepts = tuple(SceneConcept(name, resize_mask(mask, size)) for name, mask in scene.concepts)
     return dataclasses.replace(scene, image=image, concepts=concepts)
 
 
@@ -241,15 +242,6 @@ def find_masks(image: Path) -> list[Path]:
             "give one mask per thing with --masks, in white, or put them beside it as mask0.png",
         )
     return files
-
-
-def _resize_mask(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
-    picture = Image.fromarray(mask.astype(np.uint8))
-    resized = np.asarray(picture.resize(size, Image.Resampling.NEAREST)) > 0
-    if resized.any() or not mask.any():
-        return resized
-    # Nearest would erase a small mask: keep every pixel that it touches.
-    return np.asarray(picture.convert("F").resize(size, Image.Resampling.BOX)) > 0
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from engine.families.contract import Family
-from engine.method.grid import resize_masks
 from engine.method.union_sampling import chance, randint, sample_subset
+from engine.scenes.mask_grid import mask_grid
 
 
 class Variant(NamedTuple):
@@ -105,9 +105,8 @@ def encode_picture(family: Family, picture: Picture, grid: int, *, mirror: bool 
         masks = picture.masks[:, :, ::-1] if mirrored else picture.masks
         pixels_HWC = torch.from_numpy(np.ascontiguousarray(image)).float() / 127.5 - 1
         posterior = family.encode_image(pixels_HWC.permute(2, 0, 1)[None])
-        masks_NHW = torch.from_numpy(np.ascontiguousarray(masks)).float()
-        latent_masks_NHW = resize_masks(masks_NHW, posterior.mean.shape[-1])
-        grid_masks_NQ = resize_masks(masks_NHW, grid).flatten(1)
+        latent_masks_NHW = torch.from_numpy(mask_grid(masks, posterior.mean.shape[-1]))
+        grid_masks_NQ = torch.from_numpy(mask_grid(masks, grid)).flatten(1)
         variants.append(
             Variant(
                 posterior.mean[0].cpu(), posterior.std[0].cpu(), latent_masks_NHW, grid_masks_NQ,

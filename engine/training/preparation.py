@@ -15,9 +15,9 @@ import torch
 from engine.core.config import DataConfig, LossConfig, TrainConfig
 from engine.families.contract import Family, Posterior
 from engine.families.tokens import add_placeholders, encode_prompts, initial_rows
-from engine.method.grid import resize_masks
 from engine.runs.commands import CommandQueue
 from engine.runs.events import Progress
+from engine.scenes.mask_grid import mask_grid
 from engine.scenes.scene import Scene
 from engine.training.pictures import (
     Pair,
@@ -129,5 +129,5 @@ def prepare_prior_posteriors(
 
 def concept_grid_masks(scene: Scene, grid: int) -> torch.Tensor:
     """The concepts' masks on the attention grid as uint8 0 or 255; (N, grid * grid)."""
-    masks_NHW = torch.from_numpy(np.stack([concept.mask for concept in scene.concepts])).float()
-    return (resize_masks(masks_NHW, grid).flatten(1) * 255).to(torch.uint8)
+    masks_NHW = np.stack([concept.mask for concept in scene.concepts])
+    return torch.from_numpy((mask_grid(masks_NHW, grid) * 255).astype(np.uint8)).flatten(1)

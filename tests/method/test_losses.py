@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from engine.method.attention_maps import average_maps, score_maps, to_uint8
-from engine.method.grid import resize_masks
 from engine.method.losses import attention_loss, diffusion_loss, masked_diffusion_loss
 from engine.method.noise import add_noise, velocity
 
@@ -108,14 +107,3 @@ def test_noise_and_velocity_are_a_rotation(generator: torch.Generator) -> None:
     spread = (1 - alphas[steps]).sqrt().view(-1, 1, 1, 1)
     torch.testing.assert_close(signal * noised - spread * target, latents)
     torch.testing.assert_close(spread * noised + signal * target, noise)
-
-
-def test_a_thin_mask_survives_the_grid() -> None:
-    masks = torch.zeros(2, 64, 64)
-    masks[0, 17, :] = 1
-    masks[1, :32, :32] = 1
-    small = resize_masks(masks, 16)
-    assert small[0].sum() == 16
-    assert small[0, 4].min() == 1
-    nearest = masks[1, ::4, ::4]
-    torch.testing.assert_close(small[1], nearest)

@@ -153,7 +153,7 @@ def test_resize_keeps_small_masks_and_the_fitting_scene(tmp_path: Path) -> None:
     photo(512, 512).save(tmp_path / "img.png")
     draw_mask(tmp_path / "mask0.png", (512, 512), (1, 1, 2, 2))
     scene = load_scene(tmp_path)
-    assert "vanishes" in scene.findings[0].message
+    assert "smaller than a cell" in scene.findings[0].message
     assert resize_scene(scene, 512) is scene
     small = resize_scene(scene, 64)
     assert small.image.shape == (64, 64, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.scenes.checks import Finding, SceneConcept, check_scene, grid_cells
+from engine.scenes.checks import Finding, SceneConcept, check_scene
 
 SIDE = 128
 
@@ -68,13 +68,15 @@ def test_overlap_counts_against_the_smaller_mask() -> None:
     assert check(box("dog", 0, 0, 100, 100), box("shirt", 98, 80, 120, 110)) == []
 
 
-def test_mask_that_vanishes_at_the_grid() -> None:
+def test_masks_that_the_grid_hardly_sees() -> None:
     # At 16x16 every eighth pixel is sampled, from the first on.
     thin = box("thread", 1, 0, 4, SIDE)
-    assert grid_cells(thin.mask, 16) == 0 and grid_cells(thin.mask, 64) > 0
     (finding,) = check(thin)
-    assert "16x16" in finding.message
+    assert "16x16" in finding.message and "all 16 cells" in finding.message
     assert check(thin, grid=64) == []
+    assert check_scene((SIDE, SIDE), [thin], rule="touch") == []
+    (finding,) = check(box("dot", 60, 60, 66, 66))
+    assert "smaller than a cell" in finding.message
 
 
 def test_more_than_four_concepts() -> None:

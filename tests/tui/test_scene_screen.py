@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from bas_tui.tui.app import BasApp, Start
 from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
+from bas_tui.tui.scene.mask_grids import MaskGrids
 from bas_tui.tui.scene.mask_legend import MaskLegend
 from bas_tui.tui.scene.pixel_box import Point
 from bas_tui.tui.scene.plan_panel import PlanPanel
@@ -296,3 +298,22 @@ async def test_everything_needed_fits_80_columns_and_24_lines(masked: Path) -> N
         panel = screen.query_one(PlanPanel)
         assert panel.region.bottom <= 23 and panel.region.right <= 80
         assert screen.canvas.size.width >= 40 and screen.canvas.size.height >= 20
+
+
+async def test_the_attention_grid_of_the_plan_is_what_the_screen_shows(photo: Path) -> None:
+    folder = photo.with_name("desk_masks")
+    folder.mkdir()
+    row = np.zeros((128, 128), np.uint8)
+    row[33] = 255
+    Image.fromarray(row).save(folder / "thread.png")
+    async with scene(photo, size=(200, 60)) as (pilot, screen):
+        inspection = screen.inspection
+        assert inspection is not None
+        assert inspection.cells[0] == 16, "as training has it, not 0"
+        assert screen.query_one(MaskGrids).size.height == 9
+        screen.panel.post_message(
+            PlanPanel.Changed(screen.panel.plan.with_setting("loss.attention_grid", 32))
+        )
+        await pilot.pause(0.1)
+        assert screen.inspection is not None and screen.inspection.cells[0] == 32
+        assert "32x32" in str(screen.query_one("#grids-title", Static).render())

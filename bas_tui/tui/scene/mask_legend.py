@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from textual import events
@@ -13,7 +14,6 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from bas_tui.tui.drawing.palette import concept_color
-from bas_tui.tui.scene.training_view import Inspection
 from bas_tui.tui.scene.undo_history import Concept
 from bas_tui.tui.shell.bindings import bindings_of
 
@@ -24,8 +24,10 @@ class LegendState:
 
     concepts: tuple[Concept, ...] = ()
     current: int = -1
-    inspection: Inspection | None = None
-    grid: int = 16
+    coverage: Mapping[int, float] = field(default_factory=dict)
+    """By concept key: share of the picture, 0..1."""
+    cells: Mapping[int, int] = field(default_factory=dict)
+    """By concept key: cells of the attention grid that see the mask."""
 
 
 class MaskLegend(Widget, can_focus=True):
@@ -34,8 +36,8 @@ class MaskLegend(Widget, can_focus=True):
     SCOPE = "legend"
     HELP_TEXT = (
         "The concepts in the order of their tokens: <asset0>, <asset1>, ... `area` is the mask's "
-        "share of the picture, `grid` how many cells of the 16x16 attention grid see it (0: it is "
-        "too small to be learned), `word` the word its token starts from."
+        "share of the picture, `grid` how many cells of the attention grid see it (few: it is too "
+        "small to be learned well), `word` the word its token starts from."
     )
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("legend"))
@@ -71,9 +73,9 @@ class MaskLegend(Widget, can_focus=True):
         current = concept.key == state.current
         coverage = cells = ""
         cell_style = ""
-        if state.inspection is not None and concept.key in state.inspection.cells:
-            seen = state.inspection.cells[concept.key]
-            coverage, cells = f"{state.inspection.coverage[concept.key]:.1%}", str(seen)
+        if concept.key in state.cells:
+            seen = state.cells[concept.key]
+            coverage, cells = f"{state.coverage[concept.key]:.1%}", str(seen)
             cell_style = "bold $error" if seen == 0 else "bold $warning" if seen < 3 else ""
         name = concept.name
         if len(name) > name_width:

@@ -44,6 +44,12 @@ class Plan:
         """Every setting of the run; raises UserError where one is wrong."""
         return build_config(self.settings())
 
+    @property
+    def side(self) -> int | None:
+        """Side of the training picture in pixels; None: the base model's own, not known here."""
+        model = BASE_MODELS.get(self.base)
+        return self.config().resolution or (model.resolution if model else None)
+
     def with_base(self, base: str) -> Plan:
         """Another base model; one that is no known name becomes the custom choice."""
         base = base.strip()

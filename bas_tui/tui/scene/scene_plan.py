@@ -39,6 +39,7 @@ class PlanActions(SceneBase):
             panel.outlook = None
             self._look_up_past(plan.base, panel.device.kind)
         self.show_header()
+        self.inspect_now()
 
     @work(thread=True, group="past", exit_on_error=False)
     def _look_up_past(self, base: str, kind: str) -> None:

@@ -117,15 +117,18 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
     def inspect_now(self) -> None:
         self._inspect_timer = None
         document = self.document
-        self.inspection = None if document is None else inspect(document)
+        plan, grid = self.panel.plan, self.panel.plan.config().loss.attention_grid
+        self.inspection = None if document is None else inspect(document, grid, plan.side)
         self.canvas.square = self.inspection.square if self.inspection else None
         legend = self.query_one(MaskLegend)
         legend.state = LegendState(
             concepts=() if document is None else document.concepts,
             current=self.canvas.current,
-            inspection=self.inspection,
+            coverage=self.inspection.coverage if self.inspection else {},
+            cells=self.inspection.cells if self.inspection else {},
         )
-        self.query_one(MaskGrids).show(document, self.canvas.square)
+        self.query_one(MaskGrids).show(legend.state.concepts, self.inspection)
+        self.query_one("#grids-title", Static).update(f"What the {grid}x{grid} attention grid sees")
         self.query_one("#checks", Static).update(self._checks())
         errors = (
             [f for f in self.inspection.findings if f.level == "error"] if self.inspection else []

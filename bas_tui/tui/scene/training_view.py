@@ -9,7 +9,8 @@ import numpy as np
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.pixel_box import Box
 from engine.core.errors import UserError
-from engine.scenes.checks import Finding, SceneConcept, check_scene, grid_cells
+from engine.scenes.checks import Finding, SceneConcept, check_scene
+from engine.scenes.mask_grid import GridMasks, mask_grid, resize_mask
 from engine.scenes.square_crop import crop_square
 
 
@@ -20,10 +21,15 @@ class Inspection(NamedTuple):
     """Errors first."""
     coverage: dict[int, float]
     """By concept key: share of the picture, 0..1."""
-    cells: dict[int, int]
-    """By concept key: cells of the attention grid that see the mask, in the square."""
+    grids: dict[int, GridMasks]
+    """By concept key: the mask on the attention grid, in the square, as training has it."""
     square: Box | None
     """The square that training cuts from a picture that is not square."""
+
+    @property
+    def cells(self) -> dict[int, int]:
+        """By concept key: how many cells of the attention grid see the mask."""
+        return {key: int(np.count_nonzero(grid)) for key, grid in self.grids.items()}
 
     @property
     def ready(self) -> bool:
@@ -31,8 +37,11 @@ class Inspection(NamedTuple):
         return all(finding.level != "error" for finding in self.findings)
 
 
-def inspect(document: MaskDocument, grid: int = 16) -> Inspection:
-    """Check the document as it is now; about 2 ms for three masks of 512x512."""
+def inspect(document: MaskDocument, grid: int = 16, side: int | None = None) -> Inspection:
+    """Check the document as it is now; about 2 ms for three masks of 512x512.
+
+    `grid` is the side of the attention grid, `side` that of the training picture where it is known.
+    """
     height, width = document.shape
     concepts = [SceneConcept(c.name, document.mask(c.key)) for c in document.concepts]
     coverage = {c.key: document.coverage(c.key) for c in document.concepts}
@@ -46,11 +55,11 @@ def inspect(document: MaskDocument, grid: int = 16) -> Inspection:
     size = (width, height) if square is None else (square.width, square.height)
     findings = [*lost, *(_reworded(f) for f in check_scene(size, cut, grid=grid))]
     findings.sort(key=lambda finding: finding.level != "error")
-    cells = {
-        concept.key: grid_cells(part.mask, grid)
-        for concept, part in zip(document.concepts, cut, strict=True)
-    }
-    return Inspection(tuple(findings), coverage, cells, square)
+    grids: dict[int, GridMasks] = {}
+    for concept, part in zip(document.concepts, cut, strict=True):
+        mask = part.mask if side is None else resize_mask(part.mask, (side, side))
+        grids[concept.key] = mask_grid(mask[None], grid)[0]
+    return Inspection(tuple(findings), coverage, grids, square)
 
 
 def _square(document: MaskDocument, concepts: list[SceneConcept]) -> Box | None:
