@@ -22,16 +22,21 @@ from textual.filter import LineFilter, NoColor
 from textual.timer import Timer
 from textual.widget import Widget
 
+from bas_tui.tui.compose.keys import KEYS as COMPOSE
 from bas_tui.tui.drawing.ascii_filter import AsciiFilter
 from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal, detect
+from bas_tui.tui.runs.keys import KEYS as RUNS
+from bas_tui.tui.scene.keys import KEYS as SCENE
 from bas_tui.tui.shell import preferences
-from bas_tui.tui.shell.bindings import bindings_of, keymap_text, read_keymap
+from bas_tui.tui.shell.bindings import Registry, bindings_of, keymap_text, read_keymap
 from bas_tui.tui.shell.clipboard import osc52
 from bas_tui.tui.shell.keybar import KeyBar
-from bas_tui.tui.shell.screen import BasScreen
+from bas_tui.tui.shell.keys import KEYS
+from bas_tui.tui.shell.screen import BasScreen, shown_screen
 from bas_tui.tui.shell.screen_diff import ScreenDiff
 from bas_tui.tui.shell.terminal_driver import ByteMeter, thrifty
 from bas_tui.tui.shell.theme import THEMES, TITLES
+from bas_tui.tui.train.keys import KEYS as TRAIN
 from engine.core.errors import BasError
 from engine.files.atomic import write_atomic
 
@@ -43,6 +48,7 @@ SCREEN_CLASSES = {
 }
 """Imported when they are first opened: a start pays only for the screen it shows."""
 STORE_SECONDS = 0.5
+REGISTRY = Registry((*KEYS, *RUNS, *SCENE, *TRAIN, *COMPOSE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +75,7 @@ class BasApp(App[int]):
     COMMAND_PALETTE_BINDING = "f24"
     """The registry binds the palette; this only moves Textual's own key out of the way."""
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_provider}
-    BINDINGS = bindings_of("app")
+    BINDINGS = bindings_of(KEYS, "app")
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-narrow"), (100, "-wide"), (150, "-very-wide"),
     ]  # fmt: skip
@@ -98,6 +104,7 @@ class BasApp(App[int]):
         self._storing: Timer | None = None
         self.no_color = self.terminal.colors == 0
         self.animation_level = "none"
+        self.registry = REGISTRY
         self.unprinted = ""
         """The last text that could not be copied; printed when the application closes."""
         for name, (module, cls) in SCREEN_CLASSES.items():
@@ -105,7 +112,7 @@ class BasApp(App[int]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self.prefs.theme if self.prefs.theme in TITLES else "bas-dark"
-        self.keymap, self._keymap_problems = read_keymap(self.keymap_path)
+        self.keymap, self._keymap_problems = read_keymap(self.keymap_path, self.registry)
         self.set_keymap(self.keymap)
         self._set_terminal_classes()
 
@@ -142,10 +149,7 @@ class BasApp(App[int]):
     @property
     def bas_screen(self) -> BasScreen | None:
         """The screen of the application that is shown, below any dialog."""
-        for screen in reversed(self.screen_stack):
-            if isinstance(screen, BasScreen):
-                return screen
-        return None
+        return shown_screen(self)
 
     async def go(self, name: str, **arguments: Any) -> None:
         """Show a screen; with arguments it opens what they name."""
@@ -269,7 +273,7 @@ class BasApp(App[int]):
             self.say(f"your keymap is {path}; it is read at the next start")
             return
         try:
-            write_atomic(path, keymap_text().encode())
+            write_atomic(path, keymap_text(self.registry).encode())
         except OSError as error:
             self.say(f"cannot write {path}: {error.strerror}", "error")
         else:

@@ -18,10 +18,9 @@ from textual.pilot import Pilot
 from bas_tui.run_state import RunState, reduce, reduce_all
 from bas_tui.tui.app import Start
 from bas_tui.tui.drawing.terminal import Terminal
-from bas_tui.tui.train.screen import TrainScreen
 from engine.runs.events import Event, StepDone
 from tests.tui.harness import record
-from tests.tui.pilots import train_screen
+from tests.tui.pilots import app_of, train_screen
 from tests.tui.synthetic import events_of, make_run
 
 T = TypeVar("T")
@@ -56,15 +55,15 @@ def bytes_per_redraw(terminal: Terminal, size: tuple[int, int], first: int) -> f
 
     async def act(pilot: Pilot[Any]) -> None:
         nonlocal before, total
-        screen: TrainScreen = await train_screen(pilot, 800)
+        screen, meter = await train_screen(pilot, 800), app_of(pilot).meter
         screen.detach()
         for number, state in enumerate(states):
             screen.present(state)
             await pilot.pause()
             await pilot.pause()
             if number == 0:
-                before = screen.bas.meter.total
-        total = screen.bas.meter.total - before
+                before = meter.total
+        total = meter.total - before
 
     asyncio.run(record(Start(screen="train", arguments={"run": "desk"}), terminal, size, act))
     return total / REDRAWS

@@ -9,17 +9,10 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding
 
-from bas_tui.tui.app import SCREEN_CLASSES, BasApp
-from bas_tui.tui.shell.bindings import (
-    BY_ID,
-    KEYS,
-    bindings_of,
-    display,
-    keymap_text,
-    keys_of,
-    read_keymap,
-    scope,
-)
+from bas_tui.tui.app import REGISTRY, SCREEN_CLASSES, BasApp
+from bas_tui.tui.shell.bindings import bindings_of, display, keymap_text, keys_of, read_keymap
+
+BY_ID, KEYS, scope = REGISTRY.by_id, REGISTRY.keys, REGISTRY.scope
 
 EATEN = re.compile(r"ctrl\+|alt\+|shift\+|^f\d+$|^(delete|home|end|pageup|pagedown|insert)$")
 """Keys that tmux, an editor's terminal or a Mac keyboard may keep for itself."""
@@ -59,7 +52,7 @@ def test_every_action_exists(name: str) -> None:
 
 
 def test_bindings_carry_the_registry() -> None:
-    bindings = bindings_of("runs")
+    bindings = bindings_of(KEYS, "runs")
     assert len(bindings) == len(scope("runs"))
     for binding, key in zip(bindings, scope("runs"), strict=True):
         assert isinstance(binding, Binding)
@@ -77,21 +70,21 @@ def test_keys_as_people_write_them(key: str, shown: str) -> None:
 
 def test_the_keymap_file_changes_keys_and_says_what_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "keymap.toml"
-    assert read_keymap(path) == ({}, [])
+    assert read_keymap(path, REGISTRY) == ({}, [])
     path.write_text('[keys]\n"runs.open" = "o, ctrl+o"\n"runs.fly" = "f"\n"runs.stop" = ""\n')
-    keymap, problems = read_keymap(path)
+    keymap, problems = read_keymap(path, REGISTRY)
     assert keymap == {"runs.open": "o,ctrl+o"}
     assert keys_of(BY_ID["runs.open"], keymap) == ("o", "ctrl+o")
     assert keys_of(BY_ID["runs.stop"], keymap) == ("x",)
     assert len(problems) == 2
     assert "runs.fly" in problems[0]
     path.write_text("[keys\n")
-    assert read_keymap(path)[1]
+    assert read_keymap(path, REGISTRY)[1]
 
 
 def test_the_written_keymap_is_valid_and_complete(tmp_path: Path) -> None:
     path = tmp_path / "keymap.toml"
-    path.write_text(re.sub(r'^# (".*)$', r"\1", keymap_text(), flags=re.MULTILINE))
-    keymap, problems = read_keymap(path)
+    path.write_text(re.sub(r'^# (".*)$', r"\1", keymap_text(REGISTRY), flags=re.MULTILINE))
+    keymap, problems = read_keymap(path, REGISTRY)
     assert problems == []
     assert keymap == {key.id: key.keys for key in KEYS}

@@ -21,6 +21,7 @@ from bas_tui.tui.compose.gallery_layout import (
     grid,
     side_by_side,
 )
+from bas_tui.tui.compose.keys import KEYS
 from bas_tui.tui.compose.picture_files import Picture
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.drawing.halfblock import Pixels, fit, load_picture, picture_cells
@@ -62,7 +63,7 @@ class Gallery(QuietFocus):
         "shows the marked ones side by side, enter one large; u takes over a picture's settings. "
         "The mouse chooses; a double click enlarges."
     )
-    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("gallery"))
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "gallery"))
 
     class Chosen(Message):
         """Another picture, or another view."""

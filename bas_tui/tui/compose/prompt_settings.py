@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 
+from bas_tui.tui.compose.keys import KEYS
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.clickable import ClickableWords, clickable
 from engine.core.errors import UserError
@@ -76,7 +77,7 @@ class PromptSettings(ClickableWords, can_focus=True):
         "backspace takes the run's own. The seed is new each time unless it is locked (L); with "
         "several pictures, the next ones use the next seeds."
     )
-    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("settings"))
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "settings"))
     DEFAULT_CSS = "PromptSettings { height: 1; }"
 
     settings: reactive[DrawSettings] = reactive(DrawSettings())

@@ -21,6 +21,7 @@ from bas_tui.tui.compose.compose_pictures import PictureActions
 from bas_tui.tui.compose.compose_runs import RunActions
 from bas_tui.tui.compose.compose_settings import SettingActions
 from bas_tui.tui.compose.gallery import Gallery, Tile
+from bas_tui.tui.compose.keys import KEYS
 from bas_tui.tui.compose.prompt_editing import write_history
 from bas_tui.tui.compose.prompt_input import PromptInput, TokenChips
 from bas_tui.tui.compose.prompt_settings import DrawSettings, PromptSettings
@@ -44,7 +45,7 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
     )
     CSS_PATH = "compose.tcss"
     AUTO_FOCUS = "#prompt"
-    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("compose"))
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "compose"))
 
     def compose_body(self) -> Iterable[Widget]:
         """Chips, prompts, settings, progress, gallery."""

@@ -20,6 +20,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from bas_tui.tui.drawing.terminal import Terminal
+
 SPACE = 32
 OWN = -1
 """As a colour: the widget's own foreground or background."""
@@ -99,6 +101,11 @@ class CellCanvas(Widget):
         super().__init__(id=id, classes=classes)
         self._cells = Cells.blank(0, 0)
         self._styles_by_color: dict[tuple[Style, int, int], Style] = {}
+
+    @property
+    def terminal(self) -> Terminal:
+        """What the terminal can show; truecolor outside of the application."""
+        return getattr(self.app, "terminal", Terminal())
 
     @property
     def cells(self) -> Cells:

@@ -81,11 +81,6 @@ class HalfBlock(CellCanvas):
         super().__init__(id=id, classes=classes)
         self._pixels: Pixels | None = None
 
-    @property
-    def terminal(self) -> Terminal:
-        """What the terminal can show; truecolor outside of the application."""
-        return getattr(self.app, "terminal", Terminal())
-
     def show(self, pixels: Pixels | None) -> None:
         """Show pixels (H, W, 3) at display size, from the top left; None clears the widget.
 

@@ -125,8 +125,7 @@ class RunList(CellCanvas, can_focus=True):
         self.paint(cells)
 
     def _mark(self, cells: Cells, row: int) -> None:
-        terminal = getattr(self.app, "terminal", None)
-        if terminal is not None and terminal.colors > 16:
+        if self.terminal.colors > 16:
             color = (
                 "block-cursor-background" if self.has_focus else "block-cursor-blurred-background"
             )
@@ -165,8 +164,7 @@ class RunList(CellCanvas, can_focus=True):
         start, _ = places["progress"]
         bar = self._bar
         filled = round(progress(entry) * bar)
-        ascii_only = getattr(getattr(self.app, "terminal", None), "ascii", False)
-        full, empty = ("#", ".") if ascii_only else ("━", "─")
+        full, empty = ("#", ".") if self.terminal.ascii else ("━", "─")
         cells.write(row, start, full * filled, self.ink("primary" if entry.live else "secondary"))
         cells.write(row, start + filled, empty * (bar - filled), self.ink("border"))
         steps = f" {info.step}/{info.total_steps}"
@@ -179,7 +177,7 @@ class RunList(CellCanvas, can_focus=True):
         assert entry.info is not None
         end = start + width - 1
         dark = self.app.current_theme.dark
-        plain = getattr(getattr(self.app, "terminal", None), "colors", 1) == 0
+        plain = self.terminal.colors == 0
         for index, concept in enumerate(entry.info.concepts):
             room = end - start
             if room < 3:

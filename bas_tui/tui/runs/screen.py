@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
+from bas_tui.tui.runs.keys import KEYS
 from bas_tui.tui.runs.library import SORTS, Entry, Library, folder_size, megabytes, select
 from bas_tui.tui.runs.run_facts import RunFacts
 from bas_tui.tui.runs.run_list import RunList
@@ -38,7 +39,7 @@ class RunsScreen(BasScreen):
     SCOPE = "runs"
     CSS_PATH = "runs.tcss"
     AUTO_FOCUS = "RunList"
-    BINDINGS = bindings_of("runs")
+    BINDINGS = bindings_of(KEYS, "runs")
     HELP_TEXT = "Every run of this machine, live ones first."
 
     class Listed(Message):

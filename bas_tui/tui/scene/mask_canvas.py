@@ -17,6 +17,7 @@ from textual.timer import Timer
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.scene import mask_render
 from bas_tui.tui.scene.document import MaskDocument
+from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.mask_canvas_picture import (
     SIZES,
     TOLERANCES,
@@ -47,7 +48,7 @@ class MaskCanvas(QuietFocus):
         "By keyboard: arrows or h j k l move the brush, space applies the tool, p lowers the pen "
         "so that moving paints, + and - zoom down to single pixels."
     )
-    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("canvas"))
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "canvas"))
     DEFAULT_CSS = "MaskCanvas { background: $surface; }"
 
     class Edited(Message):

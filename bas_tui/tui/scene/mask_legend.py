@@ -14,6 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from bas_tui.tui.drawing.palette import concept_color
+from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.undo_history import Concept
 from bas_tui.tui.shell.bindings import bindings_of
 
@@ -40,7 +41,7 @@ class MaskLegend(Widget, can_focus=True):
         "small to be learned well), `word` the word its token starts from."
     )
     ALLOW_SELECT = False
-    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("legend"))
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "legend"))
     DEFAULT_CSS = "MaskLegend { height: auto; }"
 
     state: reactive[LegendState] = reactive(LegendState(), layout=True)

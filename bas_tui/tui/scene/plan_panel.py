@@ -12,6 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from bas_tui.machine.device_guess import Device
+from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.run_estimate import Estimate, say_seconds
 from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.shell.bindings import bindings_of
@@ -31,7 +32,7 @@ class PlanPanel(Widget, can_focus=True):
         "value. Time and memory are estimates; the line below them says what they rest on."
     )
     ALLOW_SELECT = False
-    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("plan"))
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "plan"))
     DEFAULT_CSS = "PlanPanel { height: auto; }"
 
     plan: reactive[Plan] = reactive(Plan, layout=True)

@@ -164,7 +164,5 @@ class PlanActions(SceneBase):
 
     def action_copy(self) -> None:
         """Copy the command."""
-        from bas_tui.tui.shell.bindings import BY_ID
-
-        if command := self.command_for(BY_ID["scene.copy"]):
+        if command := self.command_for(self.bas.registry.by_id["scene.copy"]):
             self.bas.copy(command)

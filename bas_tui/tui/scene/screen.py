@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from bas_tui.machine.device_guess import guess_device
+from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
 from bas_tui.tui.scene.mask_grids import MaskGrids
 from bas_tui.tui.scene.mask_legend import LegendState, MaskLegend
@@ -42,7 +43,7 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
         "changed; unsaved painting is kept until the next start."
     )
     CSS_PATH = "scene.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of("scene"))
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "scene"))
 
     def compose_body(self) -> Iterable[Widget]:
         """Canvas and tools at the left; concepts, checks and plan at the right."""

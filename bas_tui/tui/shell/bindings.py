@@ -1,23 +1,15 @@
-"""The one registry of bindings: footer, help, palette and the keymap file derive from it."""
+"""The registry of keys: footer, help, palette and the keymap file derive from it."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from textual.binding import Binding, BindingType
 from textual.keys import _character_to_key  # pyright: ignore[reportPrivateUsage]
 
-from bas_tui.tui.compose.keys import KEYS as COMPOSE
-from bas_tui.tui.runs.keys import KEYS as RUNS
-from bas_tui.tui.scene.keys import KEYS as SCENE
 from bas_tui.tui.shell.key import Key
-from bas_tui.tui.shell.keys import KEYS as APP
-from bas_tui.tui.train.keys import KEYS as TRAIN
-
-KEYS: tuple[Key, ...] = (*APP, *RUNS, *SCENE, *TRAIN, *COMPOSE)
-BY_ID: dict[str, Key] = {key.id: key for key in KEYS}
 
 _SYMBOLS = {
     "left": "←", "right": "→", "up": "↑", "down": "↓", "enter": "⏎", "escape": "esc",
@@ -26,19 +18,31 @@ _SYMBOLS = {
 _PUNCTUATION = {_character_to_key(char): char for char in "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"}
 
 
-def scope(name: str) -> tuple[Key, ...]:
-    """The keys of a scope: `app`, a screen's name, or a widget's such as `canvas`."""
-    return tuple(key for key in KEYS if key.id.partition(".")[0] == name)
+class Registry:
+    """All keys of the application, in the order of the help and the keymap file."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self.keys = tuple(keys)
+        self.by_id = {key.id: key for key in self.keys}
+
+    def scope(self, name: str) -> tuple[Key, ...]:
+        """The keys of a scope: `app`, a screen's name, or a widget's such as `canvas`."""
+        return scope(self.keys, name)
 
 
-def bindings_of(name: str) -> list[BindingType]:
+def scope(keys: Iterable[Key], name: str) -> tuple[Key, ...]:
+    """Those of `keys` that belong to a scope."""
+    return tuple(key for key in keys if key.id.partition(".")[0] == name)
+
+
+def bindings_of(keys: Iterable[Key], name: str) -> list[BindingType]:
     """Textual bindings of a scope, for a class's BINDINGS."""
     return [
         Binding(
             key.keys, key.action, key.label, id=key.id, show=key.show, tooltip=key.help,
             priority=key.priority,
         )
-        for key in scope(name)
+        for key in scope(keys, name)
     ]  # fmt: skip
 
 
@@ -57,7 +61,7 @@ def keys_of(key: Key, keymap: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name.strip() for name in keymap.get(key.id, key.keys).split(","))
 
 
-def read_keymap(path: Path) -> tuple[dict[str, str], list[str]]:
+def read_keymap(path: Path, registry: Registry) -> tuple[dict[str, str], list[str]]:
     """The person's keymap and one line for each thing wrong with it; a missing file is empty."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -68,7 +72,7 @@ def read_keymap(path: Path) -> tuple[dict[str, str], list[str]]:
     keymap: dict[str, str] = {}
     problems: list[str] = []
     for name, keys in table.get("keys", {}).items():
-        if name not in BY_ID:
+        if name not in registry.by_id:
             problems.append(f"the keymap names no action {name!r}")
         elif not isinstance(keys, str) or not all(part.strip() for part in keys.split(",")):
             problems.append(f"the keymap gives {name} no keys; write e.g. {name!r} = 'x,ctrl+x'")
@@ -77,7 +81,7 @@ def read_keymap(path: Path) -> tuple[dict[str, str], list[str]]:
     return keymap, problems
 
 
-def keymap_text() -> str:
+def keymap_text(registry: Registry) -> str:
     """A keymap file with every action, its help and its default keys as comments."""
     lines = [
         "# Keys of the terminal application: take the '#' away and change what you like.",
@@ -85,6 +89,6 @@ def keymap_text() -> str:
         "",
         "[keys]",
     ]
-    for key in KEYS:
+    for key in registry.keys:
         lines += [f"# {key.help}", f'# "{key.id}" = "{key.keys}"']
     return "\n".join(lines) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,12 +17,11 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from bas_tui.tui.shell.bindings import display, keys_of, scope
+from bas_tui.tui.shell.bindings import display, keys_of
 from bas_tui.tui.shell.key import Key
+from bas_tui.tui.shell.screen import BasScreen, shown_screen
+from bas_tui.tui.shell.services import Services
 from bas_tui.tui.shell.theme import TITLES
-
-if TYPE_CHECKING:
-    from bas_tui.tui.app import BasApp
 
 
 class CommandsScreen(ModalScreen[str]):
@@ -65,11 +64,11 @@ class BasCommands(Provider):
     """Every action that is possible now, and every theme."""
 
     @property
-    def _bas(self) -> BasApp:
-        return cast("BasApp", self.app)
+    def _bas(self) -> Services:
+        return cast(Services, self.app)
 
     def _entries(self) -> Iterator[tuple[str, str, partial[Any]]]:
-        screen = self._bas.bas_screen
+        screen = shown_screen(self.app)
         if screen is None:
             return
         keymap = self._bas.keymap
@@ -81,25 +80,24 @@ class BasCommands(Provider):
             )
         )
         for name in (*filter(None, names), "app"):
-            for key in scope(name):
+            for key in self._bas.registry.scope(name):
                 if key.id == "app.palette":
                     continue
-                node = self._node(key, name)
+                node = self._node(screen, key, name)
                 if node is None or not self._bas.possible(key.action, node):
                     continue
                 pressed = display(keys_of(key, keymap)[0])
                 command = screen.command_for(key)
                 help_text = f"({pressed}) {key.help}" + (f"  $ {command}" if command else "")
-                run = partial(self._bas.run_action, key.action, node)
+                run = partial(self.app.run_action, key.action, node)
                 yield f"{name.capitalize()}: {key.label}", help_text, run
         for theme, title in TITLES.items():
             yield f"Theme: {title}", "Change the colours", partial(self._bas.use_theme, theme)
 
-    def _node(self, key: Key, name: str) -> DOMNode | None:
-        screen = self._bas.bas_screen
+    def _node(self, screen: BasScreen, key: Key, name: str) -> DOMNode | None:
         if key.action.startswith("app."):
-            return self._bas
-        if screen is None or name == screen.SCOPE:
+            return self.app
+        if name == screen.SCOPE:
             return screen
         focused = screen.focused
         nodes = () if focused is None else focused.ancestors_with_self

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from bas_tui.tui.shell.bindings import display, keys_of, scope
+from bas_tui.tui.shell.bindings import display, keys_of
 from bas_tui.tui.shell.key import Key
 from bas_tui.tui.shell.screen import BasScreen
 
@@ -62,6 +62,7 @@ class HelpScreen(ModalScreen[None]):
 
     def _sections(self) -> Iterable[tuple[str, str, tuple[Key, ...]]]:
         screen = self._about
+        scope = screen.bas.registry.scope
         seen: set[str] = set()
         focused = screen.focused
         for node in () if focused is None else focused.ancestors_with_self:

@@ -9,11 +9,14 @@ from textual.dom import DOMNode
 from textual.timer import Timer
 
 from bas_tui.tui.drawing.cells import CellCanvas, Cells
-from bas_tui.tui.shell.bindings import BY_ID, display, keys_of
+from bas_tui.tui.shell.bindings import display, keys_of
+from bas_tui.tui.shell.keys import KEYS
 
 MESSAGE_SECONDS = 6.0
 LEVEL_COLORS = {"info": "foreground", "warning": "warning", "error": "error"}
 RATE_WIDTH = 10
+_FIXED = tuple(key for key in reversed(KEYS) if key.id in ("app.palette", "app.help"))
+"""Always at the right end, from there to the left."""
 
 
 class _Item(NamedTuple):
@@ -80,10 +83,9 @@ class KeyBar(CellCanvas):
         self._items = []
         cells.write(0, width - RATE_WIDTH, f"{self._rate:>{RATE_WIDTH - 1}}", self.ink("faint"))
         room = width - RATE_WIDTH
-        for name in ("app.palette", "app.help"):
-            key = BY_ID[name]
+        for key in _FIXED:
             pressed = display(keys_of(key, getattr(self.app, "keymap", {}))[0])
-            label = key.label if name == "app.help" or width >= 100 else ""
+            label = key.label if key.id == "app.help" or width >= 100 else ""
             room -= len(pressed) + len(label) + 2
             self._write_item(cells, room, pressed, label, key.action, self.app)
         if self._message is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from textual import events
 
 from bas_tui.tui.drawing.cells import CellCanvas
-from bas_tui.tui.drawing.terminal import Terminal
 
 
 class QuietFocus(CellCanvas, can_focus=True):
@@ -14,14 +13,9 @@ class QuietFocus(CellCanvas, can_focus=True):
     This one draws itself again instead, so that only what looks different is sent.
     """
 
-    @property
-    def terminal(self) -> Terminal:
-        """What the terminal can show."""
-        return getattr(self.app, "terminal", Terminal())
-
     def draw(self) -> None:
-        """Paint what is to be seen now."""
-        raise NotImplementedError
+        """Paint what is to be seen now; here, what was."""
+        self.refresh()
 
     def on_focus(self, event: events.Focus) -> None:
         """What Widget does, but for the repaint."""

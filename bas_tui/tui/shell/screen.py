@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
-from bas_tui.tui.shell.bindings import scope
 from bas_tui.tui.shell.header import HeaderBar, HeaderInfo
 from bas_tui.tui.shell.key import Key
 from bas_tui.tui.shell.keybar import KeyBar
-
-if TYPE_CHECKING:
-    from bas_tui.tui.app import BasApp
+from bas_tui.tui.shell.services import Services
 
 
 class BasScreen(Screen[None]):
     """A screen of the application; made once, without arguments, and kept.
 
-    A subclass sets SCOPE and `BINDINGS = bindings_of(SCOPE)`, yields its body in `compose_body`,
-    takes what the app was asked to show in `open`, and says where it stands in `header`.
+    A subclass sets SCOPE and `BINDINGS = bindings_of(KEYS, SCOPE)`, yields its body in
+    `compose_body`, takes what the app was asked to show in `open`, and says where it stands in
+    `header`.
     """
 
     SCOPE: ClassVar[str] = ""
@@ -38,9 +36,9 @@ class BasScreen(Screen[None]):
     header: reactive[HeaderInfo] = reactive(HeaderInfo(), repaint=False)
 
     @property
-    def bas(self) -> BasApp:
-        """The application, with its own type."""
-        return cast("BasApp", self.app)
+    def bas(self) -> Services:
+        """What the application does for this screen."""
+        return cast(Services, self.app)
 
     def compose(self) -> ComposeResult:
         """Header, body, footer."""
@@ -49,8 +47,8 @@ class BasScreen(Screen[None]):
         yield KeyBar()
 
     def compose_body(self) -> Iterable[Widget]:
-        """The screen's own widgets."""
-        raise NotImplementedError
+        """The screen's own widgets; none here."""
+        return ()
 
     def open(self, **arguments: Any) -> None:
         """Show what was asked for: called after mounting, each time the app goes here with
@@ -79,9 +77,18 @@ class BasScreen(Screen[None]):
 
     def commands(self) -> list[tuple[Key, str]]:
         """Every action of this screen and of the application that has an equivalent command."""
-        keys = (*scope(self.SCOPE), *scope("app"))
+        registry = self.bas.registry
+        keys = (*registry.scope(self.SCOPE), *registry.scope("app"))
         return [(key, command) for key in keys if (command := self.command_for(key))]
 
     def say(self, text: str, level: str = "info", command: str = "") -> None:
         """A message in the footer; `command` is the equivalent command line."""
         self.query_one(KeyBar).say(f"{text}   $ {command}" if command else text, level)
+
+
+def shown_screen(app: App[Any]) -> BasScreen | None:
+    """The screen of the application that is shown, below any dialog."""
+    for screen in reversed(app.screen_stack):
+        if isinstance(screen, BasScreen):
+            return screen
+    return None

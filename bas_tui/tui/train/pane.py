@@ -7,8 +7,7 @@ from typing import ClassVar
 from textual.geometry import Size
 
 from bas_tui.run_state import RunState
-from bas_tui.tui.drawing.cells import CellCanvas
-from bas_tui.tui.drawing.terminal import Terminal
+from bas_tui.tui.drawing.cells import CellCanvas, Cells
 
 
 def span_end(state: RunState) -> int:
@@ -37,11 +36,6 @@ class Pane(CellCanvas, can_focus=True):
         """Step under inspection; None follows the newest."""
         self._drawn = Size()
 
-    @property
-    def terminal(self) -> Terminal:
-        """What the terminal can show; truecolor outside of the application."""
-        return getattr(self.app, "terminal", Terminal())
-
     def show(self, state: RunState, at: int | None) -> None:
         """Show a state, as of step `at`."""
         self.state, self.at = state, at
@@ -54,8 +48,8 @@ class Pane(CellCanvas, can_focus=True):
             self.paint_pane()
 
     def paint_pane(self) -> None:
-        """Paint; called only with a size."""
-        raise NotImplementedError
+        """Paint; called only with a size. A pane of this class itself is empty."""
+        self.paint(Cells.blank(self.size.height, self.size.width))
 
     def on_resize(self) -> None:
         """Paint into the new size."""

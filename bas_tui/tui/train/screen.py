@@ -19,6 +19,7 @@ from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.failure import Failure, FailureScreen, failure_of, log_tail
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.train.attention_panel import AttentionPanel
+from bas_tui.tui.train.keys import KEYS
 from bas_tui.tui.train.log_pane import LogPane
 from bas_tui.tui.train.loss_chart import ChartOptions, LossChart
 from bas_tui.tui.train.pane import Pane
@@ -40,7 +41,7 @@ class TrainScreen(TrainControl):
     SCOPE = "train"
     CSS_PATH = "train.tcss"
     AUTO_FOCUS = "#chart"
-    BINDINGS = bindings_of("train")
+    BINDINGS = bindings_of(KEYS, "train")
     HELP_TEXT = (
         "One run: its loss, where its tokens look, what it draws. The training runs in its own "
         "process; closing this window does not stop it. left and right go through its history."
