@@ -13,7 +13,8 @@ from textual.pilot import Pilot
 
 from bas_tui import client
 from bas_tui.tui.app import BasApp, Start
-from bas_tui.tui.compose.compose_drawing import Drawing
+from bas_tui.tui.compose.drawing_queue import DrawingQueue
+from bas_tui.tui.compose.drawing_state import Drawing
 from bas_tui.tui.compose.gallery_layout import default_width, grid, side_by_side
 from bas_tui.tui.compose.picture_files import Recipe, list_pictures, read_picture, save_copy
 from bas_tui.tui.compose.prompt_editing import (
@@ -207,19 +208,19 @@ async def test_completion_numbers_and_unknown_tokens_while_typing() -> None:
         await pilot.press(*"a", "space", "less_than_sign")
         assert "<teapot>" in hint(screen) and "<penguin>" in hint(screen)
         await pilot.press("down", "tab")
-        assert screen.prompt.value == "a <penguin> "
+        assert screen.prompts.prompt.value == "a <penguin> "
         await pilot.press("less_than_sign", "1", "enter")
-        assert screen.prompt.value == "a <penguin> <asset0> "
+        assert screen.prompts.prompt.value == "a <penguin> <asset0> "
         await pilot.press("less_than_sign", "x", "greater_than_sign")
         assert "no token <x>" in hint(screen) and "<asset1> (<penguin>)" in hint(screen)
         await pilot.press("enter")
         await pilot.pause()
-        assert "token <x>" in message(pilot) and screen.drawing is None
+        assert "token <x>" in message(pilot) and screen.queue.current is None
         await pilot.press("backspace", "backspace", "backspace", "escape", "2")
-        assert screen.prompt.value == "a <penguin> <asset0> <asset1> "
+        assert screen.prompts.prompt.value == "a <penguin> <asset0> <asset1> "
         chips = screen.query_one("TokenChips")
         await pilot.click(chips, offset=(4, 0))
-        assert screen.prompt.value.endswith("<asset0> ")
+        assert screen.prompts.prompt.value.endswith("<asset0> ")
 
 
 async def test_history_is_kept_per_run() -> None:
@@ -227,9 +228,9 @@ async def test_history_is_kept_per_run() -> None:
     write_history(run, History(["<teapot> on a beach", "<penguin>"]))
     async with composing(run) as (pilot, screen):
         await pilot.press("up", "up")
-        assert screen.prompt.value == "<teapot> on a beach"
+        assert screen.prompts.prompt.value == "<teapot> on a beach"
         await pilot.press("down", "down")
-        assert screen.prompt.value == ""
+        assert screen.prompts.prompt.value == ""
 
 
 async def test_gallery_chooses_marks_compares_reuses_and_deletes() -> None:
@@ -246,8 +247,10 @@ async def test_gallery_chooses_marks_compares_reuses_and_deletes() -> None:
         chosen = gallery.current
         assert chosen is not None
         await pilot.press("u")
-        assert screen.prompt.value == chosen.recipe.prompt and screen.prompt.has_focus
-        assert screen.settings.settings.used_seed == chosen.recipe.seed
+        assert (
+            screen.prompts.prompt.value == chosen.recipe.prompt and screen.prompts.prompt.has_focus
+        )
+        assert screen.prompts.settings.settings.used_seed == chosen.recipe.seed
         assert "--negative blur" in screen.command_values()["picture_command"]
         await pilot.press("escape", "D")
         await pilot.pause()
@@ -259,7 +262,7 @@ async def test_gallery_chooses_marks_compares_reuses_and_deletes() -> None:
 async def test_a_new_drawing_is_in_view(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[client.GenerationRequest] = []
     monkeypatch.setattr(client, "check_learned", lambda _run: None)
-    monkeypatch.setattr(ComposeScreen, "draw", lambda _screen, request: asked.append(request))
+    monkeypatch.setattr(DrawingQueue, "_hand_in", lambda _queue, request: asked.append(request))
     async with composing(make_run("tea", 5)) as (pilot, screen):
         gallery = screen.gallery
         await pilot.press("escape", "end")
@@ -283,7 +286,7 @@ async def test_pictures_of_several_runs_are_compared() -> None:
         await pilot.pause()
         await pilot.app.workers.wait_for_complete()
         await pilot.pause()
-        assert screen.run_dir == second and screen.header.run == "owl"
+        assert screen.runs.run == second and screen.header.run == "owl"
         assert len(screen.gallery.tiles) == 4 and screen.gallery.runs == 2
         await pilot.press("escape", "space", "end", "space", "v")
         runs = {tile.picture.recipe.run for tile in screen.gallery.compared() if tile.picture}
@@ -293,17 +296,20 @@ async def test_pictures_of_several_runs_are_compared() -> None:
 async def test_settings_by_keys_and_by_mouse() -> None:
     async with composing(make_run("tea")) as (pilot, screen):
         await pilot.press("escape", "d")
-        seed = screen.settings.settings.used_seed
+        seed = screen.prompts.settings.settings.used_seed
         assert seed is not None
         await pilot.press("L")
-        assert screen.settings.settings.used_seed is None
+        assert screen.prompts.settings.settings.used_seed is None
         await pilot.press("e", "right", "down", "right", "enter", *"12", "enter")
         await pilot.pause()
-        assert screen.settings.settings.count == 3 and screen.settings.settings.steps == 12
-        text = str(screen.settings.render())
+        assert (
+            screen.prompts.settings.settings.count == 3
+            and screen.prompts.settings.settings.steps == 12
+        )
+        text = str(screen.prompts.settings.render())
         place = text.index("guidance") + len("guidance ")
-        await pilot.click(screen.settings, offset=(place, 0))
-        assert screen.settings.settings.guidance == 2.0
+        await pilot.click(screen.prompts.settings, offset=(place, 0))
+        assert screen.prompts.settings.settings.guidance == 2.0
         assert "--steps 12 --guidance 2" in screen.command_values()["options"]
 
 
@@ -314,7 +320,7 @@ async def test_a_run_that_learned_nothing_says_what_to_do() -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert "bas resume new" in message(pilot) and " - " in message(pilot)
-        assert screen.drawing is None
+        assert screen.queue.current is None
 
 
 async def test_no_run_at_all_is_one_line() -> None:

@@ -69,13 +69,15 @@ async def test_open_train_and_draw() -> None:
             await until(lambda: isinstance(app.screen, ComposeScreen), "the Compose screen")
             compose = app.screen
             assert isinstance(compose, ComposeScreen)
-            await until(lambda: compose.run_dir == run, "the run's tokens")
-            settings = compose.settings
+            await until(lambda: compose.runs.run == run, "the run's tokens")
+            settings = compose.prompts.settings
             settings.settings = settings.settings.typed("count", "2").typed("steps", "2")
             settings.settings = settings.settings.typed("seed", "11")
             await pilot.press(*"in", "space", "less_than_sign", "p", "enter", "enter")
-            assert compose.prompt.value == "in <penguin> " or compose.drawing is not None
-            await until(lambda: compose.drawing is None, "the end of the drawing")
+            assert (
+                compose.prompts.prompt.value == "in <penguin> " or compose.queue.current is not None
+            )
+            await until(lambda: compose.queue.current is None, "the end of the drawing")
             pictures = list_pictures(run)
             assert sorted(p.recipe.seed or 0 for p in pictures) == [11, 12]
             assert {p.recipe.prompt for p in pictures} == {"in <penguin>"}
@@ -84,10 +86,11 @@ async def test_open_train_and_draw() -> None:
             settings.settings = settings.settings.typed("count", "8").typed("steps", "200")
             await pilot.press("enter")
             await until(
-                lambda: bool(compose.drawing and compose.drawing.done), "the first drawing step"
+                lambda: bool(compose.queue.current and compose.queue.current.done),
+                "the first drawing step",
             )
             await pilot.press("escape", "x")
-            await until(lambda: compose.drawing is None, "the end of the cancelled drawing")
+            await until(lambda: compose.queue.current is None, "the end of the cancelled drawing")
             assert "cancelled" in compose.query_one(KeyBar).message
     finally:
         for run in list_runs():

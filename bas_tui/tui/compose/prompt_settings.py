@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -12,6 +13,7 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from bas_tui.tui.compose.keys import KEYS
+from bas_tui.tui.shell.ask import Ask
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.clickable import ClickableWords, clickable
 from engine.core.errors import UserError
@@ -86,12 +88,12 @@ class PromptSettings(ClickableWords, can_focus=True):
     place: reactive[int] = reactive(0)
     busy: reactive[bool] = reactive(False)
 
-    class Edit(Message):
-        """A value is to be typed."""
+    class Note(Message):
+        """Something to be said about a change."""
 
-        def __init__(self, field: Field) -> None:
+        def __init__(self, text: str) -> None:
             super().__init__()
-            self.field: Field = field
+            self.text = text
 
     def render(self) -> Content:
         """All settings, the chosen one marked while it has the focus."""
@@ -118,13 +120,13 @@ class PromptSettings(ClickableWords, can_focus=True):
                 _arrow("◂", field, -1) if arrows or here else "",
                 clickable(
                     Content.styled(f" {value} ", "bold reverse" if here else "" if own else "bold"),
-                    f"screen.setting('{field}', 0)",
+                    f"setting('{field}', 0)",
                 ),
                 _arrow("▸", field, 1) if arrows or here else "",
             )
             parts.append(words)
             if field == "seed":
-                parts.append(clickable(self._lock(), "screen.lock_seed()"))
+                parts.append(clickable(self._lock(), "lock_seed()"))
         return Content("  ").join([Content.assemble(parts[0], " ", parts[1]), *parts[2:]])
 
     def _lock(self) -> Content:
@@ -158,7 +160,46 @@ class PromptSettings(ClickableWords, can_focus=True):
 
     def action_edit(self) -> None:
         """Type the value."""
-        self.post_message(self.Edit(FIELDS[self.place]))
+        self._type(FIELDS[self.place])
+
+    def action_setting(self, field: Field, direction: int) -> None:
+        """A click: on an arrow it changes the value, on the value (0) it types it."""
+        if direction == 0:
+            self._type(field)
+        else:
+            self.step(field, direction)
+
+    def _type(self, field: Field) -> None:
+        value = getattr(self.settings, field)
+
+        def done(text: str | None) -> None:
+            if text is not None:
+                self.settings = self.settings.typed(field, text)
+
+        empty = {"seed": "a new one each time", "count": ""}.get(field, "the run's own")
+        self.app.push_screen(
+            Ask(
+                field.capitalize(), "" if value is None else f"{value:g}" if field == "guidance"
+                else str(value), hint=empty, check=lambda text: self.settings.typed(field, text),
+            ),
+            done,
+        )  # fmt: skip
+
+    def action_lock_seed(self) -> None:
+        """Lock or free the last seed; without one, a new one is locked."""
+        now = self.settings
+        if now.seed is None:
+            self.action_new_seed()
+            return
+        self.settings = replace(now, locked=not now.locked)
+        text = f"seed {now.seed} is locked" if not now.locked else "a new seed each time"
+        self.post_message(self.Note(text))
+
+    def action_new_seed(self) -> None:
+        """A random seed, locked."""
+        seed = secrets.randbelow(2**31)
+        self.settings = replace(self.settings, seed=seed, locked=True)
+        self.post_message(self.Note(f"seed {seed} is locked"))
 
     def action_reset(self) -> None:
         """The run's own value."""
@@ -175,4 +216,4 @@ class PromptSettings(ClickableWords, can_focus=True):
 
 
 def _arrow(sign: str, field: Field, direction: int) -> Content:
-    return clickable(Content.styled(sign, "$primary"), f"screen.setting('{field}', {direction})")
+    return clickable(Content.styled(sign, "$primary"), f"setting('{field}', {direction})")

@@ -5,38 +5,42 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Input, Label, Static
+from textual.widgets import Input
 
-from bas_tui import client
-from bas_tui.tui.compose.compose_drawing import Drawing, DrawingScreen
-from bas_tui.tui.compose.compose_pictures import PictureActions
-from bas_tui.tui.compose.compose_runs import RunActions
-from bas_tui.tui.compose.compose_settings import SettingActions
-from bas_tui.tui.compose.gallery import Gallery, Tile
+from bas_tui.machine.device_guess import guess_device
+from bas_tui.tui.compose.drawing_queue import DrawingQueue
+from bas_tui.tui.compose.drawing_state import Drawing
+from bas_tui.tui.compose.gallery import Gallery
 from bas_tui.tui.compose.keys import KEYS
-from bas_tui.tui.compose.prompt_editing import write_history
-from bas_tui.tui.compose.prompt_input import PromptInput, TokenChips
+from bas_tui.tui.compose.picture_actions import PictureActions
+from bas_tui.tui.compose.picture_files import Picture
+from bas_tui.tui.compose.picture_shelf import PictureShelf
+from bas_tui.tui.compose.progress_line import ProgressLine
+from bas_tui.tui.compose.prompt_input import PromptInput
+from bas_tui.tui.compose.prompt_pane import PromptPane
 from bas_tui.tui.compose.prompt_settings import DrawSettings, PromptSettings
-from bas_tui.tui.drawing.palette import concept_color
+from bas_tui.tui.compose.run_chooser import RunChooser
 from bas_tui.tui.shell.bindings import bindings_of
-from bas_tui.tui.shell.clickable import clickable
+from bas_tui.tui.shell.header import HeaderInfo
+from bas_tui.tui.shell.screen import BasScreen
 from engine.core.errors import BasError
 from engine.runs.events import GenerationStarted
-from engine.runs.prompts import known, unknown_tokens
+from engine.runs.folder import RunDir
+from engine.runs.library import find_run
 
-HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: keys"
+WAIT_FOR_OPEN = 0.3
+"""Seconds in which the app may say what to open, before the last run is taken."""
 
 
-class ComposeScreen(RunActions, PictureActions, SettingActions):
-    """One prompt line, its settings, and a gallery over one or several runs."""
+class ComposeScreen(BasScreen):
+    """Puts the parts together: what is asked for, what is drawn, what there is."""
 
     SCOPE = "compose"
     HELP_TEXT = (
@@ -47,116 +51,91 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
     AUTO_FOCUS = "#prompt"
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "compose"))
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs = RunChooser(self)
+        self.queue = DrawingQueue(self.post_message)
+        self.shelf = PictureShelf(self.post_message)
+        self._actions = PictureActions(self, self._removed)
+
     def compose_body(self) -> Iterable[Widget]:
-        """Chips, prompts, settings, progress, gallery."""
-        with Vertical(id="lines"):
-            with Horizontal(classes="line"):
-                yield Label("tokens", classes="label")
-                yield TokenChips()
-            with Horizontal(classes="line"):
-                yield Label("prompt", classes="label")
-                yield PromptInput(id="prompt", placeholder="a photo of <asset0> in the snow")
-            yield Static(HINT, id="hint")
-            with Horizontal(classes="line", id="negative-line"):
-                yield Label("negative", classes="label")
-                yield PromptInput(id="negative", placeholder="nothing in particular")
-            yield PromptSettings(id="settings")
-        yield Static(id="progress")
+        """Prompts over the line of progress over the gallery."""
+        yield PromptPane()
+        yield ProgressLine()
         yield Gallery(id="gallery")
 
-    def show_gallery(self) -> None:
-        tiles = self.drawing.tiles() if self.drawing is not None else []
-        fresh = {tile.path for tile in tiles}
-        for pictures in self.pictures.values():
-            tiles += [Tile(picture) for picture in pictures if picture.path not in fresh]
-        runs = len([name for name, pictures in self.pictures.items() if pictures])
-        self.gallery.show(tiles, runs=max(1, runs))
+    @property
+    def prompts(self) -> PromptPane:
+        """What is asked for."""
+        return self.query_one(PromptPane)
 
-    def check_prompt(self) -> bool:
-        """Say what is unknown in the prompts; whether all is known."""
-        if self.manifest is None:
-            return False
-        for line in self.query(PromptInput):
-            if unknown := unknown_tokens(line.value, self.manifest.concepts):
-                names = known(self.manifest.concepts)
-                self.hint(f"no token {', '.join(unknown)} - this run knows {names}", error=True)
-                return False
-        self.hint(HINT)
-        return True
+    @property
+    def gallery(self) -> Gallery:
+        """What there is."""
+        return self.query_one(Gallery)
 
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        if not (isinstance(event.input, PromptInput) and event.input.completing):
-            self.check_prompt()
+    def on_mount(self) -> None:
+        """The settings of last time."""
+        try:
+            record = json.loads(self.bas.prefs.compose or "{}")
+            count = int(record.get("count", 4))
+        except (ValueError, AttributeError, TypeError):
+            count = 4
+        self.prompts.settings.settings = DrawSettings(count=max(1, min(64, count)))
 
-    @on(PromptInput.Completing)
-    def _completing(self, event: PromptInput.Completing) -> None:
-        if not event.offers:
-            self.check_prompt()
-            return
-        offers: list[Content] = []
-        for place, offer in enumerate(event.offers):
-            color = concept_color(offer.concept)
-            style = f"bold {color.ink} on {color.hex}" if place == event.chosen else color.hex
-            offers.append(Content.styled(f" {offer.token} ", style))
-        line = Content.assemble(Content.styled("tab ", "bold $primary"), Content(" ").join(offers))
-        self.hint(line)
+    def on_unmount(self) -> None:
+        """The generation process ends with the application."""
+        self.queue.close()
 
-    @on(PromptInput.Left)
-    def _left_prompt(self) -> None:
-        self.set_focus(self.gallery if self.gallery.tiles else self.settings)
+    def on_screen_suspend(self) -> None:
+        """Remember the count."""
+        count = self.prompts.settings.settings.count
+        self.bas.remember(compose=json.dumps({"count": count}))
 
-    @on(Gallery.Left)
-    def _left_gallery(self) -> None:
-        self.set_focus(self.prompt)
+    # Whose tokens
 
-    @on(Gallery.Chosen)
-    def _chosen(self) -> None:
-        # One large picture or a comparison gets the room of the prompt as well.
-        self.set_class(self.gallery.mode != "all", "-pictures")
-        self.show_progress()
+    def on_screen_resume(self) -> None:
+        """Without a run, take the last one."""
+        if self.runs.run is None:
+            self.set_timer(WAIT_FOR_OPEN, self._use_last_run)
 
-    def show_progress(self) -> None:
-        line = self.query_one("#progress", Static)
-        drawing, gallery = self.drawing, self.gallery
-        if drawing is not None:
-            line.update(self._drawing_line(drawing, line.size.width))
-            return
-        picture = gallery.current
-        if picture is None:
-            line.update("")
-            return
-        recipe = picture.recipe
-        marks = f"{len(gallery.marked)} marked   " if gallery.marked else ""
-        own = recipe.details()
-        line.update(
-            Content.assemble(
-                Content.styled(f"{gallery.selected + 1} of {len(gallery.tiles)}  ", "bold"),
-                Content.styled(marks, "bold $accent"),
-                f"{recipe.read_prompt()}  ",
-                Content.styled(own, "$faint"),
-            ).truncate(max(10, line.size.width - 2), ellipsis=True)
-        )
+    def _use_last_run(self) -> None:
+        if self.runs.run is None:
+            try:
+                self.runs.use_last()
+            except BasError as error:
+                self.prompts.hint(f"{error.message} - {error.remedy}", error=True)
 
-    @staticmethod
-    def _drawing_line(drawing: Drawing, width: int) -> Content:
-        if drawing.cancelling:
-            return Content.styled("cancelling ...", "bold $warning")
-        if drawing.stage:
-            return Content.assemble(Content.styled("drawing: ", "bold $accent"), drawing.stage)
-        number = min(drawing.request.count, len(drawing.saved) + 1)
-        steps = sum(drawing.done.values())
-        total = drawing.steps * drawing.request.count
-        words = f" {drawing.fraction:4.0%}  step {steps} of {total}, {len(drawing.saved)} saved"
-        room = max(8, min(48, width - len(words) - 14))
-        full = round(room * drawing.fraction)
-        return Content.assemble(
-            Content.styled(f"drawing {number}/{drawing.request.count} ", "bold $accent"),
-            Content.styled("━" * full, "$accent"),
-            Content.styled("─" * (room - full), "$faint"),
-            words,
-            clickable(Content.styled("  x cancels", "$primary"), "screen.cancel()"),
-        )
+    def open(self, **arguments: Any) -> None:
+        """`run`: a name, a folder or a RunDir."""
+        run = arguments.get("run")
+        if run:
+            try:
+                self.runs.use(run if isinstance(run, RunDir) else find_run(str(run)))
+            except BasError as error:
+                self.bas.show_error(error)
+
+    def action_pick_run(self) -> None:
+        """Choose a run."""
+        self.runs.ask()
+
+    @on(RunChooser.Chosen)
+    def _run_chosen(self, event: RunChooser.Chosen) -> None:
+        run, manifest = self.runs.run, self.runs.manifest
+        if run is not None and manifest is not None:
+            self.prompts.use(run, manifest)
+            self._show_header()
+            self.shelf.read(run)
+            if event.asked:
+                self.set_focus(self.prompts.prompt)
+
+    @on(PictureShelf.Found)
+    def _pictures_found(self, event: PictureShelf.Found) -> None:
+        self.shelf.put_first(event.run, event.pictures)
+        self._show_gallery()
+        self.gallery.action_move_to(0)
+
+    # Drawing
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
@@ -164,83 +143,60 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
 
     def action_generate(self) -> None:
         """Draw the prompt."""
-        run = self.run_dir
-        if run is None:
+        if self.runs.run is None:
             self.say("no run is chosen: press r", "warning")
             return
-        if self.drawing is not None:
+        if self.queue.current is not None:
             self.say("a drawing is under way: x cancels it", "warning")
             return
-        prompt, settings = self.prompt, self.settings.settings
-        text = prompt.value.strip() or prompt.placeholder
-        negative = self.query_one("#negative", PromptInput).value.strip()
         try:
-            client.check_prompt(run, text)
-            if negative:
-                client.check_prompt(run, negative)
-            client.check_learned(run)
+            request = self.prompts.request(step_previews=not self.bas.terminal.low_bandwidth)
         except BasError as error:
             self.bas.show_error(error)
             return
-        prompt.value = text
-        prompt.cursor_position = len(text)
-        prompt.history.add(text)
-        write_history(run, prompt.history)
-        request = client.GenerationRequest(
-            run=run, prompt=text, out=run.pictures, negative=negative,
-            seed=settings.used_seed, count=settings.count, steps=settings.steps,
-            guidance=settings.guidance, step_previews=not self.bas.terminal.low_bandwidth,
-        )  # fmt: skip
-        self.drawing = Drawing(request=request)
-        self.settings.busy = True
+        self.queue.start(request)
         self._show_drawing()
         # The gallery stays at the picture that was chosen; the new ones are what one waits for.
         self.gallery.action_move_to(0)
-        self.draw(request)
+
+    def action_cancel(self) -> None:
+        """Stop drawing."""
+        if self.queue.cancel():
+            self._show_progress()
+        else:
+            self.say("nothing is being drawn")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Cancel is offered only while there is something to cancel."""
         if action == "cancel":
-            return self.drawing is not None
+            return self.queue.current is not None
         return super().check_action(action, parameters)
 
-    def _show_drawing(self) -> None:
-        self.refresh_bindings()
-        self.show_header()
-        self.show_gallery()
-        self.show_progress()
-
-    @on(DrawingScreen.Drawn)
-    def _drawn(self, event: DrawingScreen.Drawn) -> None:
-        drawing = self.drawing
-        if drawing is None or drawing.request.request != event.request:
+    @on(DrawingQueue.Drawn)
+    def _drawn(self, event: DrawingQueue.Drawn) -> None:
+        drawing = self.queue.take(event)
+        if drawing is None:
             return
-        self.drawing = drawing = drawing.after(event.event)
         if isinstance(event.event, GenerationStarted):
-            settings = self.settings
+            settings = self.prompts.settings
             settings.settings = dataclasses.replace(settings.settings, seed=event.event.seed)
         if drawing.ended is not None:
             self._ended(drawing)
-        else:
-            tiles = drawing.tiles()
-            known_tiles = self.gallery.tiles
-            if [tile.path for tile in tiles] != [tile.path for tile in known_tiles[: len(tiles)]]:
-                self.show_gallery()
-            self.show_progress()
+            return
+        fresh = [tile.path for tile in drawing.tiles()]
+        if fresh != [tile.path for tile in self.gallery.tiles[: len(fresh)]]:
+            self._show_gallery()
+        self._show_progress()
 
-    @on(DrawingScreen.CouldNotDraw)
-    def _could_not_draw(self, event: DrawingScreen.CouldNotDraw) -> None:
-        self.drawing = None
-        self.settings.busy = False
-        self._show_drawing()
-        self.bas.show_error(event.error)
+    @on(DrawingQueue.CouldNotDraw)
+    def _could_not_draw(self, event: DrawingQueue.CouldNotDraw) -> None:
+        if self.queue.give_up(event):
+            self._show_drawing()
+            self.bas.show_error(event.error)
 
     def _ended(self, drawing: Drawing) -> None:
-        name = drawing.request.run.name
         fresh = [drawing.saved[index] for index in sorted(drawing.saved)]
-        self.pictures[name] = [*fresh, *self.pictures.get(name, [])]
-        self.drawing = None
-        self.settings.busy = False
+        self.shelf.add(drawing.request.run, fresh)
         self._show_drawing()
         ended = drawing.ended
         assert ended is not None
@@ -252,14 +208,56 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
             plural = "picture" if len(fresh) == 1 else "pictures"
             self.say(f"{len(fresh)} {plural} in {drawing.request.out}")
 
-    def action_cancel(self) -> None:
-        """Stop drawing."""
-        if self.drawing is None:
-            self.say("nothing is being drawn")
-            return
-        self.drawing = dataclasses.replace(self.drawing, cancelling=True)
-        self.show_progress()
-        self.cancel_drawing(self.drawing.request)
+    def _show_drawing(self) -> None:
+        self.prompts.settings.busy = self.queue.current is not None
+        self.refresh_bindings()
+        self._show_header()
+        self._show_gallery()
+        self._show_progress()
+
+    def _show_header(self) -> None:
+        run, manifest = self.runs.run, self.runs.manifest
+        self.header = HeaderInfo(
+            run=run.name if run else "",
+            base=Path(manifest.base).name if manifest else "",
+            device=guess_device().kind,
+            state="drawing" if self.queue.current is not None else "",
+        )
+
+    def _show_gallery(self) -> None:
+        drawing = self.queue.current
+        tiles = self.shelf.tiles(drawing.tiles() if drawing is not None else ())
+        self.gallery.show(tiles, runs=max(1, self.shelf.runs))
+
+    def _show_progress(self) -> None:
+        self.query_one(ProgressLine).show(self.queue.current, self.gallery)
+
+    # Writing
+
+    def action_token(self, index: int) -> None:
+        """A token into the prompt."""
+        if not self.prompts.insert_token(index):
+            self.say(f"there is no token {index + 1}", "warning")
+
+    def action_lock_seed(self) -> None:
+        """Lock or free the seed."""
+        self.prompts.settings.action_lock_seed()
+
+    def action_new_seed(self) -> None:
+        """A random seed, locked."""
+        self.prompts.settings.action_new_seed()
+
+    @on(PromptSettings.Note)
+    def _noted(self, event: PromptSettings.Note) -> None:
+        self.say(event.text)
+
+    @on(PromptInput.Left)
+    def _left_prompt(self) -> None:
+        self.set_focus(self.gallery if self.gallery.tiles else self.prompts.settings)
+
+    @on(Gallery.Left)
+    def _left_gallery(self) -> None:
+        self.set_focus(self.prompts.prompt)
 
     def action_focus_on(self, part: str) -> None:
         """To a part of the screen."""
@@ -269,53 +267,71 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
         # Not `focus()`, which waits for the next turn: the next key may be here already.
         self.set_focus(self.query_one(f"#{part}"))
 
-    def action_token(self, index: int) -> None:
-        """A token into the prompt."""
-        if self.manifest is None or index >= len(self.manifest.concepts):
-            self.say(f"there is no token {index + 1}", "warning")
-            return
-        focused = self.focused
-        line = focused if isinstance(focused, PromptInput) else self.prompt
-        line.insert_token(self.manifest.concepts[index].token)
+    # Pictures
+
+    @on(Gallery.Chosen)
+    def _chosen(self) -> None:
+        # One large picture or a comparison gets the room of the prompt as well.
+        self.set_class(self.gallery.mode != "all", "-pictures")
+        self._show_progress()
+
+    def _with_picture(self, act: Callable[[Picture], object]) -> None:
+        picture = self.gallery.current
+        if picture is None:
+            self.say("no picture is chosen", "warning")
+        else:
+            act(picture)
+
+    def action_reuse(self) -> None:
+        """Take over a picture's settings."""
+        self._with_picture(self._reuse)
+
+    def _reuse(self, picture: Picture) -> None:
+        recipe, run = picture.recipe, self.runs.run
+        if recipe.run and (run is None or recipe.run != run.name):
+            try:
+                self.runs.use(find_run(recipe.run))
+            except BasError as error:
+                self.bas.show_error(error)
+        self.prompts.take_over(recipe)
+        self.say("took over prompt, seed, steps and guidance; enter draws it again")
+        self.action_focus_on("prompt")
+
+    def action_save_as(self) -> None:
+        """Copy a picture to a file."""
+        self._with_picture(self._actions.save_as)
+
+    def action_delete_picture(self) -> None:
+        """Delete a picture's file."""
+        self._with_picture(self._actions.delete)
+
+    def _removed(self, picture: Picture) -> None:
+        self.shelf.remove(picture)
+        self._show_gallery()
+        self._show_progress()
+
+    def action_copy_prompt(self) -> None:
+        """Copy a picture's prompt."""
+        self._with_picture(self._actions.copy_prompt)
+
+    def action_copy(self) -> None:
+        """Copy the command of the picture, or of the prompt."""
+        picture = self.gallery.current if self.gallery.has_focus else None
+        if picture is not None:
+            self.bas.copy(picture.recipe.command())
+        elif values := self.command_values():
+            self.bas.copy(f"bas gen {values['prompt']} --run {values['run']}{values['options']}")
 
     def command_values(self) -> dict[str, str]:
         """Fields of the equivalent commands."""
-        if self.run_dir is None:
+        if self.runs.run is None:
             return {}
-        settings = self.settings.settings
-        text = self.prompt.value.strip() or self.prompt.placeholder
-        negative = self.query_one("#negative", PromptInput).value.strip()
-        options = f" --count {settings.count}"
-        for flag, value in (
-            ("seed", settings.used_seed), ("steps", settings.steps),
-            ("guidance", settings.guidance),
-        ):  # fmt: skip
-            options += f" --{flag} {value:g}" if isinstance(value, float) else (
-                f" --{flag} {value}" if value is not None else ""
-            )  # fmt: skip
-        options += f" --negative {shlex.quote(negative)}" if negative else ""
-        values = {
-            "run": shlex.quote(self.run_dir.name),
-            "prompt": shlex.quote(text),
-            "options": options,
-        }
+        values = {"run": shlex.quote(self.runs.run.name), **self.prompts.command_values()}
         if picture := self.gallery.current:
             values["picture_command"] = picture.recipe.command()
         return values
 
-    def on_mount(self) -> None:
-        """The settings of last time."""
-        self.query_one("#progress").auto_links = False
-        try:
-            record = json.loads(self.bas.prefs.compose or "{}")
-            count = int(record.get("count", 4))
-        except (ValueError, AttributeError, TypeError):
-            count = 4
-        self.settings.settings = DrawSettings(count=max(1, min(64, count)))
-
-    def on_screen_suspend(self) -> None:
-        """Remember the count."""
-        self.bas.remember(compose=json.dumps({"count": self.settings.settings.count}))
+    # View
 
     def terminal_changed(self) -> None:
         """Other colours, other characters."""
@@ -326,4 +342,4 @@ class ComposeScreen(RunActions, PictureActions, SettingActions):
         gallery = self.gallery
         gallery.mode, gallery.marked = "all", []
         gallery.action_size(0)
-        self.settings.settings = DrawSettings()
+        self.prompts.settings.settings = DrawSettings()

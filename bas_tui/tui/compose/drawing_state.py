@@ -1,20 +1,14 @@
-"""Compose screen: requests to the generation process and what comes back of them."""
+"""One request to the generation process as its events tell it; pure."""
 
 from __future__ import annotations
 
 import dataclasses
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from textual.message import Message
-from textual.worker import get_current_worker
-
-from bas_tui.client import GenerationRequest, Generator
+from bas_tui.client import GenerationRequest
 from bas_tui.tui.compose.gallery import Tile
 from bas_tui.tui.compose.picture_files import Picture, Recipe, read_picture
-from bas_tui.tui.shell.screen import BasScreen
-from engine.core.errors import BasError
 from engine.runs.events import (
     Event,
     GenerationEnded,
@@ -86,56 +80,3 @@ class Drawing:
                 words = f"step {step} of {self.steps}" if step else "waits"
                 tiles.append(Tile(None, words, self.previews.get(index)))
         return tiles
-
-
-class DrawingScreen(BasScreen):
-    """Owns the generation process; subclasses show what it does."""
-
-    class Drawn(Message):
-        """Something happened to a request."""
-
-        def __init__(self, request: str, event: Event) -> None:
-            super().__init__()
-            self.request = request
-            self.event = event
-
-    class CouldNotDraw(Message):
-        """A request could not be handed in."""
-
-        def __init__(self, error: BasError) -> None:
-            super().__init__()
-            self.error = error
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._generator: Generator | None = None
-
-    def draw(self, request: GenerationRequest) -> None:
-        """Hand a request in; `Drawn` messages tell how it goes."""
-        self.run_worker(lambda: self._draw(request), thread=True, group="draw", exit_on_error=False)
-
-    def _draw(self, request: GenerationRequest) -> None:
-        worker = get_current_worker()
-        try:
-            if self._generator is None:
-                self._generator = Generator()
-            for event in self._generator.submit(request):
-                if worker.is_cancelled:
-                    return
-                self.post_message(self.Drawn(request.request, event))
-        except BasError as error:
-            self.post_message(self.CouldNotDraw(error))
-        except Exception as error:  # The screen must not stay "drawing" for ever.
-            wrapped = BasError(f"the drawing failed: {error}", "try again")
-            self.post_message(self.CouldNotDraw(wrapped))
-
-    def cancel_drawing(self, request: GenerationRequest) -> None:
-        """Ask for the end of a request."""
-        generator = self._generator
-        if generator is not None:
-            threading.Thread(target=generator.cancel, args=(request.request,), daemon=True).start()
-
-    def on_unmount(self) -> None:
-        """The process ends with the application; closing it may take seconds, so nobody waits."""
-        if self._generator is not None:
-            threading.Thread(target=self._generator.close, daemon=True).start()

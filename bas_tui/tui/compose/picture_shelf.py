@@ -1,0 +1,61 @@
+"""The pictures of every run that was opened here, as the gallery shows them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from textual.message import Message
+
+from bas_tui.tui.compose.gallery import Tile
+from bas_tui.tui.compose.picture_files import Picture, list_pictures
+from engine.runs.folder import RunDir
+
+
+class PictureShelf:
+    """Pictures by run, newest first; the run that is used now comes first."""
+
+    class Found(Message):
+        """A run's folder was read."""
+
+        def __init__(self, run: RunDir, pictures: list[Picture]) -> None:
+            super().__init__()
+            self.run = run
+            self.pictures = pictures
+
+    def __init__(self, post: Callable[[Message], object]) -> None:
+        self._post = post
+        self._pictures: dict[str, list[Picture]] = {}
+
+    @property
+    def runs(self) -> int:
+        """How many runs have pictures here."""
+        return sum(bool(pictures) for pictures in self._pictures.values())
+
+    def read(self, run: RunDir) -> None:
+        """Read a run's folder in a thread; `Found` tells what is there."""
+
+        def work() -> None:
+            self._post(self.Found(run, list_pictures(run)))
+
+        threading.Thread(target=work, name=f"pictures-{run.name}", daemon=True).start()
+
+    def put_first(self, run: RunDir, pictures: Sequence[Picture]) -> None:
+        """These are a run's pictures; it is the one used now."""
+        others = {name: found for name, found in self._pictures.items() if name != run.name}
+        self._pictures = {run.name: list(pictures), **others}
+
+    def add(self, run: RunDir, pictures: Sequence[Picture]) -> None:
+        """New pictures of a run."""
+        self._pictures[run.name] = [*pictures, *self._pictures.get(run.name, [])]
+
+    def remove(self, picture: Picture) -> None:
+        """A picture's file is gone."""
+        for name, pictures in self._pictures.items():
+            self._pictures[name] = [old for old in pictures if old.path != picture.path]
+
+    def tiles(self, fresh: Sequence[Tile] = ()) -> list[Tile]:
+        """Those of a drawing under way (`fresh`), then all others."""
+        shown = {tile.path for tile in fresh}
+        pictures = [picture for found in self._pictures.values() for picture in found]
+        return [*fresh, *(Tile(picture) for picture in pictures if picture.path not in shown)]

@@ -1,0 +1,184 @@
+"""What is asked for: the tokens, the prompt and what to keep away from, and how to draw it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Input, Label, Static
+
+from bas_tui import client
+from bas_tui.tui.compose.picture_files import Recipe
+from bas_tui.tui.compose.prompt_editing import read_history, write_history
+from bas_tui.tui.compose.prompt_input import PromptInput, TokenChips
+from bas_tui.tui.compose.prompt_settings import DrawSettings, PromptSettings
+from bas_tui.tui.drawing.palette import concept_color
+from engine.core.errors import UserError
+from engine.core.settings import build_config
+from engine.runs.folder import RunDir
+from engine.runs.manifest import ConceptEntry, Manifest
+from engine.runs.prompts import known, unknown_tokens
+
+HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: keys"
+
+
+class PromptPane(Vertical):
+    """Two prompt lines and the settings, over one run's tokens."""
+
+    def __init__(self) -> None:
+        super().__init__(id="lines")
+        self._run: RunDir | None = None
+        self._concepts: Sequence[ConceptEntry] = ()
+
+    def compose(self) -> ComposeResult:
+        """Chips, prompt, hint, negative prompt, settings."""
+        with Horizontal(classes="line"):
+            yield Label("tokens", classes="label")
+            yield TokenChips()
+        with Horizontal(classes="line"):
+            yield Label("prompt", classes="label")
+            yield PromptInput(id="prompt", placeholder="a photo of <asset0> in the snow")
+        yield Static(HINT, id="hint")
+        with Horizontal(classes="line", id="negative-line"):
+            yield Label("negative", classes="label")
+            yield PromptInput(id="negative", placeholder="nothing in particular")
+        yield PromptSettings(id="settings")
+
+    @property
+    def prompt(self) -> PromptInput:
+        """The line of the prompt."""
+        return self.query_one("#prompt", PromptInput)
+
+    @property
+    def negative(self) -> PromptInput:
+        """The line of what to keep away from."""
+        return self.query_one("#negative", PromptInput)
+
+    @property
+    def settings(self) -> PromptSettings:
+        """Seed, count, steps, guidance."""
+        return self.query_one(PromptSettings)
+
+    @property
+    def text(self) -> str:
+        """The prompt; the suggested one while the line is empty."""
+        return self.prompt.value.strip() or self.prompt.placeholder
+
+    def use(self, run: RunDir, manifest: Manifest) -> None:
+        """Take a run's tokens, its earlier prompts and its own settings."""
+        self._run, self._concepts = run, manifest.concepts
+        for line in self.query(PromptInput):
+            line.concepts = manifest.concepts
+        prompt = self.prompt
+        prompt.history = read_history(run)
+        if not prompt.value:
+            tokens = " and ".join(concept.token for concept in manifest.concepts)
+            prompt.placeholder = f"a photo of {tokens} in the snow"
+        chips = self.query_one(TokenChips)
+        chips.concepts, chips.run = manifest.concepts, run.name
+        self.settings.own = _own_settings(manifest)
+        self.check()
+
+    def take_over(self, recipe: Recipe) -> None:
+        """Ask for the same picture again."""
+        prompt = self.prompt
+        prompt.value = recipe.prompt
+        prompt.cursor_position = len(recipe.prompt)
+        self.negative.value = recipe.negative
+        self.settings.settings = DrawSettings(
+            seed=recipe.seed, locked=recipe.seed is not None, count=1, steps=recipe.steps,
+            guidance=recipe.guidance,
+        )  # fmt: skip
+
+    def request(self, *, step_previews: bool) -> client.GenerationRequest:
+        """What is asked for; the prompt joins the run's earlier ones.
+
+        Raises UserError for an unknown token and for a run that has learned nothing yet.
+        """
+        run, text, negative = self._run, self.text, self.negative.value.strip()
+        assert run is not None
+        client.check_prompt(run, text)
+        if negative:
+            client.check_prompt(run, negative)
+        client.check_learned(run)
+        prompt, settings = self.prompt, self.settings.settings
+        prompt.value = text
+        prompt.cursor_position = len(text)
+        prompt.history.add(text)
+        write_history(run, prompt.history)
+        return client.GenerationRequest(
+            run=run, prompt=text, out=run.pictures, negative=negative,
+            seed=settings.used_seed, count=settings.count, steps=settings.steps,
+            guidance=settings.guidance, step_previews=step_previews,
+        )  # fmt: skip
+
+    def command_values(self) -> dict[str, str]:
+        """Prompt and options as words of a `bas gen` command."""
+        settings = self.settings.settings
+        negative = self.negative.value.strip()
+        options = f" --count {settings.count}"
+        for flag, value in (
+            ("seed", settings.used_seed), ("steps", settings.steps),
+            ("guidance", settings.guidance),
+        ):  # fmt: skip
+            options += f" --{flag} {value:g}" if isinstance(value, float) else (
+                f" --{flag} {value}" if value is not None else ""
+            )  # fmt: skip
+        options += f" --negative {shlex.quote(negative)}" if negative else ""
+        return {"prompt": shlex.quote(self.text), "options": options}
+
+    def insert_token(self, index: int) -> bool:
+        """Put a token into the line that is being written; whether there is such a token."""
+        if index >= len(self._concepts):
+            return False
+        focused = self.screen.focused
+        line = focused if isinstance(focused, PromptInput) else self.prompt
+        line.insert_token(self._concepts[index].token)
+        return True
+
+    def check(self) -> None:
+        """Say what is unknown in the prompts."""
+        if not self._concepts:
+            return
+        for line in self.query(PromptInput):
+            if unknown := unknown_tokens(line.value, self._concepts):
+                names = known(self._concepts)
+                self.hint(f"no token {', '.join(unknown)} - this run knows {names}", error=True)
+                return
+        self.hint(HINT)
+
+    def hint(self, text: str | Content, *, error: bool = False) -> None:
+        """Say something below the prompt."""
+        hint = self.query_one("#hint", Static)
+        hint.update(text if isinstance(text, Content) else Content(text))
+        hint.set_class(error, "-error")
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        if not (isinstance(event.input, PromptInput) and event.input.completing):
+            self.check()
+
+    @on(PromptInput.Completing)
+    def _completing(self, event: PromptInput.Completing) -> None:
+        if not event.offers:
+            self.check()
+            return
+        offers: list[Content] = []
+        for place, offer in enumerate(event.offers):
+            color = concept_color(offer.concept)
+            style = f"bold {color.ink} on {color.hex}" if place == event.chosen else color.hex
+            offers.append(Content.styled(f" {offer.token} ", style))
+        line = Content.assemble(Content.styled("tab ", "bold $primary"), Content(" ").join(offers))
+        self.hint(line)
+
+
+def _own_settings(manifest: Manifest) -> DrawSettings:
+    try:
+        sampling = build_config(manifest.settings).sampling
+    except UserError:
+        return DrawSettings()
+    return DrawSettings(steps=sampling.steps, guidance=sampling.guidance)
