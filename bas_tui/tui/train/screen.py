@@ -18,6 +18,7 @@ from bas_tui.run_state import RunState
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.failure import Failure, FailureScreen, failure_of, log_tail
 from bas_tui.tui.shell.header import HeaderInfo
+from bas_tui.tui.shell.screen import BasScreen
 from bas_tui.tui.train.attention_panel import AttentionPanel
 from bas_tui.tui.train.keys import KEYS
 from bas_tui.tui.train.log_pane import LogPane
@@ -25,8 +26,8 @@ from bas_tui.tui.train.loss_chart import ChartOptions, LossChart
 from bas_tui.tui.train.pane import Pane
 from bas_tui.tui.train.phase_bar import PhaseBar
 from bas_tui.tui.train.preview_pane import PreviewPane
+from bas_tui.tui.train.run_control import CONTROLS, RunControl
 from bas_tui.tui.train.run_follower import Feed
-from bas_tui.tui.train.train_control import TrainControl
 from engine.core.errors import BasError, UserError
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run
@@ -35,7 +36,7 @@ from engine.runs.manifest import read_manifest
 PARTS = ("", "chart", "maps", "preview")
 
 
-class TrainScreen(TrainControl):
+class TrainScreen(BasScreen):
     """A viewer of one run. It never owns the run: closing it changes nothing."""
 
     SCOPE = "train"
@@ -49,6 +50,11 @@ class TrainScreen(TrainControl):
 
     def __init__(self) -> None:
         super().__init__()
+        self.control: RunControl | None = None
+        """What may be done to the run on the screen; None before there is one."""
+        self._state = RunState()
+        self._told = ""
+        """The failure that has been shown, by status."""
         self._feed: Feed | None = None
         self._at: int | None = None
         self._painted = 0.0
@@ -77,7 +83,7 @@ class TrainScreen(TrainControl):
         self.detach()
 
     def _open_default(self) -> None:
-        if self._run is None and not self._asked:
+        if self.control is None and not self._asked:
             try:
                 self.open(run=self.bas.prefs.last_run or None)
             except BasError as error:
@@ -93,14 +99,15 @@ class TrainScreen(TrainControl):
             self.header = HeaderInfo()
             self.bas.show_error(error)
             return
-        self._control = control
-        if self._run == found and self._feed is not None:
+        if self.control is not None and self.control.run == found:
+            self.control.allowed = control
             self._show_header()
             self.refresh_bindings()
             return
         self.detach()
-        self._run, self._at, self._told = found, None, ""
-        self._preview_every = int(manifest.settings.get("preview.every", 100))
+        every = int(manifest.settings.get("preview.every", 100))
+        self.control = RunControl(self, found, allowed=control, preview_every=every)
+        self._at, self._told = None, ""
         self._state = RunState(run=found.name, base=manifest.base)
         self.query_one(PreviewPane).folder = found.path
         self.bas.remember(last_run=found.name)
@@ -157,15 +164,16 @@ class TrainScreen(TrainControl):
         state, at = self._state, self._at
         self._show_header()
         self._show_warnings()
-        self.query_one(PreviewPane).every = self._preview_every
+        if self.control is not None:
+            self.query_one(PreviewPane).every = self.control.preview_every
         for pane in self.query(Pane):
             if live and at is not None and isinstance(pane, AttentionPanel | PreviewPane):
                 continue
             pane.show(state, at)
 
     def _show_header(self) -> None:
-        state = self._state
-        name = self._run.name if self._run is not None else ""
+        state, control = self._state, self.control
+        name = control.run.name if control is not None else ""
         shown = {"training": "live", "downloading": "starting", "loading": "starting",
                  "encoding": "starting", "prior": "starting", "saving": "live"}  # fmt: skip
         self.header = HeaderInfo(
@@ -173,7 +181,7 @@ class TrainScreen(TrainControl):
             base=Path(state.base).name,
             device=state.device,
             state=shown.get(state.status, state.status) if name else "",
-            detail="" if self._control else "read-only",
+            detail="" if control is None or control.allowed else "read-only",
         )
 
     def _show_warnings(self) -> None:
@@ -193,12 +201,12 @@ class TrainScreen(TrainControl):
             widget.set_class(failure is not None, "-failed")
 
     def _failure(self) -> Failure | None:
-        return failure_of(self._run, self._state) if self._run is not None else None
+        return failure_of(self.control.run, self._state) if self.control is not None else None
 
     def _tell_failure(self) -> None:
         """Show a failure once, in full."""
-        failure, run = self._failure(), self._run
-        if failure is None or run is None or self._told == self._state.status:
+        failure, control = self._failure(), self.control
+        if failure is None or control is None or self._told == self._state.status:
             return
         self._told = self._state.status
 
@@ -209,15 +217,69 @@ class TrainScreen(TrainControl):
                 self.bas.copy(failure.command)
 
         self.app.push_screen(
-            FailureScreen(failure, partial(log_tail, run), self._control), answered
+            FailureScreen(failure, partial(log_tail, control.run), control.allowed), answered
         )
 
     def command_values(self) -> dict[str, str]:
         """The run and its tokens."""
-        if self._run is None:
+        if self.control is None:
             return {}
         tokens = " and ".join(f"<{concept.name}>" for concept in self._state.concepts)
-        return {"run": self._run.name, **({"tokens": tokens} if tokens else {})}
+        return {"run": self.control.run.name, **({"tokens": tokens} if tokens else {})}
+
+    # Control
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What is possible now."""
+        if self.control is None:
+            return action not in (*CONTROLS, "resume", "copy")
+        if self.control.possible(action, self._state):
+            return super().check_action(action, parameters)
+        return False
+
+    @on(RunControl.Answered)
+    def _answered(self, event: RunControl.Answered) -> None:
+        if event.error is not None:
+            self.bas.show_error(event.error)
+        else:
+            self.say(event.text, command=event.command)
+
+    def action_pause(self) -> None:
+        """Pause, or go on."""
+        if self.control is not None:
+            self.control.pause(self._state)
+
+    def action_stop(self) -> None:
+        """Stop with a checkpoint."""
+        if self.control is not None:
+            self.control.stop()
+
+    def action_resume(self) -> None:
+        """Start a host again."""
+        if self.control is not None:
+            self._told = ""
+            self.control.start()
+
+    def action_checkpoint(self) -> None:
+        """Write a checkpoint."""
+        if self.control is not None:
+            self.control.checkpoint()
+
+    def action_preview(self) -> None:
+        """Draw a preview."""
+        if self.control is not None:
+            self.control.preview()
+
+    def action_cadence(self, direction: int) -> None:
+        """Previews more or less often."""
+        if self.control is not None:
+            self.control.cadence(direction, self._state.total_steps)
+            self._paint()
+
+    def action_copy(self) -> None:
+        """Copy the run's name."""
+        if self.control is not None:
+            self.bas.copy(self.control.run.name)
 
     # Looking around
 
