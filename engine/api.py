@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.core.config import TrainConfig
 from engine.core.settings import build_config
+from engine.drawing.sampler import draw as _draw
 from engine.families.devices import autocast, choose_device, choose_precision
 from engine.families.loading import LoadedBase, load_family
 from engine.models.names import recipe_settings
@@ -51,7 +52,8 @@ def draw(
     config = config or TrainConfig()
     family = base.family
     with autocast(family.device, choose_precision(config.precision, family.device)):
-        yield from family.generate(
+        yield from _draw(
+            family,
             prompts,
             seeds=seeds,
             steps=config.sampling.steps,

@@ -43,17 +43,41 @@ class Phase2Config:
     steps: int = 400
     """Optimiser steps; 0 stops after phase 1."""
 
-    learning_rate: float = 2e-6
-    """Low, because every weight moves."""
+    learning_rate: float = 0.0
+    """0: 2e-6, low because every weight moves; 1e-4 for a low-rank change."""
 
-    train: Literal["all", "unet", "cross-attention", "none"] = "all"
+    train: Literal["all", "unet", "cross-attention", "lora", "none"] = "all"
     """`all`: UNet and text encoder (the paper). `unet`: the UNet only. `cross-attention`: keys and
-    values of the UNet's cross-attention (Custom Diffusion). `none`: the rows only (Textual
-    Inversion). The rows train along in every case."""
+    values of the UNet's cross-attention (Custom Diffusion). `lora`: a low-rank change of them all
+    (see lora.*; much less memory). `none`: the rows only (Textual Inversion). The rows train along
+    in every case."""
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that is meant."""
+        return self.learning_rate or (1e-4 if self.train == "lora" else 2e-6)
 
     def __post_init__(self) -> None:
         _check(self.steps >= 0, "phase2.steps", "0 or more", self.steps)
-        _check(self.learning_rate > 0, "phase2.learning_rate", "above 0", self.learning_rate)
+        _check(self.learning_rate >= 0, "phase2.learning_rate", "0 or more", self.learning_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """The low-rank change of `phase2.train = "lora"` (arXiv 2106.09685)."""
+
+    rank: int = 32
+    """Rank of the change of each layer; more holds more of a thing's looks, in a larger file."""
+
+    layers: Literal["all", "attention"] = "all"
+    """`all`: every linear and convolution layer. `attention`: those of attention blocks alone,
+    which lose a thing's looks: more than half of a full run's change lies in convolutions."""
+
+    text_encoder: bool = True
+    """Adapt the text encoders too."""
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.rank <= 1024, "lora.rank", "from 1 to 1024", self.rank)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +93,9 @@ class LossConfig:
     attention_weight: float = 0.01
     """lambda of the cross-attention loss (equation 3); 0 switches it off."""
 
-    attention_grid: int = 16
-    """Side of the query grid of the cross-attention layers that are supervised."""
+    attention_grid: int = 0
+    """Side of the query grid of the cross-attention layers that are supervised; 0: a quarter of the
+    latents' side (16 on Stable Diffusion at 512 px, as in the paper; 32 on SDXL at 1024 px)."""
 
     prior_weight: float = 1.0
     """Weight of prior preservation in phase 2; 0 switches it off and needs no prior images."""
@@ -88,7 +113,7 @@ class LossConfig:
         _check(
             self.attention_weight >= 0, "loss.attention_weight", "0 or more", self.attention_weight
         )
-        _check(self.attention_grid >= 1, "loss.attention_grid", "1 or more", self.attention_grid)
+        _check(self.attention_grid >= 0, "loss.attention_grid", "0 or more", self.attention_grid)
         _check(self.prior_weight >= 0, "loss.prior_weight", "0 or more", self.prior_weight)
         _check(self.prior_images >= 1, "loss.prior_images", "1 or more", self.prior_images)
         _check(self.prior_steps >= 1, "loss.prior_steps", "1 or more", self.prior_steps)
@@ -239,6 +264,7 @@ class TrainConfig:
 
     phase1: Phase1Config = field(default_factory=Phase1Config)
     phase2: Phase2Config = field(default_factory=Phase2Config)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -94,5 +94,5 @@ def method_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
             first, second = second, first
         result |= {"phase1.steps": first, "phase2.steps": second}
     if method.rate_factor != 1.0:
-        result["phase2.learning_rate"] = config.phase2.learning_rate * method.rate_factor
+        result["phase2.learning_rate"] = config.phase2.rate * method.rate_factor
     return result

@@ -26,6 +26,7 @@ from PIL import Image
 from engine.core.config import TrainConfig
 from engine.core.errors import BasError, TrainingError
 from engine.core.settings import build_config
+from engine.drawing.sampler import draw
 from engine.evaluate.job_plan import (
     EvaluationDir,
     Plan,
@@ -104,16 +105,16 @@ def prepare(folder: EvaluationDir) -> int:
     device = choose_device(wanted[0].device)
     loaded = load_family(plan.base, device=device, report=lambda _event: None)
     for config in wanted:
-        with autocast(device, choose_precision(config.precision, device)):
-            for event in prepare_prior_posteriors(
-                loaded.family,
-                cache_dir(),
-                config.loss,
-                base_hash=loaded.base_hash,
-                guidance=config.sampling.guidance,
-                resolution=config.resolution or loaded.family.resolution,
-            ):
-                print(f"prior pictures {event.done}/{event.total}", flush=True)
+        for event in prepare_prior_posteriors(
+            loaded.family,
+            cache_dir(),
+            config.loss,
+            base_hash=loaded.base_hash,
+            guidance=config.sampling.guidance,
+            resolution=config.resolution or loaded.family.resolution,
+            precision=choose_precision(config.precision, device),
+        ):
+            print(f"prior pictures {event.done}/{event.total}", flush=True)
     return 0
 
 
@@ -192,7 +193,8 @@ def _draw(run: RunDir, shots: Sequence[ShotPlan]) -> dict[str, str]:
         load_concepts(run.concepts, loaded.family, base_hash=loaded.base_hash)
         with autocast(device, precision):
             for batch in missing:
-                drawn = loaded.family.generate(
+                drawn = draw(
+                    loaded.family,
                     [shot.tokens for shot in batch],
                     seeds=[shot.seed for shot in batch],
                     steps=config.sampling.steps,

@@ -92,7 +92,7 @@ def _in_own_memory(family: StableDiffusion) -> StableDiffusion:
     alignment: the same weights would give other results from another file. A file that changes on
     disk could not harm a run either.
     """
-    for model in (family.unet, family.vae, family.text_encoder):
+    for model in (*family.targets.networks.values(), family.codec.vae):
         for tensor in (*model.parameters(), *model.buffers()):
             if tensor.device.type == "cpu":
                 tensor.data = tensor.data.clone()

@@ -53,6 +53,28 @@ def layers_on_grid(unet: UNet2DConditionModel, latent_size: int, grid: int) -> t
     return names
 
 
+class CrossAttentionMaps:
+    """A UNet's cross-attention as the method supervises it (paper, section 3.2)."""
+
+    def __init__(self, unet: UNet2DConditionModel, factor: int) -> None:
+        """`factor`: picture pixels along a latent position."""
+        self._unet, self._factor = unet, factor
+
+    def default_grid(self, resolution: int) -> int:
+        """The grid that is nearest to a quarter of the latents' side: 16 on SD, 32 on SDXL."""
+        side = resolution // self._factor
+        grids = sorted(set(attention_grids(self._unet, side).values()))
+        return min(grids, key=lambda grid: abs(grid - side / 4), default=max(1, side // 4))
+
+    def layers(self, resolution: int, grid: int) -> tuple[str, ...]:
+        """Layers of the down and up blocks with a grid x grid query; raises UserError."""
+        return layers_on_grid(self._unet, resolution // self._factor, grid)
+
+    def recorder(self, layers: Sequence[str], *, plain_attention: bool) -> Recorder:
+        """A recorder of these layers, to be entered for the training."""
+        return Recorder(self._unet, layers, plain_attention=plain_attention)
+
+
 class Recorder:
     """Replaces the processors of the chosen layers while it is entered; restores them after.
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import CLIPTokenizer, PreTrainedModel
 
@@ -71,7 +72,8 @@ class PlaceholderEmbedding(nn.Module):
         slot_BL = self._slot[input_ids_BL]
         trained_RD = torch.cat([self.word_rows, self.placeholder_rows])
         frozen_BLD = self.vocabulary[self._frozen_id[input_ids_BL]]
-        chosen_BLD = trained_RD[slot_BL.clamp_min(0)].to(frozen_BLD.dtype)
+        # Not by indexing: its backward adds in an order that depends on the number of threads.
+        chosen_BLD = F.embedding(slot_BL.clamp_min(0), trained_RD).to(frozen_BLD.dtype)
         return torch.where((slot_BL >= 0)[..., None], chosen_BLD, frozen_BLD)
 
 
@@ -143,9 +145,23 @@ def word_pieces(tokenizer: CLIPTokenizer, word: str) -> list[int]:
     return pieces
 
 
-def encode_prompts(tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> torch.Tensor:
-    """Prompt ids padded to the model's length; int64 (B, L)."""
-    length: int = tokenizer.model_max_length
+def prompt_limit(tokenizer: CLIPTokenizer, text_encoder: PreTrainedModel) -> int:
+    """Prompt positions that both know; a tokenizer without a limit states an enormous one."""
+    return min(tokenizer.model_max_length, int(text_encoder.config.max_position_embeddings))
+
+
+def learned_rows(text_encoder: PreTrainedModel) -> PlaceholderEmbedding:
+    """The placeholder rows, once `add_placeholders` has put them in."""
+    embedding = text_encoder.get_input_embeddings()
+    assert isinstance(embedding, PlaceholderEmbedding), "no placeholder tokens were added"
+    return embedding
+
+
+def encode_prompts(
+    tokenizer: CLIPTokenizer, prompts: Sequence[str], limit: int | None = None
+) -> torch.Tensor:
+    """Prompt ids padded and cut to `limit` positions (None: the tokenizer's); int64 (B, L)."""
+    length: int = limit or tokenizer.model_max_length
     batch: Any = tokenizer(
         list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
     )

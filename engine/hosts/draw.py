@@ -24,7 +24,8 @@ from PIL import Image
 from engine.core.config import TrainConfig
 from engine.core.errors import BasError, UserError
 from engine.core.settings import build_config
-from engine.families.contract import Cancelled, Denoised, Family
+from engine.drawing.sampler import Cancelled, Denoised, draw
+from engine.families.contract import Family
 from engine.families.devices import autocast, choose_device, choose_precision
 from engine.families.loading import load_family
 from engine.results.concepts import load_concepts
@@ -162,7 +163,7 @@ class _GenerationHost:
             )
         )  # fmt: skip
         for text in (prompt, request.negative):
-            length, limit = len(family.tokenizer(text).input_ids), family.tokenizer.model_max_length
+            length, limit = family.text.length(text), family.text.limit
             if length > limit:
                 message = f"the model reads {limit - 2} tokens of the prompt's {length - 2}"
                 self._emit(Notice(level="warning", message=message, remedy="shorten the prompt"))
@@ -179,7 +180,8 @@ class _GenerationHost:
         }
         out, stem = Path(request.out), slug(request.prompt)
         seeds = [seed + index for index in range(request.count)]
-        drawn = family.generate(
+        drawn = draw(
+            family,
             [prompt] * request.count,
             seeds=seeds,
             steps=steps,
@@ -213,7 +215,7 @@ class _GenerationHost:
                 raise Cancelled
             preview = ""
             if request.step_previews and done.step % every == 0 and done.step < steps:
-                picture = Image.fromarray(family.decode(done.latents)[0])
+                picture = Image.fromarray(family.codec.decode(done.latents)[0])
                 picture.thumbnail((128, 128))
                 path = self._scratch / f"{request.request}-{done.picture}-{done.step}.png"
                 save_picture(picture, path)

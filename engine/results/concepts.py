@@ -1,8 +1,8 @@
 """The result of a run: token rows and weight changes, small enough to keep and to share.
 
-`concepts/` holds `rows.safetensors` (placeholder and word rows), `changes.safetensors` (trained
-minus base weight, half precision: a change is small, so its own half precision is far finer than
-a half-precision weight) and `concepts.json` (tokens, names, base model and its hash).
+`concepts/` holds `rows.safetensors` (placeholder and word rows of each text encoder),
+`changes.safetensors` or `lora.safetensors` (what the adapter changed), and `concepts.json` (tokens,
+names, base model and its hash).
 """
 
 from __future__ import annotations
@@ -13,53 +13,42 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from engine.adapters import lora
+from engine.adapters.contract import Adapter
+from engine.adapters.full import apply_change
 from engine.core.errors import BasError, UserError
 from engine.families.contract import Family
-from engine.families.tokens import PlaceholderEmbedding, add_placeholders
 from engine.files.atomic import new_folder
 from engine.files.weights_io import load_tensors, save_tensors
 from engine.runs.manifest import ConceptEntry
 
 FORMAT = 1
-
-
-def snapshot(parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
-    """Copies of the base weights that phase 2 is going to change, kept in main memory."""
-    return {name: p.detach().cpu().clone() for name, p in parameters.items()}
+ROWS = "rows.safetensors"
 
 
 def save_concepts(
     folder: Path,
     family: Family,
+    adapter: Adapter,
     *,
     concepts: Sequence[ConceptEntry],
-    before: Mapping[str, torch.Tensor],
     base: str,
     base_hash: str,
     step: int,
     recipe: Mapping[str, Any],
 ) -> None:
-    """Write the concepts; `before` holds the base values of every weight that was trained."""
-    rows = family.text_encoder.get_input_embeddings()
-    assert isinstance(rows, PlaceholderEmbedding)
-    weights = family.weights()
-    changes = {
-        name: (weights[name].detach().cpu().float() - value.float()).half()
-        for name, value in before.items()
-    }
+    """Write the concepts as they are now."""
+    rows: dict[str, torch.Tensor] = {}
+    for index, embedding in enumerate(family.text.embeddings()):
+        ending = _ending(index)
+        rows[f"placeholder_rows{ending}"] = embedding.placeholder_rows.float()
+        rows[f"word_rows{ending}"] = embedding.word_rows.float()
+        # Every tokenizer cuts alike, so the words' ids are the same in all of them.
+        rows["word_ids"] = embedding.word_ids
     with new_folder(folder) as temporary:
-        save_tensors(
-            temporary / "rows.safetensors",
-            {
-                "placeholder_rows": rows.placeholder_rows.float(),
-                "word_rows": rows.word_rows.float(),
-                "word_ids": rows.word_ids,
-            },
-        )
-        if changes:
-            save_tensors(temporary / "changes.safetensors", changes)
+        save_tensors(temporary / ROWS, rows)
+        adapter.write(temporary)
         record = {
             "format": FORMAT,
             "base": base,
@@ -76,10 +65,13 @@ def has_concepts(folder: Path) -> bool:
     return (folder / "concepts.json").is_file()
 
 
-def load_concepts(folder: Path, family: Family, *, base_hash: str = "") -> None:
-    """Put the concepts into a freshly loaded base model.
+def load_concepts(
+    folder: Path, family: Family, *, base_hash: str = "", strength: float = 1.0
+) -> lora.LowRankChange | None:
+    """Put the concepts into a freshly loaded base model, their weight change `strength` times.
 
-    Raises UserError when the folder holds none or belongs to another base model.
+    A low-rank change is returned: its strength can be set anew at any time. Raises UserError when
+    the folder holds no concepts or belongs to another base model.
     """
     if not has_concepts(folder):
         raise UserError("this run has no concepts yet", "let it train to its end: bas resume RUN")
@@ -89,21 +81,29 @@ def load_concepts(folder: Path, family: Family, *, base_hash: str = "") -> None:
             f"these concepts were learned on another {record['base']}",
             "generate with the base model of the run",
         )
-    rows = load_tensors(folder / "rows.safetensors")
+    rows = load_tensors(folder / ROWS)
     word_ids: list[int] = rows["word_ids"].tolist()
     try:
-        add_placeholders(family.tokenizer, family.text_encoder, rows["placeholder_rows"], word_ids)
-        embedding = family.text_encoder.get_input_embeddings()
-        assert isinstance(embedding, PlaceholderEmbedding)
-        changes_file = folder / "changes.safetensors"
-        changes = load_tensors(changes_file) if changes_file.is_file() else {}
-        weights = family.weights()
+        count = len(family.text.encoders)
+        family.text.add_tokens(
+            [rows[f"placeholder_rows{_ending(index)}"] for index in range(count)], word_ids
+        )
         with torch.no_grad():
-            embedding.word_rows.copy_(rows["word_rows"])
-            for name, change in changes.items():
-                weights[name].add_(change.to(weights[name]))
+            for index, embedding in enumerate(family.text.embeddings()):
+                embedding.word_rows.copy_(rows[f"word_rows{_ending(index)}"])
+        apply_change(folder, family, strength)
     except (KeyError, RuntimeError) as error:
         raise BasError(
             f"the concepts do not fit this base model ({error})",
             "generate with the base model of the run",
         ) from error
+    if not (folder / lora.FILE).is_file():
+        return None
+    change = lora.LowRankChange.load(folder / lora.FILE, family)
+    change.strength = strength
+    return change
+
+
+def _ending(index: int) -> str:
+    """Of the names of the rows of text encoder `index`."""
+    return f"_{index + 1}" if index else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from engine.drawing.sampler import draw
 from engine.families.contract import Family
 from engine.files.atomic import write_atomic
 
@@ -36,8 +37,8 @@ def render_preview(
     differ by training alone.
     """
     seeds = [seed + index for index in range(len(prompts))]
-    pictures = family.generate(
-        prompts, seeds=seeds, steps=steps, guidance=guidance, resolution=resolution
+    pictures = draw(
+        family, prompts, seeds=seeds, steps=steps, guidance=guidance, resolution=resolution
     )
     return Image.fromarray(np.concatenate(list(pictures), axis=1))
 

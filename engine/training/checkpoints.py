@@ -26,6 +26,7 @@ STEP = re.compile(r"step-(\d{6,})")
 class CheckpointState(NamedTuple):
     """What the loop needs besides the weights, which are loaded in place."""
 
+    folder: Path
     step: int
     phase: int
     generators: dict[str, torch.Tensor]
@@ -80,7 +81,7 @@ def read_state(folder: Path) -> CheckpointState:
         step, phase = int(record["step"]), int(record["phase"])
     except (OSError, ValueError, KeyError) as error:
         raise BasError(f"{folder} is damaged: {error}", "remove it to resume earlier") from error
-    return CheckpointState(step, phase, load_tensors(folder / "generators.safetensors"))
+    return CheckpointState(folder, step, phase, load_tensors(folder / "generators.safetensors"))
 
 
 def load_weights(folder: Path, parameters: Mapping[str, nn.Parameter]) -> None:

@@ -7,20 +7,19 @@ previews, in one go or resumed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
-from torch import nn, optim
 
+from engine.adapters.choose import choose_adapter
+from engine.adapters.contract import Adapter
 from engine.core.config import TrainConfig
 from engine.core.settings import to_table
-from engine.families.contract import Family, Posterior
+from engine.families.contract import Family, Geometry, Posterior, Recording
 from engine.families.devices import autocast, make_accelerator
-from engine.families.recorder import Recorder
-from engine.families.tokens import asset_token, encode_prompts
-from engine.results.concepts import save_concepts, snapshot
+from engine.families.tokens import asset_token
+from engine.results.concepts import save_concepts
 from engine.results.previews import preview_prompts, render_preview, save_picture
 from engine.runs.commands import Command, CommandQueue
 from engine.runs.events import (
@@ -28,7 +27,6 @@ from engine.runs.events import (
     Event,
     Notice,
     Paused,
-    PhasePlan,
     PhaseStarted,
     PreviewSaved,
     Progress,
@@ -38,24 +36,15 @@ from engine.runs.events import (
 from engine.runs.folder import RunDir, cache_dir
 from engine.runs.manifest import ConceptEntry
 from engine.scenes.scene import Scene, resize_scene
-from engine.training.batches import DrawnBatch, Prompts, draw_batch
+from engine.training.batches import Prompts
 from engine.training.checkpoints import (
     CheckpointState,
     list_checkpoints,
-    load_optimizer,
-    load_weights,
     read_state,
     save_checkpoint,
 )
-from engine.training.optimizer_step import OptimizerStep
-from engine.training.phases import (
-    make_optimizer,
-    phase_of,
-    plan_phases,
-    select_parameters,
-    trained_parameters,
-)
-from engine.training.pictures import Pair, stream
+from engine.training.phases import phase_of, plan_phases
+from engine.training.pictures import stream
 from engine.training.preparation import (
     Stopped,
     add_concept_tokens,
@@ -63,7 +52,7 @@ from engine.training.preparation import (
     prepare_prior_posteriors,
     until_stopped,
 )
-from engine.training.step import TrainingStep
+from engine.training.session import PhaseSession, TrainingData
 from engine.training.step_events import attention_event, run_started, step_done
 
 PLAIN_ATTENTION_LATENTS = 32
@@ -115,6 +104,8 @@ class _Trainer:
         self.base = self.base_hash = ""
         self.commands = CommandQueue()
         self.resolution = config.resolution or family.resolution
+        self.grid = config.loss.attention_grid or family.maps.default_grid(self.resolution)
+        self.original = scene.side
         self.scene = resize_scene(scene, self.resolution)
         words = initializers or ("",) * len(scene.concepts)
         self.concepts = tuple(
@@ -130,17 +121,16 @@ class _Trainer:
         self.generator = stream(config.seed, f"steps/{accelerator.process_index}")
         self.generator_name = f"steps{accelerator.process_index}"
         self.step = 0
-        self.resume: CheckpointState | None = None
-        self.pairs: list[Pair] = []
-        self.prior: Posterior | None = None
-        self.before: dict[str, torch.Tensor] = {}
 
     def events(self) -> Iterator[Event]:
         """Prepare, then train phase by phase."""
         config, family = self.config, self.family
-        layers = family.layers_on_grid(self.resolution, config.loss.attention_grid)
-        self._find_checkpoint()
+        layers = family.maps.layers(self.resolution, self.grid)
+        resume = self._find_checkpoint()
         add_concept_tokens(family, config, [c.initializer for c in self.concepts])
+        adapter = choose_adapter(
+            family, config.phase2.train, config.lora, stream(config.seed, "lora")
+        )
         yield run_started(
             self.scene,
             config,
@@ -149,115 +139,96 @@ class _Trainer:
             device=str(self.accelerator.device),
             precision=self.precision,
             step=self.step,
+            grid=self.grid,
             concepts=self.concepts,
             phases=self.plans,
         )
         try:
-            yield from self._prepare()
+            data = yield from self._prepare()
         except Stopped:
             yield RunEnded(step=self.step, outcome="stopped")
             return
-        family.park_vae(parked=True)
-        if config.gradient_checkpointing:
-            family.checkpoint_activations()
-        small = family.latent_size(self.resolution) <= PLAIN_ATTENTION_LATENTS
-        plain = small and family.device.type == "cpu"
-        with family.recorder(layers, plain_attention=plain) as recorder:
-            while self.step < config.total_steps:
-                stopped = yield from self._train_phase(recorder)
-                if stopped:
-                    yield RunEnded(step=self.step, outcome="stopped")
-                    return
+        family.codec.park(parked=True)
+        try:
+            if config.gradient_checkpointing:
+                family.checkpoint_activations()
+            small = family.codec.size(self.resolution) <= PLAIN_ATTENTION_LATENTS
+            plain = small and family.device.type == "cpu"
+            with family.maps.recorder(layers, plain_attention=plain) as recorder:
+                while self.step < config.total_steps:
+                    plan = phase_of(self.step + 1, self.plans)
+                    session = PhaseSession(
+                        family, adapter, plan, config, self.accelerator, recorder, data,
+                        self.generator,
+                    )  # fmt: skip
+                    if resume is not None:
+                        session.restore(resume.folder, same_phase=resume.phase == plan.number)
+                        resume = None
+                    stopped = yield from self._train_phase(session, adapter, recorder)
+                    session.close()
+                    if stopped:
+                        yield RunEnded(step=self.step, outcome="stopped")
+                        return
+        finally:
+            family.codec.park(parked=False)
         yield RunEnded(step=self.step, outcome="finished")
 
-    def _prepare(self) -> Iterator[Event]:
+    def _prepare(self) -> Generator[Event, None, TrainingData]:
         """Encode the pictures and sample the prior; raises Stopped."""
         config, family = self.config, self.family
         encoding = encode_scene(
-            family, self.scene, config.data, grid=config.loss.attention_grid, seed=config.seed
-        )
-        self.pairs = yield from until_stopped(encoding, self.commands)
+            family, self.scene, config.data, grid=self.grid, seed=config.seed,
+            original=self.original,
+        )  # fmt: skip
+        pairs = yield from until_stopped(encoding, self.commands)
+        tokens = [concept.token for concept in self.concepts]
+        prompts = Prompts(family, config.prompt, tokens, prior=config.loss.prior_prompt)
+        prior: Posterior | None = None
         wanted = config.phase2.steps > 0 or config.optimizer.clip_whole_embedding
-        if not wanted or config.loss.prior_weight == 0:
-            return
-        sampling = prepare_prior_posteriors(
-            family,
-            cache_dir(),
-            config.loss,
-            base_hash=self.base_hash or family.name,
-            guidance=config.sampling.guidance,
-            resolution=self.resolution,
-        )
-        first = self.accelerator.main_process_first()
-        with first, autocast(family.device, self.precision):
-            self.prior = yield from until_stopped(sampling, self.commands)
+        if wanted and config.loss.prior_weight > 0:
+            sampling = prepare_prior_posteriors(
+                family,
+                cache_dir(),
+                config.loss,
+                base_hash=self.base_hash or family.name,
+                guidance=config.sampling.guidance,
+                resolution=self.resolution,
+                precision=self.precision,
+            )
+            with self.accelerator.main_process_first():
+                prior = yield from until_stopped(sampling, self.commands)
+        return TrainingData(pairs, prompts, prior, Geometry.whole(self.resolution))
 
-    def _train_phase(self, recorder: Recorder) -> Generator[Event, None, bool]:
-        """Train to the end of the current phase; returns True when told to stop before."""
-        config, family = self.config, self.family
-        plan = phase_of(self.step + 1, self.plans)
-        parameters = trained_parameters(family, plan.number, config.phase2.train)
-        clipped = dict(parameters)
-        exact_clipping = plan.number == 1 and config.optimizer.clip_whole_embedding
-        if exact_clipping:
-            clipped |= trained_parameters(family, 2, "rows")
-        select_parameters(family, clipped)
-        weights = family.weights()
-        self.before = snapshot({k: v for k, v in parameters.items() if k in weights})
-        optimizer = make_optimizer(parameters, plan.learning_rate, config.optimizer)
-        self._restore(plan, parameters, optimizer)
-        loss = config.loss
-        module = TrainingStep(
-            family,
-            recorder,
-            masked=loss.masked,
-            divide_by_area=loss.divide_by_area,
-            attention_weight=loss.attention_weight,
-            prior_weight=loss.prior_weight,
+    def _train_phase(
+        self, session: PhaseSession, adapter: Adapter, recorder: Recording
+    ) -> Generator[Event, None, bool]:
+        """Train to the end of a phase; returns True when told to stop before."""
+        config, plan = self.config, session.plan
+        yield PhaseStarted(
+            phase=plan.number, step=self.step + 1, trained_parameters=session.trained_count
         )
-        # The prior's gradient on the new rows is exactly zero, so phase 1 leaves it out.
-        with_prior = self.prior is not None and (plan.number == 2 or exact_clipping)
-        stepper = OptimizerStep(
-            self.accelerator,
-            module,
-            optimizer,
-            list(clipped.values()),
-            clip_norm=config.optimizer.clip_norm,
-            draw=self._drawer(self.prior if with_prior else None),
-            prior_rows=config.batch_size if with_prior else 0,
-        )
-        trained = sum(parameter.numel() for parameter in parameters.values())
-        yield PhaseStarted(phase=plan.number, step=self.step + 1, trained_parameters=trained)
-        clipped_steps = 0
         while self.step < plan.last:
-            if (yield from self._obey(plan, recorder, parameters, optimizer)):
-                yield from self._save(plan, parameters, optimizer)
+            if (yield from self._obey(session, adapter, recorder)):
+                yield from self._save(session, adapter)
                 return True
             started = time.perf_counter()
-            result = stepper.take(self.step + 1)
+            result = session.take(self.step + 1)
             self.step += 1
             seconds = time.perf_counter() - started
             yield step_done(result, step=self.step, phase=plan.number, seconds=seconds)
-            clipped_steps += result.grad_norm > config.optimizer.clip_norm > 0
             if self._due(self.attention_every) and result.maps_SKQ.numel():
-                grid = config.loss.attention_grid
-                yield attention_event(result, step=self.step, grid=grid, concepts=self.concepts)
+                yield attention_event(
+                    result, step=self.step, grid=self.grid, concepts=self.concepts
+                )
             if self._due(self.preview_every):
                 yield from self._preview(recorder)
             if self._due(config.checkpoint_every) or self.step == plan.last:
-                yield from self._save(plan, parameters, optimizer)
-        share = f"{clipped_steps} of {plan.last - plan.first + 1} steps"
-        yield Notice(
-            level="info", message=f"phase {plan.number}: gradient clipping acted in {share}"
-        )
+                yield from self._save(session, adapter)
+        yield Notice(level="info", message=f"phase {plan.number}: {session.clipping()}")
         return False
 
     def _obey(
-        self,
-        plan: PhasePlan,
-        recorder: Recorder,
-        parameters: dict[str, nn.Parameter],
-        optimizer: optim.Optimizer,
+        self, session: PhaseSession, adapter: Adapter, recorder: Recording
     ) -> Generator[Event, None, bool]:
         """Carry out what was asked since the last step; returns True for `stop`."""
         pending, paused = self._shared(self.commands.poll()), False
@@ -274,7 +245,7 @@ class _Trainer:
                 elif command.word == "preview":
                     yield from self._preview(recorder)
                 elif command.word == "checkpoint":
-                    yield from self._save(plan, parameters, optimizer)
+                    yield from self._save(session, adapter)
                 elif command.word == "set" and command.key == "preview.every":
                     self.preview_every = command.value
                 elif command.word == "set":
@@ -292,54 +263,22 @@ class _Trainer:
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
 
-    def _find_checkpoint(self) -> None:
+    def _find_checkpoint(self) -> CheckpointState | None:
+        """The newest checkpoint; step and random generator go on from it."""
         found = list_checkpoints(self.run.checkpoints) if self.run else []
-        if found:
-            self.resume = read_state(found[-1])
-            self.step = self.resume.step
-            self.generator.set_state(self.resume.generators[self.generator_name])
+        if not found:
+            return None
+        state = read_state(found[-1])
+        self.step = state.step
+        self.generator.set_state(state.generators[self.generator_name])
+        return state
 
-    def _restore(
-        self, plan: PhasePlan, parameters: dict[str, nn.Parameter], optimizer: optim.Optimizer
-    ) -> None:
-        """Load the checkpoint's weights; its optimiser only within the same phase."""
-        if self.resume is None or self.run is None:
-            return
-        folder = list_checkpoints(self.run.checkpoints)[-1]
-        load_weights(folder, trained_parameters(self.family, 2, "all"))
-        if self.resume.phase == plan.number:
-            load_optimizer(folder, parameters, optimizer)
-        self.resume = None
-
-    def _drawer(self, prior: Posterior | None) -> Callable[[], DrawnBatch]:
-        config, tokenizer = self.config, self.family.tokenizer
-        prompts = Prompts(tokenizer, config.prompt, [concept.token for concept in self.concepts])
-        prior_ids_L = encode_prompts(tokenizer, [config.loss.prior_prompt])[0]
-        # Cut-outs are all alike; otherwise the first picture is the whole scene.
-        crop = 1 - 1 / len(self.pairs) if config.data.cutouts else config.data.crop
-
-        def draw() -> DrawnBatch:
-            return draw_batch(
-                self.pairs,
-                prompts,
-                self.generator,
-                size=config.batch_size,
-                train_timesteps=len(self.family.alphas_cumprod_T),
-                crop=crop,
-                flip=config.data.flip,
-                union=config.data.union_sampling,
-                prior=prior,
-                prior_ids_L=prior_ids_L,
-            )
-
-        return draw
-
-    def _preview(self, recorder: Recorder) -> Iterator[Event]:
+    def _preview(self, recorder: Recording) -> Iterator[Event]:
         if self.run is None or not self.accelerator.is_main_process:
             return
         prompts = preview_prompts(self.config.prompt, [c.token for c in self.concepts])
         yield Progress(stage="preview", done=0, total=len(prompts))
-        self.family.park_vae(parked=False)
+        self.family.codec.park(parked=False)
         with recorder.suspended(), autocast(self.family.device, self.precision):
             picture = render_preview(
                 self.family,
@@ -349,7 +288,7 @@ class _Trainer:
                 guidance=self.config.sampling.guidance,
                 resolution=self.resolution,
             )
-        self.family.park_vae(parked=True)
+        self.family.codec.park(parked=True)
         path = self.run.previews / f"step-{self.step:06d}.png"
         save_picture(picture, path)
         relative = str(path.relative_to(self.run.path))
@@ -357,9 +296,7 @@ class _Trainer:
             step=self.step, path=relative, prompt=" | ".join(prompts), seed=self.config.preview.seed
         )
 
-    def _save(
-        self, plan: PhasePlan, parameters: dict[str, nn.Parameter], optimizer: optim.Optimizer
-    ) -> Iterator[Event]:
+    def _save(self, session: PhaseSession, adapter: Adapter) -> Iterator[Event]:
         """Write a checkpoint, and the concepts as they are now."""
         if self.run is None:
             return
@@ -372,20 +309,19 @@ class _Trainer:
         save_concepts(
             self.run.concepts,
             self.family,
+            adapter,
             concepts=self.concepts,
-            before=self.before,
             base=self.base,
             base_hash=self.base_hash,
             step=self.step,
             recipe=to_table(self.config),
         )
-        kept = trained_parameters(self.family, 2, "rows") | parameters
         folder = save_checkpoint(
             self.run.checkpoints,
             step=self.step,
-            phase=plan.number,
-            parameters=kept,
-            optimizer=optimizer,
+            phase=session.plan.number,
+            parameters=session.kept,
+            optimizer=session.optimizer,
             generators=generators,
             keep=self.config.checkpoint_keep,
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn, optim
 
+from engine.adapters.contract import Adapter
 from engine.core.config import OptimizerConfig, TrainConfig
 from engine.families.contract import Family
-from engine.families.tokens import PlaceholderEmbedding
 from engine.runs.events import PhasePlan
 
 
@@ -14,12 +14,13 @@ def plan_phases(config: TrainConfig) -> tuple[PhasePlan, ...]:
     """The phases that have steps; steps count from 1."""
     plans: list[PhasePlan] = []
     first = 1
-    for number, phase in ((1, config.phase1), (2, config.phase2)):
-        if phase.steps:
-            last = first + phase.steps - 1
-            plans.append(
-                PhasePlan(number=number, first=first, last=last, learning_rate=phase.learning_rate)
-            )
+    for number, steps, rate in (
+        (1, config.phase1.steps, config.phase1.learning_rate),
+        (2, config.phase2.steps, config.phase2.rate),
+    ):
+        if steps:
+            last = first + steps - 1
+            plans.append(PhasePlan(number=number, first=first, last=last, learning_rate=rate))
             first = last + 1
     return tuple(plans)
 
@@ -29,27 +30,35 @@ def phase_of(step: int, plans: tuple[PhasePlan, ...]) -> PhasePlan:
     return next(plan for plan in plans if plan.first <= step <= plan.last)
 
 
-def trained_parameters(family: Family, phase: int, part: str) -> dict[str, nn.Parameter]:
-    """Named parameters of a phase (paper, section 3.1); the token rows come first.
+def row_parameters(family: Family, *, words: bool) -> dict[str, nn.Parameter]:
+    """The placeholder rows of every text encoder, and with `words` the prompts' other words.
 
-    Phase 1: the new rows alone. Phase 2: the rows, the words of the training prompts where the
-    text encoder is trained, and the weights of `part` ("rows": both kinds of rows and no weight).
+    The first encoder's are `placeholder_rows` and `word_rows`, the second's end in `_2`.
     """
-    rows = family.text_encoder.get_input_embeddings()
-    assert isinstance(rows, PlaceholderEmbedding)
-    named: dict[str, nn.Parameter] = {"placeholder_rows": rows.placeholder_rows}
-    if phase == 2:
-        if part in ("all", "rows"):
-            named["word_rows"] = rows.word_rows
-        if part != "rows":
-            named |= family.trainable(part)
+    named: dict[str, nn.Parameter] = {}
+    for index, embedding in enumerate(family.text.embeddings()):
+        ending = f"_{index + 1}" if index else ""
+        named[f"placeholder_rows{ending}"] = embedding.placeholder_rows
+        if words:
+            named[f"word_rows{ending}"] = embedding.word_rows
     return named
 
 
+def phase_parameters(family: Family, adapter: Adapter, phase: int) -> dict[str, nn.Parameter]:
+    """Named parameters of a phase (paper, section 3.1); the token rows come first.
+
+    Phase 1: the new rows alone. Phase 2: the rows, the words of the training prompts where the
+    text encoder itself is trained, and the adapter's weights.
+    """
+    if phase == 1:
+        return row_parameters(family, words=False)
+    return row_parameters(family, words=adapter.trains_words) | adapter.parameters()
+
+
 def select_parameters(family: Family, named: dict[str, nn.Parameter]) -> None:
-    """Let gradients flow to these parameters and to no others."""
-    family.unet.requires_grad_(False)
-    family.text_encoder.requires_grad_(False)
+    """Let gradients flow to these parameters and to no others of the family."""
+    for network in family.targets.networks.values():
+        network.requires_grad_(False)
     for parameter in named.values():
         parameter.requires_grad_(True)
 

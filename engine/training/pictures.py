@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from engine.families.contract import Family
+from engine.families.contract import Family, Geometry
 from engine.method.union_sampling import chance, randint, sample_subset
 from engine.scenes.mask_grid import mask_grid
 
@@ -32,6 +32,8 @@ class Variant(NamedTuple):
     whole: bool
     """In the scene's own frame, but for the mirroring; false for crops."""
     mirrored: bool
+    geometry: Geometry
+    """What part of which picture it shows."""
 
 
 class Pair(NamedTuple):
@@ -42,6 +44,14 @@ class Pair(NamedTuple):
     """None where no sample is mirrored."""
 
 
+class Window(NamedTuple):
+    """A square part of a picture, in pixels."""
+
+    top: int
+    left: int
+    size: int
+
+
 class Picture(NamedTuple):
     """A training picture before encoding: uint8 (H, W, 3) and bool (N, H, W)."""
 
@@ -50,6 +60,19 @@ class Picture(NamedTuple):
     concepts: tuple[int, ...]
     exact: bool = False
     whole: bool = True
+    window: Window | None = None
+    """For a crop the square that was cut, in pixels of the scene at the training size."""
+
+    def geometry(self, original: int, *, mirrored: bool) -> Geometry:
+        """What part of which picture it shows; the scene was scaled from `original` pixels."""
+        side = self.image.shape[0]
+        if self.window is None:
+            return Geometry.whole(side, original)
+        top, left, size = self.window
+        if mirrored:
+            left = side - left - size
+        scale = side / size
+        return Geometry(original, original, top * scale, left * scale, side, side)
 
 
 def stream(seed: int, name: str) -> torch.Generator:
@@ -83,7 +106,9 @@ def cropped_pictures(
             cv2.resize(mask[window].astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
             for mask in masks
         ]
-        yield Picture(crop, np.stack(small).astype(bool), inside, whole=False)
+        yield Picture(
+            crop, np.stack(small).astype(bool), inside, whole=False, window=Window(top, left, size)
+        )
 
 
 def cutout_pictures(
@@ -97,20 +122,26 @@ def cutout_pictures(
         yield Picture(np.where(seen[:, :, None], image, colour), masks, subset, exact=True)
 
 
-def encode_picture(family: Family, picture: Picture, grid: int, *, mirror: bool = True) -> Pair:
-    """Encode a picture and, with `mirror`, its mirror image."""
+def encode_picture(
+    family: Family, picture: Picture, grid: int, *, mirror: bool = True, original: int = 0
+) -> Pair:
+    """Encode a picture and, with `mirror`, its mirror image.
+
+    `original`: side of the scene in pixels before it was scaled to the training size (0: the same).
+    """
     variants: list[Variant] = []
     for mirrored in (False, True) if mirror else (False,):
         image = picture.image[:, ::-1] if mirrored else picture.image
         masks = picture.masks[:, :, ::-1] if mirrored else picture.masks
         pixels_HWC = torch.from_numpy(np.ascontiguousarray(image)).float() / 127.5 - 1
-        posterior = family.encode_image(pixels_HWC.permute(2, 0, 1)[None])
+        posterior = family.codec.encode(pixels_HWC.permute(2, 0, 1)[None])
         latent_masks_NHW = torch.from_numpy(mask_grid(masks, posterior.mean.shape[-1]))
         grid_masks_NQ = torch.from_numpy(mask_grid(masks, grid)).flatten(1)
         variants.append(
             Variant(
                 posterior.mean[0].cpu(), posterior.std[0].cpu(), latent_masks_NHW, grid_masks_NQ,
                 picture.concepts, picture.exact, picture.whole, mirrored,
+                picture.geometry(original, mirrored=mirrored),
             )
         )  # fmt: skip
     return Pair(*variants)

@@ -14,7 +14,6 @@ import torch
 
 from engine.core.config import DataConfig, LossConfig, TrainConfig
 from engine.families.contract import Family, Posterior
-from engine.families.tokens import add_placeholders, encode_prompts, initial_rows
 from engine.runs.commands import CommandQueue
 from engine.runs.events import Progress
 from engine.scenes.mask_grid import mask_grid
@@ -56,25 +55,21 @@ def until_stopped(
 
 def add_concept_tokens(family: Family, config: TrainConfig, initializers: Sequence[str]) -> None:
     """Give the model one placeholder token per concept, with the prompts' words trainable."""
-    tokenizer = family.tokenizer
     prompts = [f"{config.prompt} and".strip(), config.loss.prior_prompt]
-    word_ids: list[int] = encode_prompts(tokenizer, prompts).flatten().unique().tolist()
-    rows_ND = initial_rows(
-        tokenizer,
-        family.text_encoder,
-        initializers,
-        stream(config.seed, "rows"),
-        default=config.initializer,
+    word_ids: list[int] = family.text.tokenize(prompts).flatten().unique().tolist()
+    rows = family.text.initial_rows(
+        initializers, stream(config.seed, "rows"), default=config.initializer
     )
-    add_placeholders(tokenizer, family.text_encoder, rows_ND, word_ids)
+    family.text.add_tokens(rows, word_ids)
 
 
 def encode_scene(
-    family: Family, scene: Scene, data: DataConfig, *, grid: int, seed: int
+    family: Family, scene: Scene, data: DataConfig, *, grid: int, seed: int, original: int = 0
 ) -> Generator[Progress, None, list[Pair]]:
     """Encode the scene at the training resolution once, with its crops or cut-outs.
 
-    `scene` is already resized. The first pair is the whole scene; with cut-outs every pair is one.
+    `scene` is already resized, from `original` pixels (0: it was not). The first pair is the whole
+    scene; with cut-outs every pair is one.
     """
     image = scene.image
     masks = np.stack([concept.mask for concept in scene.concepts])
@@ -92,7 +87,7 @@ def encode_scene(
     pairs: list[Pair] = []
     for index, picture in enumerate(pictures):
         yield Progress(stage="encode", done=index, total=len(pictures))
-        pairs.append(encode_picture(family, picture, grid, mirror=data.flip > 0))
+        pairs.append(encode_picture(family, picture, grid, mirror=data.flip > 0, original=original))
     yield Progress(stage="encode", done=len(pictures), total=len(pictures))
     return pairs
 
@@ -105,6 +100,7 @@ def prepare_prior_posteriors(
     base_hash: str,
     guidance: float,
     resolution: int,
+    precision: str,
 ) -> Generator[Progress, None, Posterior]:
     """Sample (once per base model) and load the prior pictures' posteriors."""
     folder = prior_folder(
@@ -123,6 +119,7 @@ def prepare_prior_posteriors(
         steps=loss.prior_steps,
         guidance=guidance,
         resolution=resolution,
+        precision=precision,
     )
     return load_prior(folder, loss.prior_images)
 

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.drawing.sampler import draw
 from engine.families.contract import Family, Posterior
+from engine.families.devices import autocast
 from engine.files.weights_io import load_tensors, save_tensors
 from engine.runs.events import Progress
 
@@ -36,6 +38,7 @@ def prepare_prior(
     steps: int,
     guidance: float,
     resolution: int,
+    precision: str,
 ) -> Iterator[Progress]:
     """Sample and encode what is missing; every finished picture stays when the run is killed.
 
@@ -47,15 +50,21 @@ def prepare_prior(
         if encoded.is_file():
             continue
         yield Progress(stage="prior", done=index, total=count, label=prompt)
-        picture = next(
-            family.generate(
-                [prompt], seeds=[index], steps=steps, guidance=guidance, resolution=resolution
+        # Not around the yields: the caller's code between them would run in half precision too.
+        with autocast(family.device, precision):
+            drawn = draw(
+                family,
+                [prompt],
+                seeds=[index],
+                steps=steps,
+                guidance=guidance,
+                resolution=resolution,
             )
-        )
+            picture = next(drawn)
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / f"{index:04d}.png")
         pixels_HWC = torch.from_numpy(np.ascontiguousarray(picture)).float() / 127.5 - 1
-        posterior = family.encode_image(pixels_HWC.permute(2, 0, 1)[None])
+        posterior = family.codec.encode(pixels_HWC.permute(2, 0, 1)[None])
         save_tensors(encoded, {"mean": posterior.mean[0], "std": posterior.std[0]})
     yield Progress(stage="prior", done=count, total=count, label=prompt)
 

@@ -6,16 +6,15 @@ size, K placeholder slots, Q = grid * grid.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from engine.families.contract import Family
-from engine.families.recorder import Recorder
+from engine.families.contract import Family, Recording
 from engine.method.attention_maps import average_maps
 from engine.method.losses import attention_loss, diffusion_loss, masked_diffusion_loss
-from engine.method.noise import add_noise, target
 from engine.training.batches import Batch
 
 
@@ -35,12 +34,11 @@ class LossTerms(NamedTuple):
 class TrainingStep(nn.Module):
     """The method's loss as one module, so that a distributed wrapper sees one forward pass."""
 
-    alphas_cumprod_T: torch.Tensor
-
     def __init__(
         self,
         family: Family,
-        recorder: Recorder | None,
+        recorder: Recording | None,
+        adapter_modules: Sequence[nn.Module] = (),
         *,
         masked: bool,
         divide_by_area: bool,
@@ -48,16 +46,14 @@ class TrainingStep(nn.Module):
         prior_weight: float,
     ) -> None:
         super().__init__()
-        self.unet = family.unet
-        self.text_encoder = family.text_encoder
+        self.networks = nn.ModuleDict(dict(family.targets.networks))
+        self.adapter = nn.ModuleList(adapter_modules)
         self._family = family
         self._recorder = recorder
         self._masked = masked
         self._divide_by_area = divide_by_area
         self._attention_weight = attention_weight
         self._prior_weight = prior_weight
-        alphas = family.alphas_cumprod_T.to(family.device)
-        self.register_buffer("alphas_cumprod_T", alphas, persistent=False)
 
     def forward(self, batch: Batch, prior_rows: int = 0) -> LossTerms:
         """Loss of a batch whose first `prior_rows` rows are prior pictures (method, equation 3).
@@ -65,23 +61,16 @@ class TrainingStep(nn.Module):
         total = masked + attention_weight * attention + prior_weight * prior.
         """
         family, scene = self._family, slice(prior_rows, None)
-        noised_BCHW = add_noise(
-            batch.latents_BCHW, batch.noise_BCHW, batch.timesteps_B, self.alphas_cumprod_T
-        )
-        target_BCHW = target(
-            batch.latents_BCHW,
-            batch.noise_BCHW,
-            batch.timesteps_B,
-            self.alphas_cumprod_T,
-            v_prediction=family.v_prediction,
-        )
-        states_BLD = family.encode_text(batch.input_ids_BL)
+        drawn = batch.latents_BCHW, batch.noise_BCHW, batch.levels_B
+        noised_BCHW, target_BCHW = family.noise.add(*drawn), family.noise.target(*drawn)
+        conditioning = family.text.encode(batch.input_ids_BEL)
+        given = noised_BCHW, batch.levels_B, conditioning, batch.geometry_BG
         if self._recorder is None:
             recorded: list[torch.Tensor] = []
-            predicted_BCHW = family.predict(noised_BCHW, batch.timesteps_B, states_BLD)
+            predicted_BCHW = family.predict(*given)
         else:
             with self._recorder.capture(batch.columns_BK) as recorded:
-                predicted_BCHW = family.predict(noised_BCHW, batch.timesteps_B, states_BLD)
+                predicted_BCHW = family.predict(*given)
         predicted_BCHW = predicted_BCHW.float()
 
         if self._masked:

@@ -33,6 +33,7 @@ def run_started(
     device: str,
     precision: str,
     step: int,
+    grid: int,
     concepts: Sequence[ConceptEntry],
     phases: tuple[PhasePlan, ...],
 ) -> RunStarted:
@@ -40,7 +41,6 @@ def run_started(
 
     `scene` is at the training resolution.
     """
-    grid = config.loss.attention_grid
     infos = tuple(
         ConceptInfo(**vars(concept), mask=pack_map(mask_Q.numpy().tobytes()))
         for concept, mask_Q in zip(concepts, concept_grid_masks(scene, grid), strict=True)

@@ -13,11 +13,12 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from engine.adapters.full import FullChange
 from engine.core.config import OptimizerConfig
 from engine.families.devices import make_accelerator
 from engine.training.batches import DrawnBatch, DrawnRow
 from engine.training.optimizer_step import OptimizerStep
-from engine.training.phases import make_optimizer, select_parameters, trained_parameters
+from engine.training.phases import make_optimizer, phase_parameters, select_parameters
 from tests.bench.naive import NaiveStep, lean_step
 from tests.bench.shapes import GRID, SD21, SMALL, build_family, make_batch
 
@@ -28,11 +29,11 @@ def count_operations(phase: int) -> float:
     """Floating-point operations of one optimiser step, multiply and add counted as two."""
     device = torch.device("meta")
     family = build_family(SD21, device)
-    select_parameters(family, trained_parameters(family, phase, "all"))
-    layers = family.layers_on_grid(512, GRID)
+    select_parameters(family, phase_parameters(family, FullChange(family, "all"), phase))
+    layers = family.maps.layers(512, GRID)
     prior_rows = phase - 1
     counter = FlopCounterMode(display=False)
-    with family.recorder(layers, plain_attention=False) as recorder, counter:
+    with family.maps.recorder(layers, plain_attention=False) as recorder, counter:
         terms = lean_step(family, recorder)(make_batch(1 + prior_rows, device), prior_rows)
         terms.total.backward()
     return float(counter.get_total_flops())
@@ -43,14 +44,14 @@ def cpu_ratio(phase: int, rounds: int) -> tuple[float, float, float]:
     device = torch.device("cpu")
     naive_family, family = build_family(SMALL, device), build_family(SMALL, device)
     naive = NaiveStep(naive_family, phase)
-    parameters = trained_parameters(family, phase, "all")
+    parameters = phase_parameters(family, FullChange(family, "all"), phase)
     select_parameters(family, parameters)
-    layers = family.layers_on_grid(512, GRID)
+    layers = family.maps.layers(512, GRID)
     prior_rows = phase - 1
     batch = make_batch(1 + prior_rows, device)
     naive_batch = make_batch(2, device)
     pairs: list[tuple[float, float]] = []
-    with family.recorder(layers, plain_attention=False) as recorder:
+    with family.maps.recorder(layers, plain_attention=False) as recorder:
         lean = OptimizerStep(
             make_accelerator("cpu", "fp32", 1),
             lean_step(family, recorder),

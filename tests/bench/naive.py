@@ -24,19 +24,19 @@ class NaiveStep:
 
     def __init__(self, family: StableDiffusion, phase: int) -> None:
         self._family, self._phase = family, phase
-        embedding = family.text_encoder.get_input_embeddings()
+        embedding = family.text.encoder.get_input_embeddings()
         assert isinstance(embedding, PlaceholderEmbedding)
         count = embedding.num_embeddings
         self._matrix = nn.Embedding(count, embedding.embedding_dim)
         self._before = self._matrix.weight.detach().clone()
-        family.text_encoder.set_input_embeddings(self._matrix)
+        family.text.encoder.set_input_embeddings(self._matrix)
         everything = phase == 2
         family.unet.requires_grad_(everything)
-        family.text_encoder.requires_grad_(everything)
+        family.text.encoder.requires_grad_(everything)
         self._matrix.requires_grad_(True)
         self.trained = [
             parameter
-            for module in (family.unet, family.text_encoder)
+            for module in (family.unet, family.text.encoder)
             for parameter in module.parameters()
             if parameter.requires_grad
         ]
@@ -46,15 +46,15 @@ class NaiveStep:
     def take(self, batch: Batch) -> None:
         """Forward, backward and update of a batch of one prior and one scene row."""
         family = self._family
-        latents = family.encode_image(self._pixels).mean
+        latents = family.codec.encode(self._pixels).mean
         layers = [name for name in family.unet.attn_processors if ".attn2." in name]
         recorder = Recorder(family.unet, layers, plain_attention=True)
         with recorder, recorder.capture(batch.columns_BK) as recorded:
             noised = add_noise(
-                latents, batch.noise_BCHW, batch.timesteps_B, family.alphas_cumprod_T
+                latents, batch.noise_BCHW, batch.levels_B, family.noise.alphas_cumprod_T
             )
-            states = family.encode_text(batch.input_ids_BL)
-            predicted = family.predict(noised, batch.timesteps_B, states)
+            states = family.text.encode(batch.input_ids_BEL)
+            predicted = family.predict(noised, batch.levels_B, states, batch.geometry_BG)
         maps = torch.cat([probs for probs in recorded if probs.shape[2] == 256], dim=1)
         loss = F.mse_loss(predicted, batch.noise_BCHW) + 0.01 * (maps.mean(1) ** 2).mean()
         loss.backward()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from engine.families.contract import Geometry
+from engine.families.single_file import clip_tokenizer
 from engine.families.stable_diffusion import StableDiffusion
-from engine.families.tokens import PlaceholderEmbedding, input_rows
 from engine.training.batches import Batch
 
 CONCEPTS = 3
@@ -62,20 +63,15 @@ def build_family(shape: Shape, device: torch.device) -> StableDiffusion:
             layers_per_block=2,
             sample_size=512,
         )
-    tokenizer: Any = None
     scheduler = {
         "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
         "num_train_timesteps": 1000, "prediction_type": "epsilon",
     }  # fmt: skip
     family = StableDiffusion(
-        name="bench", unet=unet, text_encoder=text_encoder, tokenizer=tokenizer, vae=vae,
+        name="bench", unet=unet, text_encoder=text_encoder, tokenizer=clip_tokenizer("!"), vae=vae,
         scheduler_config=scheduler, device=device,
     )  # fmt: skip
-    vocabulary = input_rows(text_encoder)
-    rows = torch.zeros(CONCEPTS, shape.text_width, device=device)
-    text_encoder.set_input_embeddings(
-        PlaceholderEmbedding(vocabulary, FIRST_PLACEHOLDER, rows, WORDS)
-    )
+    family.text.add_tokens([torch.zeros(CONCEPTS, shape.text_width, device=device)], WORDS)
     return family
 
 
@@ -90,8 +86,9 @@ def make_batch(rows: int, device: torch.device) -> Batch:
     return Batch(
         latents_BCHW=torch.randn(rows, 4, 64, 64),
         noise_BCHW=torch.randn(rows, 4, 64, 64),
-        timesteps_B=torch.randint(0, 1000, (rows,)),
-        input_ids_BL=ids,
+        levels_B=torch.randint(0, 1000, (rows,)),
+        input_ids_BEL=ids[:, None],
+        geometry_BG=torch.tensor([Geometry.whole(512)] * rows, dtype=torch.float32),
         union_masks_B1HW=torch.ones(rows, 1, 64, 64),
         columns_BK=columns,
         token_masks_BKQ=torch.ones(rows, CONCEPTS, GRID * GRID),

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.core.errors import UserError
+from engine.drawing.sampler import condition, whole_pictures
 from engine.families.loading import LoadedBase, load_family, load_folder
 from engine.families.stable_diffusion import StableDiffusion
 from engine.models import hashing
@@ -40,11 +41,12 @@ def load(base: Path | str, report: Callable[[Event], None] = lambda _: None) -> 
 
 def predict(family: StableDiffusion) -> torch.Tensor:
     """The UNet's output for fixed noise and the prompt `a photo of a cat`, (1, 4, 16, 16)."""
-    tokenizer = family.tokenizer
-    ids = tokenizer("a photo of a cat", padding="max_length", return_tensors="pt").input_ids
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return family.predict(noise, torch.tensor([500]), family.encode_text(ids))
+        states = condition(family, ["a photo of a cat"])
+        return family.predict(
+            noise, torch.tensor([500]), states, whole_pictures(64, 1, family.device)
+        )
 
 
 def test_what_is_said(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +68,7 @@ def test_the_embedded_model_in_shards() -> None:
     assert loaded.base_hash == hashlib.sha256(b"".join(s.read_bytes() for s in shards)).hexdigest()
     assert (loaded.source, loaded.family.resolution) == ("pocket", 128)
     assert loaded.licence == BASE_MODELS["pocket"].licence
-    models = (loaded.family.unet, loaded.family.vae, loaded.family.text_encoder)
+    models = (loaded.family.unet, loaded.family.codec.vae, loaded.family.text.encoder)
     assert {p.dtype for model in models for p in model.parameters()} == {torch.float32}
 
 
@@ -85,18 +87,18 @@ def test_half_precision_is_loaded_as_fp32(folder: Path, suffix: str) -> None:
         path.unlink()
         save_file(half, path.with_suffix(suffix), {"format": "pt"})
     family = load(folder).family
-    models = (family.unet, family.vae, family.text_encoder)
+    models = (family.unet, family.codec.vae, family.text.encoder)
     assert {p.dtype for model in models for p in model.parameters()} == {torch.float32}
     stored = load_file((folder / UNET).with_suffix(suffix))["conv_in.weight"]
     assert torch.equal(family.unet.conv_in.weight, stored.float())
 
 
 def test_the_prediction_type_comes_from_the_scheduler(folder: Path) -> None:
-    assert not load(folder).family.v_prediction
+    assert load(folder).family.noise.prediction == "epsilon"
     config = folder / "scheduler" / "scheduler_config.json"
     values = json.loads(config.read_text()) | {"prediction_type": "v_prediction"}
     config.write_text(json.dumps(values))
-    assert load(folder).family.v_prediction
+    assert load(folder).family.noise.prediction == "v_prediction"
 
 
 @pytest.mark.parametrize(

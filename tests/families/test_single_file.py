@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from engine.core.errors import UserError
+from engine.drawing.sampler import condition, whole_pictures
 from engine.families.loading import load_family, load_folder
 from engine.families.single_file import CONFIGS, PAD, clip_tokenizer
 from engine.families.stable_diffusion import StableDiffusion
@@ -53,25 +54,26 @@ def test_predictions_equal_those_of_the_folder(
     file = load(single_file(tiny_pipeline, tmp_path, version))
     assert capfd.readouterr() == ("", "")
     prompt = "a photo of a cat and the teapot at the beach"
-    ids = [f.tokenizer(prompt, return_tensors="pt").input_ids for f in (folder, file)]
-    assert torch.equal(*ids)
+    assert torch.equal(*(f.text.tokenize([prompt]) for f in (folder, file)))
+    whole = whole_pictures(64, 1, CPU)
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
-        states = [f.encode_text(ids[0]) for f in (folder, file)]
-        outputs = [f.predict(noise, torch.tensor([500]), states[0]) for f in (folder, file)]
-    assert torch.equal(*states)
+        states = [condition(f, [prompt]) for f in (folder, file)]
+        outputs = [f.predict(noise, torch.tensor([500]), states[0], whole) for f in (folder, file)]
+    assert torch.equal(states[0].states_BLD, states[1].states_BLD)
     assert torch.equal(*outputs)
-    posteriors = [f.encode_image(picture) for f in (folder, file)]
+    posteriors = [f.codec.encode(picture) for f in (folder, file)]
     assert torch.equal(posteriors[0].mean, posteriors[1].mean)
     assert torch.equal(posteriors[0].std, posteriors[1].std)
-    assert (folder.decode(noise) == file.decode(noise)).all()
-    assert file.resolution == folder.resolution and file.v_prediction == folder.v_prediction
+    assert (folder.codec.decode(noise) == file.codec.decode(noise)).all()
+    assert file.resolution == folder.resolution
+    assert file.noise.prediction == folder.noise.prediction
 
 
 def test_half_precision_is_loaded_as_fp32(tiny_pipeline: Path, tmp_path: Path) -> None:
     family = load(single_file(tiny_pipeline, tmp_path, 1, dtype=torch.float16))
-    models = (family.unet, family.vae, family.text_encoder)
+    models = (family.unet, family.codec.vae, family.text.encoder)
     assert {p.dtype for model in models for p in model.parameters()} == {torch.float32}
 
 
@@ -80,7 +82,7 @@ def test_the_configuration_beside_the_file_decides(tiny_pipeline: Path, tmp_path
     config = tmp_path / "model" / "scheduler" / "scheduler_config.json"
     values = json.loads(config.read_text()) | {"prediction_type": "v_prediction"}
     config.write_text(json.dumps(values))
-    assert load(path).v_prediction
+    assert load(path).noise.prediction == "v_prediction"
 
 
 @pytest.mark.parametrize("version", [1, 2])

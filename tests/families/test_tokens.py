@@ -11,6 +11,8 @@ import torch
 
 from engine.core.config import OptimizerConfig
 from engine.core.errors import UserError
+from engine.drawing.sampler import whole_pictures
+from engine.families.contract import Conditioning, Geometry
 from engine.families.recorder import Recorder
 from engine.families.stable_diffusion import StableDiffusion
 from engine.families.tokens import (
@@ -24,7 +26,7 @@ from engine.families.tokens import (
 from engine.method.union_sampling import sample_subset
 from engine.scenes.scene import Scene
 from engine.training.batches import Prompts, draw_batch
-from engine.training.phases import make_optimizer, select_parameters, trained_parameters
+from engine.training.phases import make_optimizer, row_parameters, select_parameters
 from engine.training.pictures import (
     Picture,
     cropped_pictures,
@@ -40,46 +42,48 @@ Load = Callable[[], StableDiffusion]
 def test_a_row_starts_as_the_mean_of_all_pieces(fresh_family: Load) -> None:
     """The released script takes the first piece alone."""
     family = fresh_family()
-    pieces = word_pieces(family.tokenizer, "xylophone")
+    pieces = word_pieces(family.text.tokenizer, "xylophone")
     assert len(pieces) > 1
-    rows = initial_rows(family.tokenizer, family.text_encoder, ["xylophone", ""], stream(0, "rows"))
-    matrix = input_rows(family.text_encoder)
+    rows = initial_rows(
+        family.text.tokenizer, family.text.encoder, ["xylophone", ""], stream(0, "rows")
+    )
+    matrix = input_rows(family.text.encoder)
     torch.testing.assert_close(rows[0], matrix[pieces].mean(0))
-    again = initial_rows(family.tokenizer, family.text_encoder, ["", ""], stream(0, "rows"))
+    again = initial_rows(family.text.tokenizer, family.text.encoder, ["", ""], stream(0, "rows"))
     assert not torch.equal(again[0], again[1])
 
 
 def test_placeholders_are_one_token_each(fresh_family: Load) -> None:
     family = fresh_family()
-    before = family.tokenizer("a photo of cat and dog").input_ids
+    before = family.text.tokenizer("a photo of cat and dog").input_ids
     rows = torch.randn(2, 32)
-    tokens = add_placeholders(family.tokenizer, family.text_encoder, rows, [1, 2])
+    tokens = add_placeholders(family.text.tokenizer, family.text.encoder, rows, [1, 2])
     assert tokens == ("<asset0>", "<asset1>")
-    ids = encode_prompts(family.tokenizer, ["a photo of <asset1> and <asset0>"])
-    placed = torch.tensor([family.tokenizer.convert_tokens_to_ids(list(tokens))])
+    ids = encode_prompts(family.text.tokenizer, ["a photo of <asset1> and <asset0>"])
+    placed = torch.tensor([family.text.tokenizer.convert_tokens_to_ids(list(tokens))])
     columns = token_columns(ids, placed)
     assert columns.tolist() == [[6, 4]]
-    embedded = family.text_encoder.get_input_embeddings()(ids)
+    embedded = family.text.encoder.get_input_embeddings()(ids)
     torch.testing.assert_close(embedded[0, 4], rows[1])
     torch.testing.assert_close(embedded[0, 6], rows[0])
-    assert family.tokenizer("a photo of cat and dog").input_ids == before
+    assert family.text.tokenizer("a photo of cat and dog").input_ids == before
     with pytest.raises(UserError):
-        add_placeholders(family.tokenizer, family.text_encoder, rows, [])
+        add_placeholders(family.text.tokenizer, family.text.encoder, rows, [])
 
 
 def test_training_the_rows_equals_training_the_matrix(fresh_family: Load) -> None:
     """AdamW over the whole matrix, other rows restored, is the same thing, decay included."""
     rows_family, matrix_family = fresh_family(), fresh_family()
     rows = torch.randn(2, 32) * 0.1
-    add_placeholders(rows_family.tokenizer, rows_family.text_encoder, rows)
-    first = len(matrix_family.tokenizer)
-    ids = encode_prompts(rows_family.tokenizer, ["a <asset0> and <asset1>", "<asset1>"])
+    add_placeholders(rows_family.text.tokenizer, rows_family.text.encoder, rows)
+    first = len(matrix_family.text.tokenizer)
+    ids = encode_prompts(rows_family.text.tokenizer, ["a <asset0> and <asset1>", "<asset1>"])
     matrix = torch.nn.Embedding.from_pretrained(
-        torch.cat([input_rows(matrix_family.text_encoder).detach()[:first], rows]), freeze=False
+        torch.cat([input_rows(matrix_family.text.encoder).detach()[:first], rows]), freeze=False
     )
     original = matrix.weight.detach().clone()
-    matrix_family.text_encoder.set_input_embeddings(matrix)
-    mine = trained_parameters(rows_family, 1, "all")
+    matrix_family.text.encoder.set_input_embeddings(matrix)
+    mine = row_parameters(rows_family, words=False)
     select_parameters(rows_family, mine)
     config = OptimizerConfig(weight_decay=0.1)
     small = make_optimizer(mine, 1e-2, config)
@@ -87,11 +91,11 @@ def test_training_the_rows_equals_training_the_matrix(fresh_family: Load) -> Non
     for _ in range(4):
         for family, optimizer in ((rows_family, small), (matrix_family, large)):
             optimizer.zero_grad()
-            (family.encode_text(ids) ** 2).sum().backward()
+            (family.text.encode(ids[:, None]).states_BLD ** 2).sum().backward()
             optimizer.step()
         with torch.no_grad():
             matrix.weight[:first] = original[:first]
-    trained = rows_family.placeholders.placeholder_rows
+    trained = rows_family.text.embeddings()[0].placeholder_rows
     torch.testing.assert_close(trained.data, matrix.weight.data[first:], rtol=0, atol=1e-6)
     assert (trained.data - rows).abs().max() > 1e-3
 
@@ -103,26 +107,26 @@ def test_the_prior_has_no_gradient_on_the_rows(fresh_family: Load, scene: Scene)
         family = fresh_family()
         masks = np.stack([concept.mask for concept in scene.concepts])
         pairs = [encode_picture(family, Picture(scene.image, masks, (0, 1)), 16)]
-        add_placeholders(family.tokenizer, family.text_encoder, torch.ones(2, 32) * 0.1)
-        prompts = Prompts(family.tokenizer, "a photo of", ["<asset0>", "<asset1>"])
-        prior = family.encode_image(torch.zeros(1, 3, 64, 64))
+        add_placeholders(family.text.tokenizer, family.text.encoder, torch.ones(2, 32) * 0.1)
+        prompts = Prompts(family, "a photo of", ["<asset0>", "<asset1>"], prior="a photo")
+        prior = family.codec.encode(torch.zeros(1, 3, 64, 64))
         generator = torch.Generator().manual_seed(0)
         batch, _ = draw_batch(
-            pairs, prompts, generator, size=1, train_timesteps=1000, crop=0, flip=0, union=True,
-            prior=prior, prior_ids_L=encode_prompts(family.tokenizer, ["a photo"])[0],
+            pairs, prompts, family.noise, generator, size=1, crop=0, flip=0, union=True,
+            prior=prior, prior_geometry=Geometry.whole(64),
         )  # fmt: skip
         rows = 1 if with_prior else 0
         if not with_prior:
             batch = type(batch)(*(tensor[1:] for tensor in batch))
-        select_parameters(family, trained_parameters(family, 1, "all"))
-        layers = family.layers_on_grid(64, 16)
-        with family.recorder(layers, plain_attention=True) as recorder:
+        select_parameters(family, row_parameters(family, words=False))
+        layers = family.maps.layers(64, 16)
+        with family.maps.recorder(layers, plain_attention=True) as recorder:
             step = TrainingStep(
                 family, recorder, masked=True, divide_by_area=False,
                 attention_weight=0.01, prior_weight=1.0,
             )  # fmt: skip
             step(batch, rows).total.backward()
-        grad = family.placeholders.placeholder_rows.grad
+        grad = family.text.embeddings()[0].placeholder_rows.grad
         assert grad is not None
         gradients.append(grad.clone())
     assert gradients[0].abs().max() > 0
@@ -132,16 +136,17 @@ def test_the_prior_has_no_gradient_on_the_rows(fresh_family: Load, scene: Scene)
 @pytest.mark.parametrize("plain", [False, True])
 def test_the_recorder_leaves_no_trace(fresh_family: Load, plain: bool) -> None:
     family = fresh_family()
-    layers = family.layers_on_grid(64, 16)
+    layers = family.maps.layers(64, 16)
     noised, states = torch.randn(2, 4, 16, 16), torch.randn(2, 24, 32)
     steps, columns = torch.tensor([3, 500]), torch.tensor([[4, 6], [5, 0]])
+    given = noised, steps, Conditioning(states, {}), whole_pictures(64, 2, family.device)
     before = dict(family.unet.attn_processors)
     with torch.no_grad():
-        expected = family.predict(noised, steps, states)
+        expected = family.predict(*given)
         with Recorder(family.unet, layers, plain_attention=plain) as recorder:
-            outside = family.predict(noised, steps, states)
+            outside = family.predict(*given)
             with recorder.capture(columns) as recorded:
-                inside = family.predict(noised, steps, states)
+                inside = family.predict(*given)
     assert {name: type(p) for name, p in family.unet.attn_processors.items()} == {
         name: type(p) for name, p in before.items()
     }

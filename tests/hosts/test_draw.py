@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from engine.core.settings import build_config
+from engine.drawing.sampler import draw
 from engine.families.loading import load_family
 from engine.hosts.draw import serve_generation
 from engine.runs.events import (
@@ -128,16 +129,17 @@ def test_a_batch_draws_the_pictures_that_each_seed_draws_alone(tiny_pipeline: Pa
     loaded = load_family(str(tiny_pipeline), device=torch.device("cpu"), report=lambda _event: None)
     prompts, seen = ["a cat", "a dog in snow", "a cat"], []
 
-    def draw(batch: int) -> np.ndarray:
-        made = loaded.family.generate(
+    def drawn(batch: int) -> np.ndarray:
+        made = draw(
+            loaded.family,
             prompts, seeds=[3, 4, 5], steps=2, guidance=3.0, negative="blue", batch=batch,
             on_step=lambda done: seen.append((done.picture, done.step, len(done.latents))),
         )  # fmt: skip
         return np.stack(list(made)).astype(int)
 
-    alone = draw(1)
+    alone = drawn(1)
     seen.clear()
-    assert np.abs(draw(2) - alone).max() <= 1
+    assert np.abs(drawn(2) - alone).max() <= 1
     assert seen == [(0, 1, 1), (1, 1, 1), (0, 2, 1), (1, 2, 1), (2, 1, 1), (2, 2, 1)]
 
 

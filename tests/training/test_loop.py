@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from engine.adapters.full import FullChange
 from engine.core.config import DataConfig
 from engine.core.errors import TrainingError, UserError
 from engine.core.settings import build_config
+from engine.drawing.sampler import draw
 from engine.families.devices import make_accelerator
 from engine.families.stable_diffusion import StableDiffusion
 from engine.results.concepts import load_concepts
@@ -36,7 +38,7 @@ from engine.scenes.scene import Scene
 from engine.training.batches import Batch, DrawnBatch, Prompts, draw_batch
 from engine.training.loop import train
 from engine.training.optimizer_step import OptimizerStep
-from engine.training.phases import select_parameters, trained_parameters
+from engine.training.phases import phase_parameters, select_parameters
 from engine.training.pictures import Pair
 from engine.training.preparation import encode_scene
 from engine.training.step import TrainingStep
@@ -60,28 +62,30 @@ def run_all(
 
 
 def weights(family: StableDiffusion) -> dict[str, torch.Tensor]:
-    rows = family.placeholders
-    named = {name: value.detach().clone() for name, value in family.weights().items()}
+    rows = family.text.embeddings()[0]
+    named = {name: value.detach().clone() for name, value in family.targets.weights().items()}
     return named | {"rows": rows.placeholder_rows.detach().clone(), "words": rows.word_rows.clone()}
 
 
 def test_two_phases_train_what_they_should(fresh_family: Load, scene: Scene) -> None:
     family = fresh_family()
-    before = {name: value.detach().clone() for name, value in family.weights().items()}
+    before = {name: value.detach().clone() for name, value in family.targets.weights().items()}
     iterator = train(family, scene, build_config(FAST, {"phase1.steps": 2, "phase2.steps": 2}))
     events: list[Event] = []
     rows = torch.empty(0)
     for event in iterator:
         events.append(event)
         if isinstance(event, PhaseStarted) and event.phase == 1:
-            rows = family.placeholders.placeholder_rows.detach().clone()
+            rows = family.text.embeddings()[0].placeholder_rows.detach().clone()
         if isinstance(event, StepDone) and event.step == 2:
-            assert not torch.equal(rows, family.placeholders.placeholder_rows)
-            assert all(torch.equal(before[name], p) for name, p in family.weights().items())
+            assert not torch.equal(rows, family.text.embeddings()[0].placeholder_rows)
+            assert all(torch.equal(before[name], p) for name, p in family.targets.weights().items())
     assert isinstance(events[0], RunStarted)
     assert [plan.number for plan in events[0].phases] == [1, 2]
     assert events[-1] == RunEnded(step=4, outcome="finished")
-    moved = [name for name, p in family.weights().items() if not torch.equal(before[name], p)]
+    moved = [
+        name for name, p in family.targets.weights().items() if not torch.equal(before[name], p)
+    ]
     assert any(name.startswith("unet.") for name in moved)
     assert any(name.startswith("text_encoder.") for name in moved)
     steps = [event for event in events if isinstance(event, StepDone)]
@@ -167,8 +171,8 @@ def test_concepts_bring_the_trained_model_back(
     expected = weights(trained)
     for name, value in weights(loaded).items():
         torch.testing.assert_close(value, expected[name], rtol=0, atol=2e-6)
-    picture = next(iter(loaded.generate(["a <asset0>"], seeds=[1], steps=2, guidance=3.0)))
-    same = next(iter(trained.generate(["a <asset0>"], seeds=[1], steps=2, guidance=3.0)))
+    picture = next(draw(loaded, ["a <asset0>"], seeds=[1], steps=2, guidance=3.0))
+    same = next(draw(trained, ["a <asset0>"], seeds=[1], steps=2, guidance=3.0))
     assert picture.shape == (64, 64, 3)
     assert abs(picture.astype(int) - same.astype(int)).max() <= 2
     with pytest.raises(UserError, match="another"):
@@ -182,16 +186,16 @@ def test_accumulation_equals_a_larger_batch(fresh_family: Load, scene: Scene) ->
         family = fresh_family()
         run_all(family, scene, {"phase1.steps": 1, "phase2.steps": 0})
         pairs = result_of(encode_scene(family, scene, DataConfig(), grid=16, seed=0))
-        prompts = Prompts(family.tokenizer, "a photo of", ["<asset0>", "<asset1>"])
+        prompts = Prompts(family, "a photo of", ["<asset0>", "<asset1>"])
         generator = torch.Generator().manual_seed(1)
         both, rows = draw_batch(
-            pairs, prompts, generator, size=2, train_timesteps=1000, crop=0, flip=0.5, union=True
+            pairs, prompts, family.noise, generator, size=2, crop=0, flip=0.5, union=True
         )
         halves = [Batch(*(tensor[row : row + 1] for tensor in both)) for row in (0, 1)]
         queue = [both] if micro_steps == 1 else halves
-        parameters = trained_parameters(family, 2, "all")
+        parameters = phase_parameters(family, FullChange(family, "all"), 2)
         select_parameters(family, parameters)
-        with family.recorder(family.layers_on_grid(64, 16), plain_attention=True) as recorder:
+        with family.maps.recorder(family.maps.layers(64, 16), plain_attention=True) as recorder:
             step = TrainingStep(
                 family, recorder, masked=True, divide_by_area=False,
                 attention_weight=0.5, prior_weight=0.0,
@@ -239,10 +243,12 @@ def test_unequal_subsets_fit_in_one_batch(fresh_family: Load, scene: Scene) -> N
 @pytest.mark.parametrize("part", ["unet", "cross-attention", "none"])
 def test_parts_of_phase_two(fresh_family: Load, scene: Scene, part: str) -> None:
     family = fresh_family()
-    before = {name: value.detach().clone() for name, value in family.weights().items()}
+    before = {name: value.detach().clone() for name, value in family.targets.weights().items()}
     run_all(family, scene, {"phase1.steps": 0, "phase2.steps": 1, "phase2.train": part})
-    moved = {name for name, p in family.weights().items() if not torch.equal(before[name], p)}
-    assert moved <= set(family.trainable(part))
+    moved = {
+        name for name, p in family.targets.weights().items() if not torch.equal(before[name], p)
+    }
+    assert moved <= set(family.targets.part(part))
     assert bool(moved) == (part != "none")
 
 
@@ -284,8 +290,8 @@ def test_a_loss_that_is_no_number_stops_before_the_update(fresh_family: Load, sc
     with pytest.raises(TrainingError, match="not a number in step 1"):
         for event in train(family, scene, build_config(FAST, {"phase2.steps": 0})):
             if isinstance(event, PhaseStarted):
-                rows.append(family.placeholders.placeholder_rows.detach().clone())
-    assert torch.equal(rows[0], family.placeholders.placeholder_rows)
+                rows.append(family.text.embeddings()[0].placeholder_rows.detach().clone())
+    assert torch.equal(rows[0], family.text.embeddings()[0].placeholder_rows)
 
 
 def test_a_grid_that_the_model_lacks(fresh_family: Load, scene: Scene) -> None:
@@ -296,12 +302,12 @@ def test_a_grid_that_the_model_lacks(fresh_family: Load, scene: Scene) -> None:
 def test_the_whole_embedding_clip_is_only_for_clipping(fresh_family: Load, scene: Scene) -> None:
     settings = {"phase1.steps": 2, "phase2.steps": 0, "optimizer.clip_whole_embedding": True}
     family = fresh_family()
-    words = family.text_encoder.get_input_embeddings().weight.detach().clone()
+    words = family.text.encoder.get_input_embeddings().weight.detach().clone()
     events = run_all(family, scene, settings)
     plain = run_all(fresh_family(), scene, settings | {"optimizer.clip_whole_embedding": False})
     assert losses(events)[0][4] > losses(plain)[0][4]
-    ids = family.placeholders.word_ids
-    assert torch.equal(family.placeholders.word_rows, words[ids])
+    ids = family.text.embeddings()[0].word_ids
+    assert torch.equal(family.text.embeddings()[0].word_rows, words[ids])
 
 
 def test_events_survive_the_wire(fresh_family: Load, scene: Scene) -> None:

@@ -18,17 +18,19 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from engine.adapters.full import FullChange
 from engine.core.config import OptimizerConfig
+from engine.drawing.sampler import whole_pictures
 from engine.families.contract import Posterior
 from engine.families.devices import make_accelerator
 from engine.families.loading import load_folder
 from engine.families.recorder import Recorder
 from engine.families.stable_diffusion import StableDiffusion
-from engine.families.tokens import add_placeholders, initial_rows, token_columns
+from engine.families.tokens import token_columns
 from engine.scenes.scene import load_scene
 from engine.training.batches import Batch, DrawnBatch, DrawnRow
 from engine.training.optimizer_step import OptimizerStep, StepResult
-from engine.training.phases import make_optimizer, select_parameters, trained_parameters
+from engine.training.phases import make_optimizer, phase_parameters, select_parameters
 from engine.training.pictures import Picture, encode_picture
 from engine.training.step import TrainingStep
 
@@ -57,7 +59,7 @@ class Replay:
     def _prior(self, family: StableDiffusion, name: str) -> Posterior:
         image = np.asarray(Image.open(PARITY / "prior_images" / f"{name}.jpg").convert("RGB"))
         pixels = torch.from_numpy(image.copy()).float() / 127.5 - 1
-        return family.encode_image(pixels.permute(2, 0, 1)[None])
+        return family.codec.encode(pixels.permute(2, 0, 1)[None])
 
     def batch(self, record: dict[str, Any], *, with_prior: bool) -> DrawnBatch:
         """The step's batch: the scene row, preceded by the prior row where asked."""
@@ -81,8 +83,9 @@ class Replay:
         both = Batch(
             latents_BCHW=mean + std * self.golden[f"{key}.vae_eps"],
             noise_BCHW=self.golden[f"{key}.noise"],
-            timesteps_B=self.golden[f"{key}.timesteps"],
-            input_ids_BL=torch.cat([prior_ids, scene_ids]),
+            levels_B=self.golden[f"{key}.timesteps"],
+            input_ids_BEL=torch.cat([prior_ids, scene_ids])[:, None],
+            geometry_BG=whole_pictures(512, 2, mean.device),
             union_masks_B1HW=torch.cat([torch.ones_like(union), union]),
             columns_BK=torch.cat([torch.zeros_like(columns), columns]),
             token_masks_BKQ=torch.cat([torch.zeros_like(grids), grids]),
@@ -97,9 +100,8 @@ def test_replay_of_the_released_script() -> None:
     family = load_folder(PARITY / "tiny_pipeline", device=torch.device("cpu"))
     replay = Replay(family)
     words = [320, 515, 516, 518, 519, 521, 525, 2046, 2047, 0]
-    rows = initial_rows(family.tokenizer, family.text_encoder, WORDS, torch.Generator())
-    add_placeholders(family.tokenizer, family.text_encoder, rows, words)
-    layers = family.layers_on_grid(512, 16)
+    family.text.add_tokens(family.text.initial_rows(WORDS, torch.Generator()), words)
+    layers = family.maps.layers(512, 16)
     assert len(layers) == 5
     accelerator = make_accelerator("cpu", "fp32", 1)
     stepper: OptimizerStep | None = None
@@ -109,7 +111,7 @@ def test_replay_of_the_released_script() -> None:
             step, phase = record["step"], record["phase"]
             drawn = replay.batch(record, with_prior=phase == 2)
             if stepper is None or replay.steps[step - 2]["phase"] != phase:
-                parameters = trained_parameters(family, phase, "all")
+                parameters = phase_parameters(family, FullChange(family, "all"), phase)
                 select_parameters(family, parameters)
                 module = TrainingStep(
                     family,
@@ -143,14 +145,14 @@ def check(
     key = f"step{record['step']:02d}"
     attention = record["attention_loss_times_lambda"]
     assert LAMBDA * result.attention == pytest.approx(attention, rel=1e-5), key
-    rows = family.placeholders.placeholder_rows
+    rows = family.text.embeddings()[0].placeholder_rows
     torch.testing.assert_close(rows.data, golden[f"{key}.rows_after"], rtol=0, atol=1e-6)
     if record["phase"] == 1:
         return
     assert result.loss == pytest.approx(record["loss"], rel=1e-5), key
     norm = record["grad_norm_before_clip"]
     assert result.grad_norm == pytest.approx(norm, rel=1e-4), key
-    weights = family.weights()
+    weights = family.targets.weights()
     for name, value in golden.items():
         prefix = f"{key}.unet_after."
         if name.startswith(prefix):

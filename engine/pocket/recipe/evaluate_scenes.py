@@ -65,9 +65,9 @@ def learn(folder: Path, scene: Scene, number: int):
     seconds = time.monotonic() - started
     from diffusers import DDIMScheduler
 
-    scheduler = DDIMScheduler.from_config(family.scheduler_config)
+    scheduler = DDIMScheduler.from_config(family.noise.config)
     pipe = export.pipeline(
-        family.unet, family.text_encoder, family.tokenizer, family.vae, scheduler
+        family.unet, family.text.encoder, family.text.tokenizer, family.codec.vae, scheduler
     )
     return pipe, seconds
 

@@ -24,9 +24,9 @@ def restore(model: Path, workdir: Path, trainer: Trainer) -> None:
     """
     family = load_folder(model, device=torch.device("cpu"))
     trainer.unet.load_state_dict(family.unet.state_dict())
-    trainer.text.load_state_dict(family.text_encoder.state_dict())
+    trainer.text.load_state_dict(family.text.encoder.state_dict())
     for value, weight in zip(trainer.average.values, trainer.weights, strict=True):
         value.copy_(weight)
     trainer.seen = json.loads((model / TRAINING).read_text())["samples"]
     trainer.save(workdir / "base" / "state")
-    family.vae.save_pretrained(workdir / "vae-final" / "vae")
+    family.codec.vae.save_pretrained(workdir / "vae-final" / "vae")

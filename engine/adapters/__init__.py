@@ -1,0 +1,1 @@
+"""Which weights phase 2 moves, and what becomes of them: full or low-rank."""

@@ -1,0 +1,65 @@
+"""Full tuning: the weights themselves move (paper, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from engine.families.contract import Family
+from engine.files.weights_io import load_tensors, save_tensors
+
+FILE = "changes.safetensors"
+
+
+class FullChange:
+    """The weights of a part of the family: all, unet, cross-attention, or none.
+
+    The result holds trained minus base weight in half precision: a change is small, so its own
+    half precision is far finer than that of a half-precision weight.
+    """
+
+    def __init__(self, family: Family, part: str) -> None:
+        self._weights = family.targets.part(part)
+        self._before: dict[str, torch.Tensor] = {}
+        self.trains_words = part == "all"
+
+    def begin(self) -> None:
+        """Copy the base weights to main memory."""
+        self._before = {
+            name: weight.detach().cpu().clone() for name, weight in self._weights.items()
+        }
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The weights of the part."""
+        return dict(self._weights)
+
+    def modules(self) -> Sequence[nn.Module]:
+        """None: the family's networks hold everything."""
+        return ()
+
+    def write(self, folder: Path) -> None:
+        """Write what has changed since `begin`."""
+        changes = {
+            name: (self._weights[name].detach().cpu().float() - before.float()).half()
+            for name, before in self._before.items()
+        }
+        if changes:
+            save_tensors(folder / FILE, changes)
+
+
+def apply_change(folder: Path, family: Family, strength: float = 1.0) -> None:
+    """Add a change to a freshly loaded family, `strength` times; none where the file is missing.
+
+    Raises KeyError or RuntimeError when it does not fit the family.
+    """
+    if not (folder / FILE).is_file():
+        return
+    weights = family.targets.weights()
+    with torch.no_grad():
+        for name, change in load_tensors(folder / FILE).items():
+            # Unscaled at full strength: one rounding less, and the result as it was trained.
+            added = change.to(weights[name])
+            weights[name].add_(added if strength == 1.0 else added * strength)

@@ -1,0 +1,133 @@
+"""Low-rank adaptation (LoRA, arXiv 2106.09685) of linear and convolution layers by forward hooks.
+
+Hooks leave the family as it is: names, checkpoints and full changes know nothing of it, recorded
+attention and recomputed activations run through it, and strength is one number; 0 is the base
+model, to the last bit. (PEFT wraps each layer and renames its weights to `base_layer`.)
+
+Shape legend: R rank, I inputs, O outputs of a layer, h and w a convolution's kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from engine.core.errors import BasError
+from engine.families.contract import Family
+from engine.files.weights_io import load_tensors, save_tensors
+
+FILE = "lora.safetensors"
+A, B = ".lora_A.weight", ".lora_B.weight"
+"""Endings of the names in the file: PEFT's, as diffusers reads and writes them."""
+
+
+class LowRankChange:
+    """`W + B A` for every adapted layer; `A` (R, I[, h, w]), `B` (O, R[, 1, 1]).
+
+    The scale alpha / rank is 1, so that no reader can get it wrong.
+    """
+
+    trains_words = False
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        """`layers`: the layers to adapt, by name (`Targets.layers`)."""
+        self._layers = dict(layers)
+        self._factors: dict[str, tuple[nn.Parameter, nn.Parameter]] = {}
+        self._handles: list[RemovableHandle] = []
+        self.strength = 1.0
+
+    @classmethod
+    def fresh(
+        cls, layers: Mapping[str, nn.Module], rank: int, generator: torch.Generator
+    ) -> LowRankChange:
+        """No change yet: `A` random with spread 1 / rank, `B` zero. Ranks are cut to the layer."""
+        adapter = cls(layers)
+        for name, layer in layers.items():
+            weight: Any = layer.weight
+            used = min(rank, weight[0].numel(), weight.shape[0])
+            a = torch.randn((used, *weight.shape[1:]), generator=generator) / used
+            b = torch.zeros(weight.shape[0], used, *(1,) * (weight.dim() - 2))
+            adapter._factors[name] = _parameters(a, b, weight.device)
+        return adapter
+
+    @classmethod
+    def load(cls, file: Path, family: Family) -> LowRankChange:
+        """The change of a file, attached to the family.
+
+        Raises BasError when the file names layers that the family lacks, or shapes that differ.
+        """
+        stored = load_tensors(file)
+        names = [name.removesuffix(A) for name in stored if name.endswith(A)]
+        layers = family.targets.layers("all", text_encoder=True)
+        adapter = cls({name: layers[name] for name in names if name in layers})
+        for name in names:
+            a, b = stored[name + A], stored.get(name + B, torch.empty(0))
+            weight: Any = layers[name].weight if name in layers else torch.empty(0)
+            if (a.shape[1:], len(b)) != (weight.shape[1:], len(weight)):
+                raise BasError(
+                    f"the low-rank change does not fit this base model ({name})",
+                    "draw with the base model of the run",
+                )
+            adapter._factors[name] = _parameters(a, b, weight.device)
+        adapter.begin()
+        return adapter
+
+    def begin(self) -> None:
+        """Attach the hooks."""
+        if not self._handles:
+            for name, layer in self._layers.items():
+                self._handles.append(layer.register_forward_hook(self._hook(*self._factors[name])))
+
+    def detach(self) -> None:
+        """Take the hooks off: the family is the base model again."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The factors, as `lora/<layer>/A` and `lora/<layer>/B`."""
+        return {
+            f"lora/{name}/{ending}": factor
+            for name, factors in self._factors.items()
+            for ending, factor in zip("AB", factors, strict=True)
+        }
+
+    def modules(self) -> Sequence[nn.Module]:
+        """The factors, for a distributed wrapper."""
+        return (nn.ParameterList(self.parameters().values()),)
+
+    def write(self, folder: Path) -> None:
+        """Write the factors in half precision; nothing before `begin`."""
+        if not self._handles:
+            return
+        tensors: dict[str, torch.Tensor] = {}
+        for name, (a, b) in self._factors.items():
+            tensors[name + A], tensors[name + B] = a.detach().half(), b.detach().half()
+        save_tensors(folder / FILE, tensors)
+
+    def _hook(self, a: nn.Parameter, b: nn.Parameter) -> Any:
+        def add_change(layer: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> Any:
+            if self.strength == 0:
+                return None
+            x = given[0]
+            if isinstance(layer, nn.Conv2d):
+                low = F.conv2d(x, a.to(x.dtype), None, layer.stride, layer.padding)
+                change = F.conv2d(low, b.to(x.dtype))
+            else:
+                change = F.linear(F.linear(x, a.to(x.dtype)), b.to(x.dtype))
+            return out + (change if self.strength == 1 else change * self.strength)
+
+        return add_change
+
+
+def _parameters(
+    a: torch.Tensor, b: torch.Tensor, device: torch.device
+) -> tuple[nn.Parameter, nn.Parameter]:
+    """Both factors in fp32 whatever the frozen weights are: steps of 1e-4 vanish in bf16."""
+    return nn.Parameter(a.float().to(device)), nn.Parameter(b.float().to(device))

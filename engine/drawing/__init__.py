@@ -1,0 +1,1 @@
+"""From prompts to pictures: one sampling loop for everything that draws."""

@@ -1,0 +1,167 @@
+"""The one sampling loop: previews, prior pictures, drawing, editing and placing all run it.
+
+It yields every step and takes changed latents back, so that whoever iterates it may blend in a
+photo (editing) or stop. Classifier-free guidance (arXiv 2207.12598), both sides in one batch.
+
+Shape legend: B pictures, C latent channels, H and W latent size or picture size, G geometry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from engine.families.contract import Conditioning, Family, Geometry, Solver
+
+
+class Step(NamedTuple):
+    """One denoising step of a batch; `send` other latents of its shape to go on from them."""
+
+    done: int
+    """How many steps are done, 1..steps."""
+    level: int | None
+    """The noise level that the latents have now; None: they are clean."""
+    latents_BCHW: torch.Tensor
+
+
+class Denoised(NamedTuple):
+    """One denoising step of one picture."""
+
+    picture: int
+    """Which picture of the request, from 0."""
+    step: int
+    """1..steps."""
+    latents: torch.Tensor
+    """(1, C, H, W)."""
+
+
+class Cancelled(Exception):
+    """Raised by an `on_step` callback to end a drawing early."""
+
+
+OnStep = Callable[[Denoised], None]
+
+
+def denoise(
+    family: Family,
+    solver: Solver,
+    latents_BCHW: torch.Tensor,
+    prompts: Conditioning,
+    empty: Conditioning | None,
+    *,
+    guidance: float,
+    geometry_BG: torch.Tensor,
+    first: int = 0,
+) -> Generator[Step, torch.Tensor | None, torch.Tensor]:
+    """Denoise latents of the level of step `first`; returns the clean latents.
+
+    `empty` is the unconditional side of guidance, None where guidance is off (1 or less).
+    """
+    both = prompts if empty is None else Conditioning.join((empty, prompts))
+    geometry_BG = geometry_BG if empty is None else torch.cat([geometry_BG] * 2)
+    for index in range(first, len(solver.levels)):
+        noised_BCHW = solver.network_input(latents_BCHW, index)
+        if empty is not None:
+            noised_BCHW = torch.cat([noised_BCHW] * 2)
+        levels_B = torch.full(
+            (len(noised_BCHW),), solver.levels[index], dtype=torch.long, device=noised_BCHW.device
+        )
+        prediction_BCHW = family.predict(noised_BCHW, levels_B, both, geometry_BG).float()
+        if empty is not None:
+            without_BCHW, with_BCHW = prediction_BCHW.chunk(2)
+            prediction_BCHW = without_BCHW + guidance * (with_BCHW - without_BCHW)
+        latents_BCHW = solver.step(prediction_BCHW, index, latents_BCHW)
+        changed = yield Step(index + 1, solver.level_after(index), latents_BCHW)
+        if changed is not None:
+            latents_BCHW = changed
+    return latents_BCHW
+
+
+def starting_noise(family: Family, seeds: Sequence[int], resolution: int) -> torch.Tensor:
+    """Unit noise of each seed, drawn on the CPU: equal on every device; (B, C, H, W)."""
+    side = family.codec.size(resolution)
+    shape = (1, family.codec.channels, side, side)
+    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.cat(drawn).to(family.device)
+
+
+def condition(family: Family, prompts: Sequence[str]) -> Conditioning:
+    """What the prompts tell the network, each encoded once and by itself.
+
+    So a prompt's states do not depend on its neighbours, to the last bit.
+    """
+    known = {
+        prompt: family.text.encode(family.text.tokenize([prompt]).to(family.device))
+        for prompt in dict.fromkeys(prompts)
+    }
+    return Conditioning.join([known[prompt] for prompt in prompts])
+
+
+def whole_pictures(resolution: int, count: int, device: torch.device) -> torch.Tensor:
+    """Geometry of `count` uncropped pictures of the given side; (B, G)."""
+    return torch.tensor([Geometry.whole(resolution)] * count, dtype=torch.float32, device=device)
+
+
+def draw(
+    family: Family,
+    prompts: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    steps: int,
+    guidance: float,
+    negative: str = "",
+    resolution: int | None = None,
+    sampler: str = "ddim",
+    on_step: OnStep | None = None,
+    batch: int = 1,
+) -> Iterator[np.ndarray]:
+    """Draw one picture per prompt and seed, uint8 (H, W, 3) each (paper, section 4: DDIM).
+
+    With the `batch` of 1 a picture depends on its own prompt and seed alone. Larger batches are
+    faster; a picture's neighbours then change its last bits, and nothing else. Raises Cancelled
+    when `on_step` does.
+    """
+    side = resolution or family.resolution
+    wanted = list(zip(prompts, seeds, strict=True))
+    for first in range(0, len(wanted), batch):
+        some = wanted[first : first + batch]
+        with torch.inference_mode():
+            latents_BCHW = _draw_batch(
+                family, some, side, steps, guidance, negative, sampler, on_step, first
+            )
+        yield from family.codec.decode(latents_BCHW)
+
+
+def _draw_batch(
+    family: Family,
+    some: Sequence[tuple[str, int]],
+    side: int,
+    steps: int,
+    guidance: float,
+    negative: str,
+    sampler: str,
+    on_step: OnStep | None,
+    first: int,
+) -> torch.Tensor:
+    solver = family.noise.solver(sampler, steps)
+    empty = family.text.unconditional(negative, len(some)) if guidance > 1 else None
+    noise_BCHW = starting_noise(family, [seed for _, seed in some], side)
+    work = denoise(
+        family,
+        solver,
+        solver.start(noise_BCHW),
+        condition(family, [prompt for prompt, _ in some]),
+        empty,
+        guidance=guidance,
+        geometry_BG=whole_pictures(side, len(some), family.device),
+    )
+    latents_BCHW = noise_BCHW
+    for step in work:
+        latents_BCHW = step.latents_BCHW
+        if on_step is not None:
+            for row, latents_CHW in enumerate(latents_BCHW):
+                on_step(Denoised(first + row, step.done, latents_CHW[None]))
+    return latents_BCHW

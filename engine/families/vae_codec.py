@@ -1,0 +1,52 @@
+"""Pictures to latents and back by a KL autoencoder.
+
+Shape legend: B batch, C latent channels, H and W latent size or picture size in pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+
+from engine.families.contract import Posterior
+
+
+class VaeCodec:
+    """An AutoencoderKL, always in its own precision: in half precision SDXL's overflows."""
+
+    def __init__(self, vae: AutoencoderKL, device: torch.device) -> None:
+        self.vae = vae
+        self._device = device
+        self.channels: int = vae.config["latent_channels"]
+        self.factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
+
+    def size(self, resolution: int) -> int:
+        """Side of the latents of a square picture."""
+        return resolution // self.factor
+
+    @torch.no_grad()
+    def encode(self, pixels_BCHW: torch.Tensor) -> Posterior:
+        """Posterior of pictures in -1..1."""
+        pixels_BCHW = pixels_BCHW.to(self.vae.device, self.vae.dtype)
+        with torch.autocast(self.vae.device.type, enabled=False):
+            encoded: Any = self.vae.encode(pixels_BCHW)
+        distribution = encoded.latent_dist
+        scale: float = self.vae.config["scaling_factor"]
+        return Posterior(distribution.mean.float() * scale, distribution.std.float() * scale)
+
+    @torch.no_grad()
+    def decode(self, latents_BCHW: torch.Tensor) -> np.ndarray:
+        """Pictures of latents, uint8 (B, H, W, 3)."""
+        latents_BCHW = latents_BCHW.to(self.vae.device, self.vae.dtype)
+        scale: float = self.vae.config["scaling_factor"]
+        with torch.autocast(self.vae.device.type, enabled=False):
+            decoded: Any = self.vae.decode(latents_BCHW / scale)
+        pixels_BHWC = (decoded.sample.float().clamp(-1, 1) + 1).permute(0, 2, 3, 1) * 127.5
+        return pixels_BHWC.round().to(torch.uint8).cpu().numpy()
+
+    def park(self, *, parked: bool) -> None:
+        """Move the autoencoder to main memory, or back to the device."""
+        self.vae.to(torch.device("cpu") if parked else self._device)

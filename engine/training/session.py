@@ -1,0 +1,143 @@
+"""One phase while it runs: what it trains, its optimiser, its samples, its steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from engine.adapters.contract import Adapter
+from engine.core.config import TrainConfig
+from engine.families.contract import Family, Geometry, Posterior, Recording
+from engine.runs.events import PhasePlan
+from engine.training.batches import DrawnBatch, Prompts, draw_batch
+from engine.training.checkpoints import load_optimizer, load_weights
+from engine.training.optimizer_step import OptimizerStep, StepResult
+from engine.training.phases import (
+    make_optimizer,
+    phase_parameters,
+    row_parameters,
+    select_parameters,
+)
+from engine.training.pictures import Pair
+from engine.training.step import TrainingStep
+
+
+class TrainingData(NamedTuple):
+    """What the samples are drawn from."""
+
+    pairs: list[Pair]
+    """The scene, then its crops; or cut-outs."""
+    prompts: Prompts
+    prior: Posterior | None
+    """None where no phase looks at prior pictures."""
+    prior_geometry: Geometry
+
+
+class PhaseSession:
+    """A phase of a run, from its first step (or the one it goes on from) to its last.
+
+    Entering phase 2 starts the adapter. `close` lets go of the optimiser, so that a phase's state
+    does not outlive it.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        adapter: Adapter,
+        plan: PhasePlan,
+        config: TrainConfig,
+        accelerator: Accelerator,
+        recorder: Recording,
+        data: TrainingData,
+        generator: torch.Generator,
+    ) -> None:
+        self.plan = plan
+        self._family, self._config, self._data = family, config, data
+        self._accelerator, self._generator = accelerator, generator
+        if plan.number == 2:
+            adapter.begin()
+        self.parameters = phase_parameters(family, adapter, plan.number)
+        clipped = dict(self.parameters)
+        exact_clipping = plan.number == 1 and config.optimizer.clip_whole_embedding
+        if exact_clipping:
+            clipped |= row_parameters(family, words=True)
+        select_parameters(family, clipped)
+        self.optimizer = make_optimizer(self.parameters, plan.learning_rate, config.optimizer)
+        # The prior's gradient on the new rows is exactly zero, so phase 1 leaves it out.
+        self._with_prior = data.prior is not None and (plan.number == 2 or exact_clipping)
+        loss = config.loss
+        self._module = TrainingStep(
+            family,
+            recorder,
+            adapter.modules(),
+            masked=loss.masked,
+            divide_by_area=loss.divide_by_area,
+            attention_weight=loss.attention_weight,
+            prior_weight=loss.prior_weight,
+        )
+        self._clipped = list(clipped.values())
+        self._stepper: OptimizerStep | None = None
+        self._clipped_steps = 0
+
+    @property
+    def trained_count(self) -> int:
+        """How many numbers the phase trains."""
+        return sum(parameter.numel() for parameter in self.parameters.values())
+
+    @property
+    def kept(self) -> dict[str, nn.Parameter]:
+        """What a checkpoint must hold: the phase's parameters and the words' rows."""
+        return row_parameters(self._family, words=True) | self.parameters
+
+    def restore(self, folder: Path, *, same_phase: bool) -> None:
+        """Load a checkpoint's weights, and its optimiser where it was made in this phase."""
+        load_weights(folder, self.kept)
+        if same_phase:
+            load_optimizer(folder, self.parameters, self.optimizer)
+
+    def take(self, step: int) -> StepResult:
+        """One optimiser step; raises TrainingError (`OptimizerStep.take`)."""
+        if self._stepper is None:
+            # Not before: accelerate wraps the optimiser, whose state `restore` fills.
+            self._stepper = OptimizerStep(
+                self._accelerator,
+                self._module,
+                self.optimizer,
+                self._clipped,
+                clip_norm=self._config.optimizer.clip_norm,
+                draw=self._draw,
+                prior_rows=self._config.batch_size if self._with_prior else 0,
+            )
+        result = self._stepper.take(step)
+        self._clipped_steps += result.grad_norm > self._config.optimizer.clip_norm > 0
+        return result
+
+    def clipping(self) -> str:
+        """How often gradient clipping acted, for a notice."""
+        steps = self.plan.last - self.plan.first + 1
+        return f"gradient clipping acted in {self._clipped_steps} of {steps} steps"
+
+    def close(self) -> None:
+        """Let go of what accelerate keeps of this phase."""
+        self._accelerator.free_memory()
+
+    def _draw(self) -> DrawnBatch:
+        config, data = self._config, self._data
+        # Cut-outs are all alike; otherwise the first picture is the whole scene.
+        crop = 1 - 1 / len(data.pairs) if config.data.cutouts else config.data.crop
+        return draw_batch(
+            data.pairs,
+            data.prompts,
+            self._family.noise,
+            self._generator,
+            size=config.batch_size,
+            crop=crop,
+            flip=config.data.flip,
+            union=config.data.union_sampling,
+            prior=data.prior if self._with_prior else None,
+            prior_geometry=data.prior_geometry,
+        )
