@@ -98,6 +98,7 @@ def make_run(
     """
     from bas_tui import client
     from engine.core.settings import build_config
+    from engine.models.facts import attention_grid
     from engine.models.names import default_base
     from engine.runs.manifest import read_manifest
     from engine.runs.prompts import known
@@ -110,7 +111,7 @@ def make_run(
         recorded, method=method, settings_file=settings_file, set_words=set_words
     )
     config = build_config(merged)
-    loaded = load_scene(scene, masks, grid=config.loss.attention_grid)
+    loaded = load_scene(scene, masks, grid=attention_grid(recorded, config))
     run = client.create_run(
         loaded,
         base=recorded,

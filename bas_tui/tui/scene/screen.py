@@ -28,6 +28,7 @@ from bas_tui.tui.scene.scene_plan import PlanActions
 from bas_tui.tui.scene.training_view import inspect
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
+from engine.models.facts import attention_grid
 
 INSPECT_SECONDS = 0.25
 """Checks run at most this often while a stroke is under way."""
@@ -118,7 +119,8 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
     def inspect_now(self) -> None:
         self._inspect_timer = None
         document = self.document
-        plan, grid = self.panel.plan, self.panel.plan.config().loss.attention_grid
+        plan = self.panel.plan
+        grid = attention_grid(plan.base, plan.config())
         self.inspection = None if document is None else inspect(document, grid, plan.side)
         self.canvas.square = self.inspection.square if self.inspection else None
         legend = self.query_one(MaskLegend)
