@@ -203,6 +203,7 @@ class _Trainer:
                 guidance=config.sampling.guidance,
                 resolution=self.resolution,
                 precision=self.precision,
+                stopped=lambda: self.commands.asked("stop"),
             )
             with self.accelerator.main_process_first():
                 prior = yield from until_stopped(sampling, self.commands)

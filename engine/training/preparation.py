@@ -5,7 +5,7 @@ Both are generators that yield progress and return their result (`data = yield f
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from engine.core.config import DataConfig, LossConfig, TrainConfig
+from engine.drawing.sampler import Cancelled
 from engine.families.contract import Family, Posterior
 from engine.runs.commands import CommandQueue
-from engine.runs.events import Progress
+from engine.runs.events import Event, Progress
 from engine.scenes.mask_grid import mask_grid
 from engine.scenes.scene import Scene
 from engine.training.pictures import (
@@ -36,21 +37,24 @@ class Stopped(Exception):
 
 
 def until_stopped(
-    work: Generator[Progress, None, Result], commands: CommandQueue
-) -> Generator[Progress, None, Result]:
-    """The same work, ended by Stopped when a `stop` arrives; other commands stay in the queue."""
+    work: Generator[Event | None, None, Result], commands: CommandQueue
+) -> Generator[Event, None, Result]:
+    """The same work, ended by Stopped when a `stop` arrives; other commands stay in the queue.
+
+    Work that yields None has nothing to tell and only wants to be asked.
+    """
     while True:
         try:
             event = next(work)
         except StopIteration as end:
             return end.value
-        yield event
-        waiting = commands.poll()
-        if any(command.word == "stop" for command in waiting):
+        except Cancelled:
+            raise Stopped from None
+        if event is not None:
+            yield event
+        if commands.asked("stop"):
             work.close()
             raise Stopped
-        for command in waiting:
-            commands.post(command)
 
 
 def add_concept_tokens(family: Family, config: TrainConfig, initializers: Sequence[str]) -> None:
@@ -65,7 +69,7 @@ def add_concept_tokens(family: Family, config: TrainConfig, initializers: Sequen
 
 def encode_scene(
     family: Family, scene: Scene, data: DataConfig, *, grid: int, seed: int, original: int = 0
-) -> Generator[Progress, None, list[Pair]]:
+) -> Generator[Event | None, None, list[Pair]]:
     """Encode the scene at the training resolution once, with its crops or cut-outs.
 
     `scene` is already resized, from `original` pixels (0: it was not). The first pair is the whole
@@ -101,7 +105,8 @@ def prepare_prior_posteriors(
     guidance: float,
     resolution: int,
     precision: str,
-) -> Generator[Progress, None, Posterior]:
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[Event | None, None, Posterior]:
     """Sample (once per base model) and load the prior pictures' posteriors."""
     folder = prior_folder(
         cache,
@@ -120,6 +125,7 @@ def prepare_prior_posteriors(
         guidance=guidance,
         resolution=resolution,
         precision=precision,
+        stopped=stopped,
     )
     return load_prior(folder, loss.prior_images)
 

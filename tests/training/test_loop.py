@@ -226,7 +226,7 @@ def test_a_scene_that_is_never_mirrored_is_encoded_once(fresh_family: Load, scen
     assert torch.equal(once.plain.mean_CHW, twice.plain.mean_CHW)
 
 
-def result_of(events: Generator[Event, None, list[Pair]]) -> list[Pair]:
+def result_of(events: Generator[Event | None, None, list[Pair]]) -> list[Pair]:
     """What a generator of events returns at its end."""
     while True:
         try:
