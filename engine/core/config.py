@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from PIL import ImageColor
+
 from engine.core.errors import UserError
 
 PAPER_MAX_CONCEPTS = 4
@@ -52,6 +54,13 @@ class Phase2Config:
     (see lora.*; much less memory). `none`: the rows only (Textual Inversion). The rows train along
     in every case."""
 
+    noise_low: float = 0.0
+    """Least noise of a sample, as a share of the noise schedule."""
+
+    noise_high: float = 1.0
+    """Most noise; below 1 the weights learn looks, and what stands where stays the base model's
+    (not in the paper)."""
+
     @property
     def rate(self) -> float:
         """The learning rate that is meant."""
@@ -60,6 +69,13 @@ class Phase2Config:
     def __post_init__(self) -> None:
         _check(self.steps >= 0, "phase2.steps", "0 or more", self.steps)
         _check(self.learning_rate >= 0, "phase2.learning_rate", "0 or more", self.learning_rate)
+        _check(0 <= self.noise_low < 1, "phase2.noise_low", "in [0, 1)", self.noise_low)
+        _check(
+            self.noise_low < self.noise_high <= 1,
+            "phase2.noise_high",
+            "above phase2.noise_low, up to 1",
+            self.noise_high,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +106,19 @@ class LossConfig:
     divide_by_area: bool = False
     """Divide the masked loss by the mask's share of the picture. The released script does not."""
 
+    balanced: bool = False
+    """Every sampled concept weighs the same in the masked loss, however small it is (not in the
+    paper); the whole keeps its size."""
+
+    latent_mask: Literal["nearest", "area", "touch", "grown"] = "nearest"
+    """The masks on the latents' grid. `nearest`: the sampled pixel decides (the released script);
+    parts thinner than a cell are lost. `area`: by the share of the cell. `touch`: every cell that
+    the mask touches. `grown`: nearest and the cells around, so that the edge is learned too."""
+
+    attention: Literal["peak", "competing"] = "peak"
+    """`peak`: each map divided by its own maximum against its mask (equation 2). `competing`: its
+    share among all of the prompt's words, as a probability (PartCraft, arXiv 2407.04604)."""
+
     attention_weight: float = 0.01
     """lambda of the cross-attention loss (equation 3); 0 switches it off."""
 
@@ -113,10 +142,30 @@ class LossConfig:
         _check(
             self.attention_weight >= 0, "loss.attention_weight", "0 or more", self.attention_weight
         )
+        if self.balanced and self.divide_by_area:
+            raise UserError(
+                "loss.balanced and loss.divide_by_area exclude each other",
+                "switch one of them off",
+            )
         _check(self.attention_grid >= 0, "loss.attention_grid", "0 or more", self.attention_grid)
         _check(self.prior_weight >= 0, "loss.prior_weight", "0 or more", self.prior_weight)
         _check(self.prior_images >= 1, "loss.prior_images", "1 or more", self.prior_images)
         _check(self.prior_steps >= 1, "loss.prior_steps", "1 or more", self.prior_steps)
+
+
+def parse_grounds(words: str) -> dict[str, tuple[int, int, int]]:
+    """Colour name -> RGB of `data.grounds`; raises UserError for none or an unknown one."""
+    colours: dict[str, tuple[int, int, int]] = {}
+    for word in words.split():
+        name, _, value = word.partition("=")
+        try:
+            colours[name] = ImageColor.getrgb(value or name)[:3]
+        except ValueError as error:
+            raise UserError(
+                f"data.grounds: {word!r} is no colour", "write a name, or a name=#rrggbb"
+            ) from error
+    _check(bool(colours), "data.grounds", "one colour or more", words)
+    return colours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +190,27 @@ class DataConfig:
     variants: int = 16
     """How many crops or cut-outs are prepared (encoded once) per picture."""
 
+    compose: float = 0.0
+    """Probability of a composed picture: the sampled concepts cut out and put at new places (not in
+    the paper; after Seg-Mix of MuDI, arXiv 2404.04243). It unlearns the scene's order and the
+    ghosts of things that a prompt does not name. Some real frames must stay: keep it below 1."""
+
+    compositions: int = 48
+    """How many composed pictures are prepared (encoded once)."""
+
+    compose_plain: float = 0.5
+    """Share of the composed pictures on a plain ground that the prompt names, with the loss over
+    the whole picture: only they say that nothing else is there. The others have an unnamed ground
+    and the masked loss."""
+
+    grounds: str = "white"
+    """Colours of plain grounds, by names that the base model knows, such as `white gray blue`; one
+    may be given as `gray=#8c8c8e`."""
+
+    erase: bool = False
+    """In a sample that does not name all concepts the others are painted over, so that they are
+    not learned as part of what nobody named (not in the paper)."""
+
     def __post_init__(self) -> None:
         _check(0 <= self.flip <= 1, "data.flip", "between 0 and 1", self.flip)
         _check(0 <= self.crop <= 1, "data.crop", "between 0 and 1", self.crop)
@@ -151,6 +221,20 @@ class DataConfig:
             self.crop_min_side,
         )
         _check(self.variants >= 1, "data.variants", "1 or more", self.variants)
+        _check(0 <= self.compose <= 1, "data.compose", "between 0 and 1", self.compose)
+        _check(self.compositions >= 1, "data.compositions", "1 or more", self.compositions)
+        _check(
+            0 <= self.compose_plain <= 1,
+            "data.compose_plain",
+            "between 0 and 1",
+            self.compose_plain,
+        )
+        parse_grounds(self.grounds)
+        if self.cutouts and (self.compose > 0 or self.erase):
+            raise UserError(
+                "data.cutouts replaces the scene: nothing is left to compose or to erase",
+                "set data.compose=0 and data.erase=false",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,24 +325,28 @@ class TrainConfig:
     """Forward passes per optimiser step."""
 
     checkpoint_every: int = 200
-    """Steps between checkpoints of phase 1; the phase switch always has one."""
-
-    checkpoint_minutes: float = 5.0
-    """Minutes between checkpoints of phase 2, which are large (13.9 GB where every weight of
-    Stable Diffusion moves); 0: by steps, as in phase 1."""
+    """Steps between checkpoints; the phase switch and the end are always kept."""
 
     checkpoint_keep: int = 2
-    """How many checkpoints stay on disk; a damaged newest one is passed over for the one before."""
-
-    checkpoint_keep_after: bool = False
-    """Keep them when the run has finished: its concepts are complete without."""
+    """How many checkpoints stay on disk."""
 
     prompt: str = "a photo of"
     """Words before the tokens: `a photo of <asset0> and <asset1>`."""
 
+    prompt_join: Literal["and", "comma"] = "and"
+    """How several things are named. `and`: `a and b and c` (the paper). `comma`: `a, b and c`."""
+
+    prompt_nouns: bool = False
+    """Every token is followed by its start word where it has one: `<asset0> cup` (not in the paper;
+    AttnDreamBooth, arXiv 2406.05000)."""
+
     initializer: str = ""
     """Words whose mean, with a little noise, starts every token that has no word of its own; empty:
     the whole vocabulary's mean and spread."""
+
+    initializer_search: bool = False
+    """Give every token without a word of its own the noun with which the base model predicts its
+    thing best, found before the first step (`--init auto`)."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """auto: cuda, else mps, else cpu."""
@@ -288,9 +376,6 @@ class TrainConfig:
             self.gradient_accumulation,
         )
         _check(self.checkpoint_every >= 1, "checkpoint_every", "1 or more", self.checkpoint_every)
-        _check(
-            self.checkpoint_minutes >= 0, "checkpoint_minutes", "0 or more", self.checkpoint_minutes
-        )
         _check(self.checkpoint_keep >= 1, "checkpoint_keep", "1 or more", self.checkpoint_keep)
         if self.total_steps == 0:
             raise UserError("a run needs at least one step", "raise phase1.steps or phase2.steps")

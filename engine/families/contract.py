@@ -100,8 +100,10 @@ class Noise(Protocol):
     train_levels: int
     """How many levels training knows; 0 is the least noise."""
 
-    def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Levels of `count` training rows; int64 (B,)."""
+    def draw(
+        self, count: int, generator: torch.Generator, *, low: float = 0.0, high: float = 1.0
+    ) -> torch.Tensor:
+        """Levels of `count` training rows, within these shares of all levels; int64 (B,)."""
         ...
 
     def add(

@@ -36,9 +36,13 @@ class DiscreteNoise:
         self.alphas_cumprod_T: torch.Tensor = scheduler.alphas_cumprod.to(device)
         self.train_levels = len(self.alphas_cumprod_T)
 
-    def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
+    def draw(
+        self, count: int, generator: torch.Generator, *, low: float = 0.0, high: float = 1.0
+    ) -> torch.Tensor:
         """Uniform timesteps, as in the released script; int64 (B,)."""
-        return torch.randint(0, self.train_levels, (count,), generator=generator)
+        first = int(low * self.train_levels)
+        end = max(first + 1, round(high * self.train_levels))
+        return torch.randint(first, end, (count,), generator=generator)
 
     def add(
         self, latents_BCHW: torch.Tensor, noise_BCHW: torch.Tensor, levels_B: torch.Tensor

@@ -22,11 +22,6 @@ def sample_subset(
     return tuple(concepts[index] for index in order[:count])
 
 
-def subset_prompt(prefix: str, tokens: Sequence[str]) -> str:
-    """`a photo of <asset2> and <asset0>`."""
-    return f"{prefix} {' and '.join(tokens)}".strip()
-
-
 def randint(high: int, generator: torch.Generator) -> int:
     """A whole number in 0..high-1."""
     return int(torch.randint(high, (1,), generator=generator))

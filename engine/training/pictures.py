@@ -1,4 +1,4 @@
-"""The training pictures, encoded once: the scene, its mirror image, and crops or cut-outs of it.
+"""The training pictures, encoded once: the scene, its mirror image, and what is made of it.
 
 Shape legend: N concepts, C latent channels, H and W latent size, Q = grid * grid.
 """
@@ -6,7 +6,9 @@ Shape legend: N concepts, C latent channels, H and W latent size, Q = grid * gri
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import chain, combinations, islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 import cv2
@@ -15,7 +17,11 @@ import torch
 
 from engine.families.contract import Family, Geometry
 from engine.method.union_sampling import chance, randint, sample_subset
-from engine.scenes.mask_grid import mask_grid
+from engine.scenes.mask_grid import GridRule, mask_grid
+from engine.training.composition import box_of, without_others
+
+ERASED = 30
+"""Most pictures without some concepts; all proper subsets of up to five."""
 
 
 class Variant(NamedTuple):
@@ -34,6 +40,8 @@ class Variant(NamedTuple):
     mirrored: bool
     geometry: Geometry
     """What part of which picture it shows."""
+    ground: str
+    """How the prompt names the ground; then the loss takes the whole picture. Mostly empty."""
 
 
 class Pair(NamedTuple):
@@ -62,6 +70,8 @@ class Picture(NamedTuple):
     whole: bool = True
     window: Window | None = None
     """For a crop the square that was cut, in pixels of the scene at the training size."""
+    ground: str = ""
+    """What it is called where the picture has a plain one that the prompt names."""
 
     def geometry(self, original: int, *, mirrored: bool) -> Geometry:
         """What part of which picture it shows; the scene was scaled from `original` pixels."""
@@ -75,6 +85,19 @@ class Picture(NamedTuple):
         return Geometry(original, original, top * scale, left * scale, side, side)
 
 
+class TrainingPictures(NamedTuple):
+    """Everything that samples are drawn from."""
+
+    scene: Pair
+    """The whole scene; with cut-outs the first of them."""
+    others: tuple[Pair, ...] = ()
+    """Crops, or further cut-outs."""
+    composed: tuple[Pair, ...] = ()
+    """The scene's things at new places."""
+    erased: Mapping[frozenset[int], Pair] = MappingProxyType({})
+    """For sets of concepts: the scene without the others."""
+
+
 def stream(seed: int, name: str) -> torch.Generator:
     """An own generator for each use of randomness, so that one never shifts another."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
@@ -82,11 +105,21 @@ def stream(seed: int, name: str) -> torch.Generator:
 
 
 def cropped_pictures(
-    image: np.ndarray, masks: np.ndarray, count: int, min_side: float, generator: torch.Generator
+    image: np.ndarray,
+    masks: np.ndarray,
+    count: int,
+    min_side: float,
+    generator: torch.Generator,
+    *,
+    erase: bool = False,
+    union: bool = True,
 ) -> Iterator[Picture]:
-    """Random square crops, resized back, that each hold at least one concept entirely."""
+    """Random square crops, resized back, that each hold at least one concept entirely.
+
+    With `erase` each shows one sampled subset of the concepts in it, the others painted over.
+    """
     side = image.shape[0]
-    boxes = [_box(mask) for mask in masks]
+    boxes = [box_of(mask) for mask in masks]
     for _ in range(count):
         anchor = boxes[randint(len(boxes), generator)]
         need = max(anchor[2] - anchor[0], anchor[3] - anchor[1])
@@ -99,16 +132,21 @@ def cropped_pictures(
             for index, (y0, x0, y1, x1) in enumerate(boxes)
             if y0 >= top and x0 >= left and y1 <= top + size and x1 <= left + size
         )
+        source = image
+        if erase:
+            inside = sample_subset(inside, generator, union=union)
+            source = without_others(image, masks, inside)
         window = (slice(top, top + size), slice(left, left + size))
         scaling = cv2.INTER_AREA if size > side else cv2.INTER_CUBIC
-        crop = cv2.resize(image[window], (side, side), interpolation=scaling)
+        crop = cv2.resize(source[window], (side, side), interpolation=scaling)
         small = [
             cv2.resize(mask[window].astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
             for mask in masks
         ]
         yield Picture(
-            crop, np.stack(small).astype(bool), inside, whole=False, window=Window(top, left, size)
-        )
+            crop, np.stack(small).astype(bool), inside, exact=erase, whole=False,
+            window=Window(top, left, size),
+        )  # fmt: skip
 
 
 def cutout_pictures(
@@ -122,8 +160,23 @@ def cutout_pictures(
         yield Picture(np.where(seen[:, :, None], image, colour), masks, subset, exact=True)
 
 
+def erased_pictures(image: np.ndarray, masks: np.ndarray, *, union: bool) -> Iterator[Picture]:
+    """The scene without the others, for the sets of concepts that samples may show; the smallest
+    sets first, as many as ERASED."""
+    sizes = range(1, len(masks)) if union else range(1, min(2, len(masks)))
+    subsets = chain.from_iterable(combinations(range(len(masks)), size) for size in sizes)
+    for subset in islice(subsets, ERASED):
+        yield Picture(without_others(image, masks, subset), masks, subset)
+
+
 def encode_picture(
-    family: Family, picture: Picture, grid: int, *, mirror: bool = True, original: int = 0
+    family: Family,
+    picture: Picture,
+    grid: int,
+    *,
+    mirror: bool = True,
+    original: int = 0,
+    latent_mask: GridRule = "nearest",
 ) -> Pair:
     """Encode a picture and, with `mirror`, its mirror image.
 
@@ -135,38 +188,54 @@ def encode_picture(
         masks = picture.masks[:, :, ::-1] if mirrored else picture.masks
         pixels_HWC = torch.from_numpy(np.ascontiguousarray(image)).float() / 127.5 - 1
         posterior = family.codec.encode(pixels_HWC.permute(2, 0, 1)[None])
-        latent_masks_NHW = torch.from_numpy(mask_grid(masks, posterior.mean.shape[-1]))
+        latent_masks_NHW = torch.from_numpy(
+            mask_grid(masks, posterior.mean.shape[-1], rule=latent_mask)
+        )
         grid_masks_NQ = torch.from_numpy(mask_grid(masks, grid)).flatten(1)
         variants.append(
             Variant(
                 posterior.mean[0].cpu(), posterior.std[0].cpu(), latent_masks_NHW, grid_masks_NQ,
                 picture.concepts, picture.exact, picture.whole, mirrored,
-                picture.geometry(original, mirrored=mirrored),
+                picture.geometry(original, mirrored=mirrored), picture.ground,
             )
         )  # fmt: skip
     return Pair(*variants)
 
 
 def draw_variant(
-    pairs: Sequence[Pair], generator: torch.Generator, *, crop: float, flip: float
+    pictures: TrainingPictures,
+    generator: torch.Generator,
+    *,
+    crop: float,
+    flip: float,
+    compose: float = 0.0,
 ) -> Variant:
-    """One training picture: the whole scene is `pairs[0]`, crops or further cut-outs follow.
+    """One training picture.
 
-    `crop` is the probability of one of `pairs[1:]`, `flip` that of the mirror image, 0 where there
-    is none.
+    `compose` is the probability of a composed one, `crop` that of one of the `others` among the
+    rest, `flip` that of the mirror image, 0 where there is none.
     """
-    other = chance(crop, generator) and len(pairs) > 1
-    index = 1 + randint(len(pairs) - 1, generator) if other else 0
-    pair = pairs[index]
-    if chance(flip, generator):
-        assert pair.mirrored is not None
-        return pair.mirrored
-    return pair.plain
+    # Not drawn at all where nothing is composed, so that other recipes keep their streams.
+    if compose > 0 and pictures.composed and chance(compose, generator):
+        pair = pictures.composed[randint(len(pictures.composed), generator)]
+    elif chance(crop, generator) and pictures.others:
+        pair = pictures.others[randint(len(pictures.others), generator)]
+    else:
+        pair = pictures.scene
+    return side_of(pair, mirrored=chance(flip, generator))
 
 
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(ys[0]), int(xs[0]), int(ys[-1]) + 1, int(xs[-1]) + 1
+def cutout_share(pictures: TrainingPictures) -> float:
+    """Probability of one of the `others` with which all cut-outs are drawn alike."""
+    return 1 - 1 / (1 + len(pictures.others))
+
+
+def side_of(pair: Pair, *, mirrored: bool) -> Variant:
+    """The picture or its mirror image."""
+    if not mirrored:
+        return pair.plain
+    assert pair.mirrored is not None
+    return pair.mirrored
 
 
 def _offset(low: int, high: int, size: int, side: int, generator: torch.Generator) -> int:

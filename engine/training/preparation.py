@@ -5,26 +5,29 @@ Both are generators that yield progress and return their result (`data = yield f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from engine.core.config import DataConfig, LossConfig, TrainConfig
-from engine.drawing.sampler import Cancelled
+from engine.core.config import DataConfig, LossConfig, TrainConfig, parse_grounds
+from engine.core.prompt_grammar import ground_phrase
 from engine.families.contract import Family, Posterior
 from engine.runs.commands import CommandQueue
-from engine.runs.events import Event, Progress
-from engine.scenes.mask_grid import mask_grid
+from engine.runs.events import Progress
+from engine.scenes.mask_grid import GridRule, mask_grid
 from engine.scenes.scene import Scene
+from engine.training.composition import compositions
 from engine.training.pictures import (
     Pair,
     Picture,
+    TrainingPictures,
     cropped_pictures,
     cutout_pictures,
     encode_picture,
+    erased_pictures,
     stream,
 )
 from engine.training.prior import load_prior, prepare_prior, prior_folder
@@ -37,29 +40,26 @@ class Stopped(Exception):
 
 
 def until_stopped(
-    work: Generator[Event | None, None, Result], commands: CommandQueue
-) -> Generator[Event, None, Result]:
-    """The same work, ended by Stopped when a `stop` arrives; other commands stay in the queue.
-
-    Work that yields None has nothing to tell and only wants to be asked.
-    """
+    work: Generator[Progress, None, Result], commands: CommandQueue
+) -> Generator[Progress, None, Result]:
+    """The same work, ended by Stopped when a `stop` arrives; other commands stay in the queue."""
     while True:
         try:
             event = next(work)
         except StopIteration as end:
             return end.value
-        except Cancelled:
-            raise Stopped from None
-        if event is not None:
-            yield event
-        if commands.asked("stop"):
+        yield event
+        waiting = commands.poll()
+        if any(command.word == "stop" for command in waiting):
             work.close()
             raise Stopped
+        for command in waiting:
+            commands.post(command)
 
 
 def add_concept_tokens(family: Family, config: TrainConfig, initializers: Sequence[str]) -> None:
     """Give the model one placeholder token per concept, with the prompts' words trainable."""
-    prompts = [f"{config.prompt} and".strip(), config.loss.prior_prompt]
+    prompts = [*prompt_words(config, initializers), config.loss.prior_prompt]
     word_ids: list[int] = family.text.tokenize(prompts).flatten().unique().tolist()
     rows = family.text.initial_rows(
         initializers, stream(config.seed, "rows"), default=config.initializer
@@ -67,33 +67,94 @@ def add_concept_tokens(family: Family, config: TrainConfig, initializers: Sequen
     family.text.add_tokens(rows, word_ids)
 
 
-def encode_scene(
-    family: Family, scene: Scene, data: DataConfig, *, grid: int, seed: int, original: int = 0
-) -> Generator[Event | None, None, list[Pair]]:
-    """Encode the scene at the training resolution once, with its crops or cut-outs.
+def prompt_words(config: TrainConfig, initializers: Sequence[str]) -> list[str]:
+    """Texts that hold every word of the training prompts but the tokens."""
+    texts = [f"{config.prompt} and".strip()]
+    if config.prompt_join == "comma":
+        texts.append(",")
+    if config.data.compose > 0 and config.data.compose_plain > 0:
+        texts += [ground_phrase(colour) for colour in parse_grounds(config.data.grounds)]
+    if config.prompt_nouns:
+        texts += [word for word in initializers if word]
+    return texts
 
-    `scene` is already resized, from `original` pixels (0: it was not). The first pair is the whole
-    scene; with cut-outs every pair is one.
+
+def encode_scene(
+    family: Family,
+    scene: Scene,
+    data: DataConfig,
+    *,
+    grid: int,
+    seed: int,
+    original: int = 0,
+    latent_mask: GridRule = "nearest",
+) -> Generator[Progress, None, TrainingPictures]:
+    """Encode the scene at the training resolution once, with all that samples may show of it.
+
+    `scene` is already resized, from `original` pixels (0: it was not).
     """
     image = scene.image
     masks = np.stack([concept.mask for concept in scene.concepts])
-    everything = tuple(range(len(masks)))
+    union = data.union_sampling
     generator = stream(seed, "pictures")
-    pictures: list[Picture] = []
+    first: list[Picture] = []
     if data.cutouts:
-        pictures += cutout_pictures(
-            image, masks, data.variants, union=data.union_sampling, generator=generator
-        )
+        first += cutout_pictures(image, masks, data.variants, union=union, generator=generator)
     else:
-        pictures.append(Picture(image, masks, everything))
+        first.append(Picture(image, masks, tuple(range(len(masks)))))
         if data.crop > 0:
-            pictures += cropped_pictures(image, masks, data.variants, data.crop_min_side, generator)
+            first += cropped_pictures(
+                image, masks, data.variants, data.crop_min_side, generator,
+                erase=data.erase, union=union,
+            )  # fmt: skip
+    composed = _composed(family, image, masks, data, stream(seed, "compositions"))
+    erased = list(erased_pictures(image, masks, union=union)) if data.erase else []
+    pictures = [*first, *composed, *erased]
     pairs: list[Pair] = []
     for index, picture in enumerate(pictures):
         yield Progress(stage="encode", done=index, total=len(pictures))
-        pairs.append(encode_picture(family, picture, grid, mirror=data.flip > 0, original=original))
+        pair = encode_picture(
+            family, picture, grid,
+            mirror=data.flip > 0, original=original, latent_mask=latent_mask,
+        )  # fmt: skip
+        pairs.append(pair)
     yield Progress(stage="encode", done=len(pictures), total=len(pictures))
-    return pairs
+    last = len(first) + len(composed)
+    return TrainingPictures(
+        scene=pairs[0],
+        others=tuple(pairs[1 : len(first)]),
+        composed=tuple(pairs[len(first) : last]),
+        erased={
+            frozenset(picture.concepts): pair
+            for picture, pair in zip(erased, pairs[last:], strict=True)
+        },
+    )
+
+
+def _composed(
+    family: Family,
+    image: np.ndarray,
+    masks: np.ndarray,
+    data: DataConfig,
+    generator: torch.Generator,
+) -> list[Picture]:
+    if data.compose == 0:
+        return []
+    side = image.shape[0]
+    made = compositions(
+        image,
+        masks,
+        data.compositions,
+        plain=data.compose_plain,
+        grounds=parse_grounds(data.grounds),
+        cell=side // family.codec.size(side),
+        union=data.union_sampling,
+        generator=generator,
+    )
+    return [
+        Picture(one.image, one.masks_NHW, one.concepts, exact=True, whole=False, ground=one.ground)
+        for one in made
+    ]
 
 
 def prepare_prior_posteriors(
@@ -105,8 +166,7 @@ def prepare_prior_posteriors(
     guidance: float,
     resolution: int,
     precision: str,
-    stopped: Callable[[], bool] = lambda: False,
-) -> Generator[Event | None, None, Posterior]:
+) -> Generator[Progress, None, Posterior]:
     """Sample (once per base model) and load the prior pictures' posteriors."""
     folder = prior_folder(
         cache,
@@ -125,7 +185,6 @@ def prepare_prior_posteriors(
         guidance=guidance,
         resolution=resolution,
         precision=precision,
-        stopped=stopped,
     )
     return load_prior(folder, loss.prior_images)
 

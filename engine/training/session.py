@@ -12,9 +12,10 @@ from torch import nn
 from engine.adapters.contract import Adapter
 from engine.core.config import TrainConfig
 from engine.families.contract import Family, Geometry, Posterior, Recording
+from engine.method.losses import expected_union_area
 from engine.runs.events import PhasePlan
 from engine.training.batches import DrawnBatch, Prompts, draw_batch
-from engine.training.checkpoints import load_optimizer, load_weights, weight_names
+from engine.training.checkpoints import load_optimizer, load_weights
 from engine.training.optimizer_step import OptimizerStep, StepResult
 from engine.training.phases import (
     make_optimizer,
@@ -22,15 +23,14 @@ from engine.training.phases import (
     row_parameters,
     select_parameters,
 )
-from engine.training.pictures import Pair
+from engine.training.pictures import TrainingPictures, cutout_share
 from engine.training.step import TrainingStep
 
 
 class TrainingData(NamedTuple):
     """What the samples are drawn from."""
 
-    pairs: list[Pair]
-    """The scene, then its crops; or cut-outs."""
+    pictures: TrainingPictures
     prompts: Prompts
     prior: Posterior | None
     """None where no phase looks at prior pictures."""
@@ -58,7 +58,6 @@ class PhaseSession:
         self.plan = plan
         self._family, self._config, self._data = family, config, data
         self._accelerator, self._generator = accelerator, generator
-        self._adapter, self._held = adapter, dict[str, nn.Parameter]()
         if plan.number == 2:
             adapter.begin()
         self.parameters = phase_parameters(family, adapter, plan.number)
@@ -79,7 +78,12 @@ class PhaseSession:
             divide_by_area=loss.divide_by_area,
             attention_weight=loss.attention_weight,
             prior_weight=loss.prior_weight,
+            competing=loss.attention == "competing",
         )
+        self._balanced_area: float | None = None
+        if loss.balanced:
+            masks_NHW = data.pictures.scene.plain.latent_masks_NHW
+            self._balanced_area = expected_union_area(masks_NHW, union=config.data.union_sampling)
         self._clipped = list(clipped.values())
         self._stepper: OptimizerStep | None = None
         self._clipped_steps = 0
@@ -91,14 +95,11 @@ class PhaseSession:
 
     @property
     def kept(self) -> dict[str, nn.Parameter]:
-        """What a checkpoint must hold: the phase's parameters and what moved before them."""
-        return row_parameters(self._family, words=True) | self.parameters | self._held
+        """What a checkpoint must hold: the phase's parameters and the words' rows."""
+        return row_parameters(self._family, words=True) | self.parameters
 
     def restore(self, folder: Path, *, same_phase: bool) -> None:
         """Load a checkpoint's weights, and its optimiser where it was made in this phase."""
-        if self.plan.number == 2:
-            rows = row_parameters(self._family, words=True)
-            self._held = self._adapter.hold(sorted(weight_names(folder) - rows.keys()))
         load_weights(folder, self.kept)
         if same_phase:
             load_optimizer(folder, self.parameters, self.optimizer)
@@ -113,7 +114,7 @@ class PhaseSession:
                 self.optimizer,
                 self._clipped,
                 clip_norm=self._config.optimizer.clip_norm,
-                draw=self._draw_share,
+                draw=self._draw,
                 prior_rows=self._config.batch_size if self._with_prior else 0,
             )
         result = self._stepper.take(step)
@@ -129,29 +130,25 @@ class PhaseSession:
         """Let go of what accelerate keeps of this phase."""
         self._accelerator.free_memory()
 
-    def _draw_share(self) -> DrawnBatch:
-        """The next batch of this process.
-
-        Every process draws everybody's batches from equal generators and keeps its own: N
-        processes of one batch a step train on what one process of N batches a step (gradient
-        accumulation) does, and either can go on with the other's run.
-        """
-        together = [self._draw() for _ in range(self._accelerator.num_processes)]
-        return together[self._accelerator.process_index]
-
     def _draw(self) -> DrawnBatch:
         config, data = self._config, self._data
-        # Cut-outs are all alike; otherwise the first picture is the whole scene.
-        crop = 1 - 1 / len(data.pairs) if config.data.cutouts else config.data.crop
+        low, high = 0.0, 1.0
+        if self.plan.number == 2:
+            low, high = config.phase2.noise_low, config.phase2.noise_high
         return draw_batch(
-            data.pairs,
+            data.pictures,
             data.prompts,
             self._family.noise,
             self._generator,
             size=config.batch_size,
-            crop=crop,
+            crop=cutout_share(data.pictures) if config.data.cutouts else config.data.crop,
             flip=config.data.flip,
             union=config.data.union_sampling,
+            compose=config.data.compose,
+            noise_low=low,
+            noise_high=high,
+            balanced_area=self._balanced_area,
+            rivals=config.loss.attention == "competing",
             prior=data.prior if self._with_prior else None,
             prior_geometry=data.prior_geometry,
         )

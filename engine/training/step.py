@@ -14,7 +14,12 @@ from torch import nn
 
 from engine.families.contract import Family, Recording
 from engine.method.attention_maps import average_maps
-from engine.method.losses import attention_loss, diffusion_loss, masked_diffusion_loss
+from engine.method.losses import (
+    attention_loss,
+    competing_attention_loss,
+    diffusion_loss,
+    masked_diffusion_loss,
+)
 from engine.training.batches import Batch
 
 
@@ -44,7 +49,9 @@ class TrainingStep(nn.Module):
         divide_by_area: bool,
         attention_weight: float,
         prior_weight: float,
+        competing: bool = False,
     ) -> None:
+        """`competing`: the attention loss of shares; batches then hold rivals' columns."""
         super().__init__()
         self.networks = nn.ModuleDict(dict(family.targets.networks))
         self.adapter = nn.ModuleList(adapter_modules)
@@ -54,6 +61,7 @@ class TrainingStep(nn.Module):
         self._divide_by_area = divide_by_area
         self._attention_weight = attention_weight
         self._prior_weight = prior_weight
+        self._competing = competing
 
     def forward(self, batch: Batch, prior_rows: int = 0) -> LossTerms:
         """Loss of a batch whose first `prior_rows` rows are prior pictures (method, equation 3).
@@ -87,10 +95,17 @@ class TrainingStep(nn.Module):
         total, attention, prior = masked, zero, zero
         maps_SKQ = masked.new_zeros(len(masked_S), 0, 0)
         if recorded:
-            maps_SKQ = average_maps(recorded)[scene]
-            attention = attention_loss(
-                maps_SKQ, batch.token_masks_BKQ[scene], batch.valid_BK[scene]
-            ).mean()
+            masks_SKQ, valid_SK = batch.token_masks_BKQ[scene], batch.valid_BK[scene]
+            slots = valid_SK.shape[1]
+            columns_SK, all_maps_SKQ = batch.columns_BK[scene], average_maps(recorded)[scene]
+            maps_SKQ = all_maps_SKQ[:, :slots]
+            if self._competing:
+                # Position 0 begins every text: it is no word, and marks an empty slot.
+                is_word_SW1 = (columns_SK[:, slots:] > 0)[..., None]
+                rest_SQ = (all_maps_SKQ[:, slots:] * is_word_SW1).sum(1)
+                attention = competing_attention_loss(maps_SKQ, rest_SQ, masks_SKQ, valid_SK).mean()
+            else:
+                attention = attention_loss(maps_SKQ, masks_SKQ, valid_SK).mean()
             total = total + self._attention_weight * attention
         if prior_rows:
             prior = diffusion_loss(predicted_BCHW[:prior_rows], target_BCHW[:prior_rows]).mean()

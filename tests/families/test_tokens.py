@@ -29,6 +29,7 @@ from engine.training.batches import Prompts, draw_batch
 from engine.training.phases import make_optimizer, row_parameters, select_parameters
 from engine.training.pictures import (
     Picture,
+    TrainingPictures,
     cropped_pictures,
     cutout_pictures,
     encode_picture,
@@ -106,14 +107,14 @@ def test_the_prior_has_no_gradient_on_the_rows(fresh_family: Load, scene: Scene)
     for with_prior in (False, True):
         family = fresh_family()
         masks = np.stack([concept.mask for concept in scene.concepts])
-        pairs = [encode_picture(family, Picture(scene.image, masks, (0, 1)), 16)]
+        scene_pair = encode_picture(family, Picture(scene.image, masks, (0, 1)), 16)
         add_placeholders(family.text.tokenizer, family.text.encoder, torch.ones(2, 32) * 0.1)
         prompts = Prompts(family, "a photo of", ["<asset0>", "<asset1>"], prior="a photo")
         prior = family.codec.encode(torch.zeros(1, 3, 64, 64))
         generator = torch.Generator().manual_seed(0)
         batch, _ = draw_batch(
-            pairs, prompts, family.noise, generator, size=1, crop=0, flip=0, union=True,
-            prior=prior, prior_geometry=Geometry.whole(64),
+            TrainingPictures(scene_pair), prompts, family.noise, generator,
+            size=1, crop=0, flip=0, union=True, prior=prior, prior_geometry=Geometry.whole(64),
         )  # fmt: skip
         rows = 1 if with_prior else 0
         if not with_prior:

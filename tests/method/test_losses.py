@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from engine.method.attention_maps import average_maps, score_maps, to_uint8
-from engine.method.losses import attention_loss, diffusion_loss, masked_diffusion_loss
+from engine.method.losses import (
+    attention_loss,
+    balanced_weights,
+    competing_attention_loss,
+    diffusion_loss,
+    expected_union_area,
+    masked_diffusion_loss,
+    weights_of,
+)
 from engine.method.noise import add_noise, velocity
+from engine.method.union_sampling import sample_subset
 
 
 @pytest.fixture
@@ -107,3 +118,87 @@ def test_noise_and_velocity_are_a_rotation(generator: torch.Generator) -> None:
     spread = (1 - alphas[steps]).sqrt().view(-1, 1, 1, 1)
     torch.testing.assert_close(signal * noised - spread * target, latents)
     torch.testing.assert_close(spread * noised + signal * target, noise)
+
+
+def three_masks(generator: torch.Generator) -> torch.Tensor:
+    """A large, a small and an overlapping mask, in double precision."""
+    masks = torch.zeros(3, 6, 6, dtype=torch.float64)
+    masks[0, :4], masks[1, 5, :2], masks[2, 3:5, 2:] = 1, 1, 1
+    return masks * (0.5 + torch.rand(3, 1, 1, generator=generator, dtype=torch.float64) / 2)
+
+
+def test_balanced_concepts_weigh_the_same(generator: torch.Generator) -> None:
+    """Against the formula, also for soft and overlapping masks."""
+    masks, area = three_masks(generator), 0.3
+    errors = torch.rand(6, 6, generator=generator, dtype=torch.float64)
+    means = [float((mask * errors).sum() / mask.sum()) for mask in masks]
+    weighted = (balanced_weights(masks, area) * errors).mean()
+    assert float(weighted) == pytest.approx(area * sum(means) / 3, rel=1e-12)
+    # A concept's gradient is the same however many cells it has.
+    per_concept = [(balanced_weights(masks, area) * (mask > 0)).mean() for mask in masks]
+    assert max(map(float, per_concept)) < 2 * min(map(float, per_concept))
+
+
+def test_roots_of_weights_in_the_masked_loss_are_the_weighted_mean(
+    generator: torch.Generator,
+) -> None:
+    masks = three_masks(generator)
+    predicted, target = torch.randn(2, 1, 4, 6, 6, generator=generator, dtype=torch.float64)
+    for weights in (balanced_weights(masks, 0.4), weights_of(masks)):
+        loss = masked_diffusion_loss(predicted, target, weights.sqrt()[None])
+        expected = (weights * (predicted - target) ** 2).mean()
+        torch.testing.assert_close(loss[0], expected)
+        divided = masked_diffusion_loss(
+            predicted, target, weights.sqrt()[None], divide_by_area=True
+        )
+        torch.testing.assert_close(divided[0], expected / weights.mean())
+
+
+def test_a_balanced_single_concept_is_the_masked_loss_at_the_usual_size(
+    generator: torch.Generator,
+) -> None:
+    masks = three_masks(generator)[:1].ceil()
+    area = expected_union_area(masks)
+    assert area == pytest.approx(float(masks.mean()))
+    torch.testing.assert_close(balanced_weights(masks, area), weights_of(masks))
+
+
+@pytest.mark.parametrize("union", [True, False])
+def test_the_expected_union_is_what_sampling_gives(generator: torch.Generator, union: bool) -> None:
+    masks = (three_masks(generator) > 0).double()
+    drawn = [sample_subset(range(3), generator, union=union) for _ in range(4000)]
+    mean = sum(float(masks[list(subset)].amax(0).mean()) for subset in drawn) / len(drawn)
+    assert expected_union_area(masks, union=union) == pytest.approx(mean, abs=0.01)
+
+
+def test_competing_attention_is_a_cross_entropy_of_shares(generator: torch.Generator) -> None:
+    maps = torch.rand(2, 3, 9, generator=generator, dtype=torch.float64) + 0.01
+    rest = torch.rand(2, 9, generator=generator, dtype=torch.float64) + 0.01
+    masks = (torch.rand(2, 3, 9, generator=generator) > 0.5).double()
+    valid = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
+    loss = competing_attention_loss(maps, rest, masks, valid)
+    for b, count in ((0, 2), (1, 3)):
+        total = 0.0
+        for k in range(count):
+            for q in range(9):
+                everyone = sum(float(maps[b, j, q]) for j in range(count)) + float(rest[b, q])
+                share = float(maps[b, k, q]) / everyone
+                total -= math.log(share if masks[b, k, q] else 1 - share) / 9
+        assert float(loss[b]) == pytest.approx(total, rel=1e-12)
+
+
+def test_competing_attention_sees_mass_and_rivals() -> None:
+    """What dividing by a map's own maximum cannot see."""
+    mask = torch.tensor([[[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]])
+    valid = torch.ones(1, 2)
+
+    def loss(strength: float, rival: float) -> float:
+        own = mask * strength
+        own = own + torch.tensor([[[0.0] * 4, [rival, rival, 0.0, 0.0]]])
+        return float(competing_attention_loss(own, torch.full((1, 4), 0.1), mask, valid))
+
+    assert loss(0.5, 0.0) < loss(0.05, 0.0)
+    assert loss(0.5, 0.0) < loss(0.5, 0.5)
+    empty = torch.zeros(1, 2, 4, requires_grad=True)
+    competing_attention_loss(empty, torch.zeros(1, 4), mask, valid).sum().backward()
+    assert empty.grad is not None and torch.isfinite(empty.grad).all()

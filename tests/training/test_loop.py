@@ -39,7 +39,7 @@ from engine.training.batches import Batch, DrawnBatch, Prompts, draw_batch
 from engine.training.loop import train
 from engine.training.optimizer_step import OptimizerStep
 from engine.training.phases import phase_parameters, select_parameters
-from engine.training.pictures import Pair
+from engine.training.pictures import TrainingPictures
 from engine.training.preparation import encode_scene
 from engine.training.step import TrainingStep
 from tests.engine_fixtures import FAST
@@ -146,8 +146,7 @@ def test_previews_and_checkpoints_change_nothing(
     run = RunDir(tmp_path / "run")
     watched = run_all(
         fresh_family(), scene,
-        settings | {"preview.every": 1, "checkpoint_every": 1, "preview.attention_every": 1,
-                    "checkpoint_keep_after": True},
+        settings | {"preview.every": 1, "checkpoint_every": 1, "preview.attention_every": 1},
         run=run,
     )  # fmt: skip
     assert losses(watched) == plain
@@ -186,11 +185,11 @@ def test_accumulation_equals_a_larger_batch(fresh_family: Load, scene: Scene) ->
     for micro_steps in (1, 2):
         family = fresh_family()
         run_all(family, scene, {"phase1.steps": 1, "phase2.steps": 0})
-        pairs = result_of(encode_scene(family, scene, DataConfig(), grid=16, seed=0))
+        pictures = result_of(encode_scene(family, scene, DataConfig(), grid=16, seed=0))
         prompts = Prompts(family, "a photo of", ["<asset0>", "<asset1>"])
         generator = torch.Generator().manual_seed(1)
         both, rows = draw_batch(
-            pairs, prompts, family.noise, generator, size=2, crop=0, flip=0.5, union=True
+            pictures, prompts, family.noise, generator, size=2, crop=0, flip=0.5, union=True
         )
         halves = [Batch(*(tensor[row : row + 1] for tensor in both)) for row in (0, 1)]
         queue = [both] if micro_steps == 1 else halves
@@ -218,7 +217,7 @@ def test_accumulation_equals_a_larger_batch(fresh_family: Load, scene: Scene) ->
 def test_a_scene_that_is_never_mirrored_is_encoded_once(fresh_family: Load, scene: Scene) -> None:
     family = fresh_family()
     once, twice = (
-        result_of(encode_scene(family, scene, DataConfig(flip=flip), grid=16, seed=0))[0]
+        result_of(encode_scene(family, scene, DataConfig(flip=flip), grid=16, seed=0)).scene
         for flip in (0.0, 0.5)
     )
     assert once.mirrored is None
@@ -226,7 +225,7 @@ def test_a_scene_that_is_never_mirrored_is_encoded_once(fresh_family: Load, scen
     assert torch.equal(once.plain.mean_CHW, twice.plain.mean_CHW)
 
 
-def result_of(events: Generator[Event | None, None, list[Pair]]) -> list[Pair]:
+def result_of(events: Generator[Event, None, TrainingPictures]) -> TrainingPictures:
     """What a generator of events returns at its end."""
     while True:
         try:
@@ -326,8 +325,7 @@ def test_checkpoint_events_follow_the_plan(
     settings = {"phase1.steps": 3, "phase2.steps": 2, "checkpoint_every": 2}
     events = run_all(fresh_family(), scene, settings, run=run)
     saved = [event.step for event in events if isinstance(event, CheckpointSaved)]
-    assert saved == [2, 3, 4]
-    assert not run.checkpoints.exists(), "the concepts of a finished run are complete without"
+    assert saved == [2, 3, 4, 5]
 
 
 def test_a_stop_ends_the_preparation(fresh_family: Load, scene: Scene, bas_home: Path) -> None:

@@ -1,0 +1,145 @@
+"""Cut-outs at new places, and pictures without some things."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from engine.training.composition import (
+    FULL,
+    OVERLAP,
+    Composition,
+    box_of,
+    compositions,
+    movable,
+    painted_over,
+    without_others,
+)
+
+SIDE = 64
+RED, GREEN, BLUE = (220, 20, 20), (20, 220, 20), (20, 20, 220)
+GROUNDS = {"white": (245, 245, 245), "gray": (140, 140, 140)}
+
+
+def drawing(*boxes: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of one colour each on a dull ground: picture and masks."""
+    image = np.full((SIDE, SIDE, 3), 90, np.uint8)
+    masks = np.zeros((len(boxes), SIDE, SIDE), bool)
+    for mask, box, colour in zip(masks, boxes, (RED, GREEN, BLUE), strict=False):
+        top, left, bottom, right = box
+        mask[top:bottom, left:right] = True
+        image[mask] = colour
+    return image, masks
+
+
+THREE = drawing((20, 2, 36, 16), (30, 24, 50, 38), (24, 46, 44, 62))
+
+
+def made(count: int, *, plain: float = 0.5, seed: int = 0, scene=THREE) -> list[Composition]:
+    image, masks = scene
+    generator = torch.Generator().manual_seed(seed)
+    return list(
+        compositions(
+            image, masks, count, plain=plain, grounds=GROUNDS, cell=4, union=True,
+            generator=generator,
+        )
+    )  # fmt: skip
+
+
+def test_every_composed_thing_is_where_its_mask_says() -> None:
+    for one in made(40):
+        assert one.image.shape == (SIDE, SIDE, 3)
+        for index, mask in enumerate(one.masks_NHW):
+            assert mask.any() == (index in one.concepts)
+            if mask.any():
+                colour = np.median(one.image[mask], axis=0)
+                assert np.abs(colour - (RED, GREEN, BLUE)[index]).max() < 12
+        assert one.masks_NHW.sum(0).max() <= 1
+
+
+def test_things_change_places_sizes_and_order() -> None:
+    order, widths = set(), set()
+    for one in made(60):
+        starts = {index: box_of(one.masks_NHW[index])[1] for index in one.concepts}
+        if len(starts) == 3:
+            order.add(tuple(sorted(starts, key=starts.__getitem__)))
+        elif len(starts) == 1:
+            (index,) = starts
+            _, left, _, right = box_of(one.masks_NHW[index])
+            widths.add(right - left)
+    assert len(order) >= 4
+    assert min(widths) >= 12 and max(widths) > 20
+
+
+def test_boxes_hardly_overlap() -> None:
+    for one in made(40):
+        boxes = [box_of(one.masks_NHW[index]) for index in one.concepts]
+        area = sum(int(mask.sum()) for mask in one.masks_NHW)
+        full = sum((bottom - top) * (right - left) for top, left, bottom, right in boxes)
+        assert area >= (1 - OVERLAP * 2) * full
+
+
+def test_only_named_grounds_are_plain_and_learned() -> None:
+    named = made(12, plain=1.0)
+    assert {one.ground for one in named} == {"on a white background", "on a gray background"}
+    for one in named:
+        colour = GROUNDS["white" if "white" in one.ground else "gray"]
+        assert np.abs(np.median(one.image[0], axis=0) - colour).max() <= 11
+    assert {one.ground for one in made(12, plain=0.0)} == {""}
+
+
+def test_equal_generators_give_equal_compositions() -> None:
+    for first, second in zip(made(8, seed=3), made(8, seed=3), strict=True):
+        np.testing.assert_array_equal(first.image, second.image)
+        assert first.concepts == second.concepts
+
+
+def test_a_thing_that_the_edge_cuts_off_stays_at_that_edge() -> None:
+    scene = drawing((20, 0, 40, 16), (44, 40, 64, 56))
+    for one in made(30, scene=scene):
+        if 0 in one.concepts:
+            assert box_of(one.masks_NHW[0])[1] == 0
+        if 1 in one.concepts:
+            assert box_of(one.masks_NHW[1])[2] == SIDE
+
+
+def test_a_background_is_neither_moved_nor_erased() -> None:
+    image, masks = drawing((20, 10, 40, 30), (20, 40, 40, 60))
+    masks = np.concatenate([masks, ~masks.any(axis=0, keepdims=True)])
+    assert movable(masks) == (0, 1)
+    assert all(2 not in one.concepts for one in made(20, scene=(image, masks)))
+    np.testing.assert_array_equal(without_others(image, masks, (0, 1)), image)
+    alone = np.ones((1, SIDE, SIDE), bool)
+    assert made(5, scene=(image, alone)) == []
+
+
+def test_things_too_large_for_each_other_are_composed_alone() -> None:
+    scene = drawing((2, 2, 62, 56), (4, 8, 60, 60))
+    sizes = [len(one.concepts) for one in made(10, scene=scene)]
+    assert len(sizes) == 10
+    for one in made(10, scene=scene):
+        for index in one.concepts:
+            top, left, bottom, right = box_of(one.masks_NHW[index])
+            assert max(bottom - top, right - left) <= FULL * SIDE + 1
+
+
+@pytest.mark.parametrize("kept", [(0,), (1, 2)])
+def test_the_others_are_gone_and_the_kept_are_untouched(kept: tuple[int, ...]) -> None:
+    image, masks = THREE
+    erased = without_others(image, masks, kept)
+    for index, mask in enumerate(masks):
+        if index in kept:
+            np.testing.assert_array_equal(erased[mask], image[mask])
+        else:
+            # The ground's grey has come in.
+            assert np.abs(erased[mask].astype(int) - 90).max() < 60
+            assert np.abs(np.median(erased[mask], axis=0) - 90).max() < 12
+    far = np.ones((SIDE, SIDE), bool)
+    far[14:56] = False
+    np.testing.assert_array_equal(erased[far], image[far])
+
+
+def test_nothing_to_paint_over_changes_nothing() -> None:
+    image, masks = THREE
+    assert painted_over(image, np.zeros_like(masks[0])) is image
