@@ -47,7 +47,6 @@ from engine.hosts.train import run_host
 from engine.results.concepts import load_concepts
 from engine.results.previews import save_picture
 from engine.runs.description import describe
-from engine.runs.events import Progress
 from engine.runs.folder import RunDir, cache_dir
 from engine.runs.manifest import ConceptEntry, Manifest, read_manifest, write_manifest
 from engine.scenes.scene import Scene, open_saved_scene, save_scene, scene_hash
@@ -115,8 +114,7 @@ def prepare(folder: EvaluationDir) -> int:
             resolution=config.resolution or loaded.family.resolution,
             precision=choose_precision(config.precision, device),
         ):
-            if isinstance(event, Progress):
-                print(f"prior pictures {event.done}/{event.total}", flush=True)
+            print(f"prior pictures {event.done}/{event.total}", flush=True)
     return 0
 
 

@@ -48,12 +48,18 @@ class Backbone:
         self.net.eval().requires_grad_(False)
 
     @torch.inference_mode()
-    def local_features(self, pictures: Sequence[Pixels]) -> torch.Tensor:
-        """Features of every place of SIDE-sized pictures, (B, LOCAL, GRID, GRID)."""
+    def local_features(self, pictures: Sequence[Pixels], *, enlarged: int = 2) -> torch.Tensor:
+        """Features of every place of SIDE-sized pictures, (B, LOCAL, GRID, GRID).
+
+        `enlarged`: how much larger the network sees them; finer places, more work.
+        """
         parts: list[torch.Tensor] = []
         for start in range(0, len(pictures), BATCH):
             pixels = _tensor(pictures[start : start + BATCH])
-            pixels = F.interpolate(pixels, scale_factor=2, mode="bilinear", align_corners=False)
+            if enlarged != 1:
+                pixels = F.interpolate(
+                    pixels, scale_factor=enlarged, mode="bilinear", align_corners=False
+                )
             maps, state = [], self.net._swish(self.net._bn0(self.net._conv_stem(pixels)))
             for index, block in enumerate(self.net._blocks):
                 state = block(state)

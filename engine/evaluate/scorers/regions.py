@@ -5,6 +5,9 @@ Shapes: H and W pixels. No torch here.
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -50,15 +53,86 @@ def candidates(foreground: Mask) -> list[Mask]:
     return found
 
 
+class Thing(NamedTuple):
+    """A region that may be one thing; things of one picture do not overlap."""
+
+    mask: Mask
+    whole: bool
+    """False for a strip of a region that had to be cut (see `things`)."""
+
+    @property
+    def centre(self) -> float:
+        """Mean column in pixels."""
+        return float(np.flatnonzero(self.mask.any(0)).mean())
+
+
+def things(foreground: Mask, count: int, *, least: float, share: float = 0.0) -> list[Thing]:
+    """The connected regions of a foreground map, large first, as places for `count` things.
+
+    Regions below `least` pixels, or below `share` of the largest, do not count. Where there are
+    fewer than `count`, because some touch, the widest are cut into upright strips of equal width:
+    an assignment needs a place for each. An empty map has no things.
+    """
+    number, labels, statistics, _ = cv2.connectedComponentsWithStats(
+        foreground.astype(np.uint8), connectivity=4
+    )
+    areas = {k: int(statistics[k, cv2.CC_STAT_AREA]) for k in range(1, number)}
+    largest = max(areas.values(), default=0)
+    kept = sorted(
+        (k for k, area in areas.items() if area >= max(least, share * largest)),
+        key=lambda k: -areas[k],
+    )
+    found = [Thing(np.asarray(labels == label), True) for label in kept]
+    if not found or len(found) >= count:
+        return found
+    return _cut_widest(found, count)
+
+
+def _cut_widest(found: list[Thing], count: int) -> list[Thing]:
+    """Strips of the widest regions, so that there are `count` in all."""
+    shares = [1] * len(found)
+    widths = [int(thing.mask.any(0).sum()) for thing in found]
+    while sum(shares) < count:
+        widest = max(range(len(found)), key=lambda k: widths[k] / shares[k])
+        shares[widest] += 1
+    strips: list[Thing] = []
+    for thing, parts in zip(found, shares, strict=True):
+        if parts == 1:
+            strips.append(thing)
+            continue
+        columns = np.flatnonzero(thing.mask.any(0))
+        edges = np.linspace(columns[0], columns[-1] + 1, parts + 1).round().astype(int)
+        for low, high in pairwise(edges):
+            strip = np.zeros_like(thing.mask)
+            strip[:, low:high] = thing.mask[:, low:high]
+            if strip.any():
+                strips.append(Thing(strip, False))
+    return strips
+
+
 def cut(pixels: Pixels, mask: Mask, side: int) -> Pixels:
     """The masked thing alone on grey, in a square with a small margin, `side` pixels wide."""
+    canvas = _in_square(np.where(mask[:, :, None], pixels, GREY).astype(np.uint8), mask, GREY)
+    return _scaled(canvas, side)
+
+
+def cut_mask(mask: Mask, side: int) -> Mask:
+    """Where the thing is in the picture that `cut` makes of it."""
+    canvas = _in_square(mask.astype(np.uint8) * 255, mask, 0)
+    return np.asarray(_scaled(canvas, side) > 127)
+
+
+def _in_square(pixels: Pixels, mask: Mask, around: int) -> Pixels:
+    """The mask's box of `pixels` in the middle of a square with a small margin."""
     ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     top, bottom, left, right = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
     size = int(max(bottom - top, right - left) * MARGIN) + 2
-    canvas = np.full((size, size, 3), GREY, np.uint8)
+    canvas = np.full((size, size, *pixels.shape[2:]), around, np.uint8)
     y, x = (size - (bottom - top)) // 2, (size - (right - left)) // 2
-    inside = mask[top:bottom, left:right, None]
-    window = pixels[top:bottom, left:right]
-    canvas[y : y + bottom - top, x : x + right - left] = np.where(inside, window, GREY)
-    scaling = cv2.INTER_AREA if size > side else cv2.INTER_CUBIC
+    canvas[y : y + bottom - top, x : x + right - left] = pixels[top:bottom, left:right]
+    return canvas
+
+
+def _scaled(canvas: Pixels, side: int) -> Pixels:
+    scaling = cv2.INTER_AREA if len(canvas) > side else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(canvas, (side, side), interpolation=scaling), np.uint8)

@@ -14,6 +14,7 @@ from engine.core.errors import UserError
 from engine.pocket import MODEL_DIR
 from engine.pocket.recipe.base_figures import base_figures
 from engine.pocket.recipe.evaluate_scenes import demo_sheets, scene_figures
+from engine.pocket.recipe.evaluation_scenes import EVALUATION
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +36,9 @@ def run(arguments: list[str] | None) -> int:
     words.add_argument("--part", choices=("base", "scenes", "demo", "all"), default="all")
     words.add_argument("--scenes", type=int, default=12, help="how many Break-A-Scene scenes")
     words.add_argument("--first", type=int, default=0, help="number of the first scene")
+    words.add_argument(
+        "--seed", type=int, help="seed of the training (default: the scene's number)"
+    )
     words.add_argument("--each", type=int, default=2, help="pictures for each name and place")
     options = words.parse_args(arguments)
     started = time.monotonic()
@@ -42,8 +46,8 @@ def run(arguments: list[str] | None) -> int:
     if options.part in ("base", "all"):
         figures["base"] = base_figures(options.model, options.out, options.each)
     if options.part in ("scenes", "all"):
-        numbers = range(options.first, options.first + options.scenes)
-        figures["scenes"] = scene_figures(options.model, options.out, numbers)
+        names = list(EVALUATION)[options.first : options.first + options.scenes]
+        figures["scenes"] = scene_figures(options.model, options.out, names, seed=options.seed)
     if options.part in ("demo", "all"):
         demo_sheets(options.model, options.out)
     if options.part == "demo":

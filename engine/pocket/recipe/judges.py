@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,11 @@ CROP = 96
 BORDER = 40
 """How far (of 255, in any channel) a pixel lies from the backdrop's colour to be an object's."""
 
+LEAST = 60
+"""A smaller region (pixels) is no object."""
+
+SMALLEST_SHARE = 0.15
+"""Nor is one below this share of the picture's largest."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels."""
@@ -71,36 +77,22 @@ class Features:
         return torch.cat(parts).clone()
 
 
-def regions(picture: Image.Image) -> list[Region]:
-    """Connected regions of at least 60 pixels that differ from the border's colour, large first."""
+def standing_out(picture: Image.Image) -> np.ndarray:
+    """Where a picture differs from the colour of its border, bool (SIDE, SIDE)."""
     pixels = np.asarray(picture).astype(np.float32)
     rim = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    differs = np.abs(pixels - np.median(rim, 0)).max(-1) > BORDER
-    labels = np.zeros(differs.shape, np.int32)
+    return np.abs(pixels - np.median(rim, 0)).max(-1) > BORDER
+
+
+def regions(picture: Image.Image) -> list[Region]:
+    """Connected regions of at least LEAST pixels that stand out, large first."""
+    differs = standing_out(picture).astype(np.uint8)
+    count, _, statistics, _ = cv2.connectedComponentsWithStats(differs, connectivity=4)
     found = []
-    for y, x in zip(*np.where(differs), strict=True):
-        if labels[y, x]:
-            continue
-        number = len(found) + 1
-        labels[y, x] = number
-        stack, members = [(y, x)], []
-        while stack:
-            row, column = stack.pop()
-            members.append((row, column))
-            for near in (
-                (row + 1, column),
-                (row - 1, column),
-                (row, column + 1),
-                (row, column - 1),
-            ):
-                inside = 0 <= near[0] < differs.shape[0] and 0 <= near[1] < differs.shape[1]
-                if inside and differs[near] and not labels[near]:
-                    labels[near] = number
-                    stack.append(near)
-        low, high = np.min(members, 0), np.max(members, 0) + 1
-        box = (int(low[1]), int(low[0]), int(high[1]), int(high[0]))
-        found.append(Region(len(members), box))
-    return sorted((r for r in found if r.area >= 60), key=lambda r: -r.area)
+    for label in range(1, count):
+        left, top, wide, high, area = (int(value) for value in statistics[label])
+        found.append(Region(area, (left, top, left + wide, top + high)))
+    return sorted((r for r in found if r.area >= LEAST), key=lambda r: -r.area)
 
 
 def crop(picture: Image.Image, box: Box) -> Image.Image:
@@ -136,7 +128,7 @@ def views(picture: Image.Image, count: int) -> list[Image.Image]:
     found = regions(picture)
     if not found:
         return [crop(picture, (0, 0, SIDE, SIDE))]
-    boxes = [region.box for region in found[:3] if region.area > 0.15 * found[0].area]
+    boxes = [region.box for region in found[:3] if region.area > SMALLEST_SHARE * found[0].area]
     if len(boxes) < count:
         left, top, right, bottom = zip(*boxes, strict=True)
         around = (min(left), min(top), max(right), max(bottom))
