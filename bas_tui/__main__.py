@@ -1,5 +1,5 @@
 """`python -m bas_tui` is `bas`."""
 
-from bas_tui.cli.main import main
+from bas_tui.start import main
 
 main()

@@ -17,6 +17,7 @@ from engine.scenes.scene import Scene
 FAST = {
     "preview.every": 0,
     "preview.steps": 2,
+    "checkpoint_minutes": 0,
     "loss.prior_images": 2,
     "loss.prior_steps": 2,
     "phase1.learning_rate": 1e-2,

@@ -225,6 +225,7 @@ def resume(
     found = find_run(run)
     info = describe(found)
     if info.state == "finished":
+        client.tidy(found)
         raise UserError(f"{found.name} is finished", f"draw with it: {gen_example(info)}")
     if host_pid(found) is None or info.state in ("stopped", "failed"):
         client.change_settings(found, parse_words(set_ or ()))
@@ -293,10 +294,10 @@ def record(info: RunInfo) -> dict[str, object]:
 
 def useful_commands(run: RunDir, info: RunInfo) -> list[str]:
     """What one can do with a run in its state, as command lines."""
-    from bas_tui.client import has_learned
+    from engine.runs.folder import has_concepts
 
     commands: list[str] = []
-    if has_learned(run):
+    if has_concepts(run.concepts):
         commands.append(gen_example(info))
     if info.state in ("training", "paused"):
         commands += [f"bas watch {run.name}", f"bas stop {run.name}"]

@@ -5,11 +5,12 @@ nor waits for its viewers. All functions may be called from any thread.
 """
 
 from bas_tui.client.bases import resolve_base
-from bas_tui.client.create import change_settings, create_run
+from bas_tui.client.create import change_settings, create_run, tidy
 from bas_tui.client.follow import follow
-from bas_tui.client.generator import GenerationRequest, Generator
+from bas_tui.client.generator import Generator
 from bas_tui.client.host_process import send, start_host, wait_until_gone
-from bas_tui.client.prompt_checks import check_learned, check_prompt, has_learned, token_names
+from bas_tui.client.prompt_checks import check_learned, check_prompt, token_names
+from engine.runs.requests import GenerationRequest
 
 __all__ = [
     "GenerationRequest",
@@ -19,10 +20,10 @@ __all__ = [
     "check_prompt",
     "create_run",
     "follow",
-    "has_learned",
     "resolve_base",
     "send",
     "start_host",
+    "tidy",
     "token_names",
     "wait_until_gone",
 ]

@@ -17,7 +17,7 @@ from engine.core.settings import build_config, flatten, to_table
 from engine.core.versions import versions
 from engine.runs.description import describe
 from engine.runs.folder import RunDir, home
-from engine.runs.library import new_run_dir
+from engine.runs.library import drop_checkpoints, new_run_dir
 from engine.runs.manifest import ConceptEntry, Manifest, read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -106,3 +106,9 @@ def change_settings(run: RunDir, words: Mapping[str, Any]) -> None:
         )
     settings = changed_settings({**flatten(manifest.settings), **words})
     write_manifest(run, dataclasses.replace(manifest, settings=settings))
+
+
+def tidy(run: RunDir) -> None:
+    """Remove what a finished run needs no more; its host may have been killed before it could."""
+    config = build_config(flatten(read_manifest(run).settings))
+    drop_checkpoints(run, keep=config.checkpoint_keep_after)

@@ -7,43 +7,17 @@ import json
 import queue
 import subprocess
 import threading
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bas_tui.client.host_process import host_command, host_environment, last_line
 from engine.core.errors import UserError
 from engine.runs.events import Event, GenerationEnded, from_line
-from engine.runs.folder import RunDir, home
+from engine.runs.folder import home
+from engine.runs.requests import GenerationRequest
 
 CLOSE_SECONDS = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationRequest:
-    """What docs/architecture.md calls a request; None means the run's own setting."""
-
-    run: RunDir
-    prompt: str
-    out: Path
-    """Folder of the pictures; the host makes it."""
-    negative: str = ""
-    seed: int | None = None
-    count: int = 1
-    steps: int | None = None
-    guidance: float | None = None
-    step_previews: bool = False
-    device: str = "auto"
-    request: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-
-    def line(self) -> str:
-        """The request as one JSON line, without the newline."""
-        record: dict[str, Any] = {
-            **vars(self), "run": str(self.run.path.resolve()), "out": str(self.out.resolve())
-        }  # fmt: skip
-        return json.dumps(record)
 
 
 class _Pending(NamedTuple):

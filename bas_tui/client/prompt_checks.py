@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.core.errors import UserError
 from engine.runs.description import describe
-from engine.runs.folder import RunDir
+from engine.runs.folder import RunDir, has_concepts
 from engine.runs.manifest import ConceptEntry, read_manifest
 from engine.runs.prompts import resolve_prompt
 
@@ -24,14 +24,9 @@ def check_prompt(run: RunDir, prompt: str) -> None:
     resolve_prompt(prompt, read_manifest(run).concepts)
 
 
-def has_learned(run: RunDir) -> bool:
-    """Whether the run has a result to draw from."""
-    return (run.concepts / "concepts.json").is_file()
-
-
 def check_learned(run: RunDir) -> None:
     """Raises UserError while a run has no result to draw from."""
-    if has_learned(run):
+    if has_concepts(run.concepts):
         return
     state = describe(run).state
     if state in ("training", "paused"):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import nn
 
 
@@ -28,6 +29,19 @@ class Adapter(Protocol):
         """Modules of the adapter's own, which no network of the family holds."""
         ...
 
-    def write(self, folder: Path) -> None:
-        """Write the change since `begin` into a folder of concepts; nothing before it."""
+    def hold(self, names: Iterable[str]) -> dict[str, nn.Parameter]:
+        """Weights of these names that an earlier part of the run moved and this one does not.
+
+        Their change is written, too, and so a run may be resumed with another `phase2.train`.
+        Called after `begin`, while they still have their base values; raises UserError where that
+        cannot be done.
+        """
+        ...
+
+    def write(self, folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+        """Write the change since `begin` into a folder of concepts; nothing before it.
+
+        `weights` are the values to write by the names of `parameters` and of what is held: those
+        of now, or copies of those of an earlier step.
+        """
         ...

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from engine.core.errors import UserError
 from engine.families.contract import Family
 from engine.files.weights_io import load_tensors, save_tensors
 
@@ -22,7 +23,7 @@ class FullChange:
     """
 
     def __init__(self, family: Family, part: str) -> None:
-        self._weights = family.targets.part(part)
+        self._weights, self._all = family.targets.part(part), family.targets.weights()
         self._before: dict[str, torch.Tensor] = {}
         self.trains_words = part == "all"
 
@@ -40,14 +41,33 @@ class FullChange:
         """None: the family's networks hold everything."""
         return ()
 
-    def write(self, folder: Path) -> None:
+    def hold(self, names: Iterable[str]) -> dict[str, nn.Parameter]:
+        """Weights of the family outside the part; the change of any of them can be written."""
+        foreign = [name for name in names if name not in self._all]
+        if foreign:
+            raise other_change(foreign[0])
+        held = {name: self._all[name] for name in names if name not in self._weights}
+        for name, weight in held.items():
+            self._before[name] = weight.detach().cpu().clone()
+        return held
+
+    def write(self, folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
         """Write what has changed since `begin`."""
         changes = {
-            name: (self._weights[name].detach().cpu().float() - before.float()).half()
+            name: (weights[name].detach().cpu().float() - before.float()).half()
             for name, before in self._before.items()
         }
         if changes:
             save_tensors(folder / FILE, changes)
+
+
+def other_change(name: str) -> UserError:
+    """Of a checkpoint of another kind of change than the settings ask for now."""
+    return UserError(
+        f"the checkpoint trains {name}, these settings do not",
+        "resume with the phase2.train it was made with; in phase 2 lora and full tuning cannot "
+        "follow each other",
+    )
 
 
 def apply_change(folder: Path, family: Family, strength: float = 1.0) -> None:

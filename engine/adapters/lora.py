@@ -9,7 +9,7 @@ Shape legend: R rank, I inputs, O outputs of a layer, h and w a convolution's ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from engine.adapters.full import other_change
 from engine.core.errors import BasError
 from engine.families.contract import Family
 from engine.files.weights_io import load_tensors, save_tensors
@@ -102,13 +103,22 @@ class LowRankChange:
         """The factors, for a distributed wrapper."""
         return (nn.ParameterList(self.parameters().values()),)
 
-    def write(self, folder: Path) -> None:
+    def hold(self, names: Iterable[str]) -> dict[str, nn.Parameter]:
+        """Nothing but its own factors: a full change is no part of a low-rank one."""
+        own = self.parameters()
+        for name in names:
+            if name not in own:
+                raise other_change(name)
+        return {}
+
+    def write(self, folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
         """Write the factors in half precision; nothing before `begin`."""
         if not self._handles:
             return
         tensors: dict[str, torch.Tensor] = {}
-        for name, (a, b) in self._factors.items():
-            tensors[name + A], tensors[name + B] = a.detach().half(), b.detach().half()
+        for name in self._factors:
+            for side, ending in (("A", A), ("B", B)):
+                tensors[name + ending] = weights[f"lora/{name}/{side}"].detach().half()
         save_tensors(folder / FILE, tensors)
 
     def _hook(self, a: nn.Parameter, b: nn.Parameter) -> Any:

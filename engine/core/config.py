@@ -325,10 +325,17 @@ class TrainConfig:
     """Forward passes per optimiser step."""
 
     checkpoint_every: int = 200
-    """Steps between checkpoints; the phase switch and the end are always kept."""
+    """Steps between checkpoints of phase 1; the phase switch always has one."""
+
+    checkpoint_minutes: float = 5.0
+    """Minutes between checkpoints of phase 2, which are large (13.9 GB where every weight of
+    Stable Diffusion moves); 0: by steps, as in phase 1."""
 
     checkpoint_keep: int = 2
-    """How many checkpoints stay on disk."""
+    """How many checkpoints stay on disk; a damaged newest one is passed over for the one before."""
+
+    checkpoint_keep_after: bool = False
+    """Keep them when the run has finished: its concepts are complete without."""
 
     prompt: str = "a photo of"
     """Words before the tokens: `a photo of <asset0> and <asset1>`."""
@@ -376,6 +383,9 @@ class TrainConfig:
             self.gradient_accumulation,
         )
         _check(self.checkpoint_every >= 1, "checkpoint_every", "1 or more", self.checkpoint_every)
+        _check(
+            self.checkpoint_minutes >= 0, "checkpoint_minutes", "0 or more", self.checkpoint_minutes
+        )
         _check(self.checkpoint_keep >= 1, "checkpoint_keep", "1 or more", self.checkpoint_keep)
         if self.total_steps == 0:
             raise UserError("a run needs at least one step", "raise phase1.steps or phase2.steps")

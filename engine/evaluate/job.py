@@ -47,6 +47,7 @@ from engine.hosts.train import run_host
 from engine.results.concepts import load_concepts
 from engine.results.previews import save_picture
 from engine.runs.description import describe
+from engine.runs.events import Progress
 from engine.runs.folder import RunDir, cache_dir
 from engine.runs.manifest import ConceptEntry, Manifest, read_manifest, write_manifest
 from engine.scenes.scene import Scene, open_saved_scene, save_scene, scene_hash
@@ -114,7 +115,8 @@ def prepare(folder: EvaluationDir) -> int:
             resolution=config.resolution or loaded.family.resolution,
             precision=choose_precision(config.precision, device),
         ):
-            print(f"prior pictures {event.done}/{event.total}", flush=True)
+            if isinstance(event, Progress):
+                print(f"prior pictures {event.done}/{event.total}", flush=True)
     return 0
 
 

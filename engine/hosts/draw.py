@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 import traceback
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,7 +21,7 @@ from typing import Any, TextIO
 from PIL import Image
 
 from engine.core.config import TrainConfig
-from engine.core.errors import BasError, UserError
+from engine.core.errors import BasError
 from engine.core.settings import build_config
 from engine.drawing.sampler import Cancelled, Denoised, draw
 from engine.families.contract import Family
@@ -43,46 +42,9 @@ from engine.runs.events import (
 from engine.runs.folder import RunDir
 from engine.runs.manifest import read_manifest
 from engine.runs.prompts import missing_opening, resolve_prompt
+from engine.runs.requests import GenerationRequest
 
-MAX_COUNT = 64
 PREVIEWS_PER_PICTURE = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What to draw. `seed`, `steps`, `guidance` of None mean: random, and the run's own."""
-
-    request: str
-    run: str
-    prompt: str
-    out: str
-    negative: str = ""
-    seed: int | None = None
-    count: int = 1
-    steps: int | None = None
-    guidance: float | None = None
-    step_previews: bool = False
-    device: str = "auto"
-
-    @classmethod
-    def parse(cls, record: dict[str, Any]) -> Request:
-        """The request of a protocol line; raises UserError for what cannot be one."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        try:
-            request = cls(**{key: value for key, value in record.items() if key in known})
-        except TypeError as error:
-            raise UserError(f"incomplete request: {error}", "name run, prompt and out") from error
-        if not request.prompt.strip():
-            raise UserError("the prompt is empty", 'try "a photo of <asset0>"')
-        if not 1 <= request.count <= MAX_COUNT:
-            raise UserError(f"cannot make {request.count} pictures", f"ask for 1 to {MAX_COUNT}")
-        if request.steps is not None and not 1 <= request.steps <= 1000:
-            raise UserError(f"cannot take {request.steps} steps", "use 1 to 1000, 50 is usual")
-        if request.guidance is not None and not 0 <= request.guidance <= 100:
-            raise UserError(f"guidance cannot be {request.guidance}", "use 0 to 100, 7.5 is usual")
-        if request.seed is not None and not 0 <= request.seed < 2**63:
-            raise UserError(f"the seed cannot be {request.seed}", "use a whole number, 0 or more")
-        return request
 
 
 def serve_generation(requests: TextIO, events: TextIO) -> int:
@@ -129,7 +91,7 @@ class _GenerationHost:
     def _answer(self, record: dict[str, Any]) -> None:
         name = str(record.get("request", ""))
         try:
-            self._generate(Request.parse({"request": name, **record}))
+            self._generate(GenerationRequest.parse({"request": name, **record}))
         except Cancelled:
             self._emit(GenerationEnded(request=name, outcome="cancelled"))
         except BasError as error:
@@ -145,8 +107,8 @@ class _GenerationHost:
             GenerationEnded(request=request, outcome="failed", message=message, remedy=remedy)
         )
 
-    def _generate(self, request: Request) -> None:
-        run = RunDir(Path(request.run))
+    def _generate(self, request: GenerationRequest) -> None:
+        run = request.run
         manifest = read_manifest(run)
         prompt = resolve_prompt(request.prompt, manifest.concepts)
         family, config = self._family(run, request.device)
@@ -178,7 +140,7 @@ class _GenerationHost:
             "software": f"bas {_version('bas-tui')}, torch {_version('torch')}, "
             f"diffusers {_version('diffusers')}",
         }
-        out, stem = Path(request.out), slug(request.prompt)
+        out, stem = request.out, slug(request.prompt)
         seeds = [seed + index for index in range(request.count)]
         drawn = draw(
             family,
@@ -207,7 +169,7 @@ class _GenerationHost:
             sheet = str(save_sheet(pictures, out, f"{stem}-{seed}-sheet").resolve())
         self._emit(GenerationEnded(request=request.request, outcome="finished", sheet=sheet))
 
-    def _on_step(self, request: Request, steps: int, family: Family):
+    def _on_step(self, request: GenerationRequest, steps: int, family: Family):
         every = max(1, steps // PREVIEWS_PER_PICTURE)
 
         def on_step(done: Denoised) -> None:

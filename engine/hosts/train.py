@@ -13,21 +13,26 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.core.config import TrainConfig
 from engine.core.errors import BasError, UserError
+from engine.core.memory import is_out_of_memory
 from engine.core.settings import build_config
 from engine.core.versions import versions
 from engine.files.atomic import write_atomic
+from engine.files.space import is_full
 from engine.runs.commands import Command, CommandQueue
 from engine.runs.control import ControlServer
+from engine.runs.description import describe
 from engine.runs.event_log import EventLog
-from engine.runs.events import Event, Notice, Progress, RunEnded, StepDone
+from engine.runs.events import Event, Notice, Paused, Progress, Resumed, RunEnded, StepDone
 from engine.runs.folder import RunDir
-from engine.runs.liveness import host_pid, process_start, socket_path
+from engine.runs.library import drop_checkpoints
+from engine.runs.liveness import process_start, socket_path
 from engine.runs.manifest import read_manifest, write_manifest
 
 
@@ -41,8 +46,6 @@ def run_host(path: Path) -> int:
     try:
         manifest = read_manifest(run)
         config = build_config(manifest.settings)
-        if (pid := host_pid(run)) is not None:
-            raise UserError(f"{run.name} already has a host (process {pid})", "bas watch shows it")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -69,17 +72,27 @@ class _Host:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._commands.post(Command(word="stop")))
-        # The kernel frees the lock with the process, however it dies: no stale lock, no race.
-        lock = (run.path / "host.lock").open("w")
         try:
+            # The kernel frees the lock with the process, however it dies: no stale lock, no race.
+            lock = (run.path / "host.lock").open("w")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             print(f"error: {run.name} already has a host - bas watch shows it", file=sys.stderr)
             return UserError.exit_code
+        except OSError as error:
+            return self._cannot_write(error)
+        if describe(run).state == "finished":
+            drop_checkpoints(run, keep=self._config.checkpoint_keep_after)
+            print(f"error: {run.name} is finished - draw with it: bas gen", file=sys.stderr)
+            return UserError.exit_code
         record = {"pid": os.getpid(), "started": process_start(os.getpid())}
-        write_atomic(run.pid_file, json.dumps(record).encode())
-        self._log = EventLog(run.events)
-        control = ControlServer(socket_path(run), self._log, self._commands.post)
+        try:
+            write_atomic(run.pid_file, json.dumps(record).encode())
+            self._log = EventLog(run.events)
+            control = ControlServer(socket_path(run), self._log, self._commands.post)
+        except OSError as error:
+            run.pid_file.unlink(missing_ok=True)
+            return self._cannot_write(error)
         try:
             thread = threading.Thread(target=self._train, name="training", daemon=True)
             thread.start()
@@ -92,6 +105,12 @@ class _Host:
             self._log.close()
         return 0 if self._outcome in ("finished", "stopped") else 1
 
+    def _cannot_write(self, error: OSError) -> int:
+        remedy = "free some space on its disk" if is_full(error) else "make it writable"
+        message = f"{self._run.path} cannot be written: {error.strerror}"
+        print(f"error: {message} - {remedy}, then bas resume {self._run.name}", file=sys.stderr)
+        return BasError.exit_code
+
     def _train(self) -> None:
         try:
             self._append(Progress(stage="load", done=0, total=0, label="torch"))
@@ -99,9 +118,21 @@ class _Host:
                 self._append(event)
         except BasError as error:
             self._fail(error.message, error.remedy)
-        except MemoryError:
-            self._fail("out of memory", "free some memory, then bas resume " + self._run.name)
         except Exception as error:
+            if is_full(error):
+                self._fail(
+                    f"the disk is full ({error})",
+                    f"free some space, then bas resume {self._run.name}; nothing that was finished "
+                    "is lost",
+                )
+                return
+            if is_out_of_memory(error):
+                self._fail(
+                    "out of memory",
+                    f"close other programs, then bas resume {self._run.name}, or with less: --set "
+                    "gradient_checkpointing=true --set phase2.train=cross-attention",
+                )
+                return
             traceback.print_exc()
             self._fail(
                 f"{type(error).__name__}: {error}",
@@ -115,6 +146,27 @@ class _Host:
         if isinstance(event, RunEnded):
             self._outcome = event.outcome
         self._log.append(event)
+        if self._log.trouble is not None:
+            self._wait_for_the_disk()
+
+    def _wait_for_the_disk(self) -> None:
+        """Stand still while the log cannot be written, and go on by itself; `stop` ends the wait.
+
+        The viewers are told: their lines come over the socket.
+        """
+        if self._commands.asked("stop"):
+            return
+        message = f"{self._run.events} cannot be written: {self._log.trouble}"
+        if is_full(self._log.trouble):
+            message = f"the disk of {self._run.path} is full"
+        remedy = "free some space; the run waits and goes on by itself"
+        self._log.append(Notice(level="warning", message=message, remedy=remedy))
+        self._log.append(Paused(step=self._last_step))
+        while not self._log.retry():
+            if self._commands.asked("stop"):
+                return
+            time.sleep(1.0)
+        self._log.append(Resumed(step=self._last_step))
 
     def _fail(self, message: str, remedy: str) -> None:
         self._append(

@@ -8,37 +8,27 @@ names, base model and its hash).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from engine.adapters import lora
-from engine.adapters.contract import Adapter
 from engine.adapters.full import apply_change
 from engine.core.errors import BasError, UserError
 from engine.families.contract import Family
 from engine.files.atomic import new_folder
 from engine.files.weights_io import load_tensors, save_tensors
+from engine.runs.folder import has_concepts
 from engine.runs.manifest import ConceptEntry
 
 FORMAT = 1
 ROWS = "rows.safetensors"
 
 
-def save_concepts(
-    folder: Path,
-    family: Family,
-    adapter: Adapter,
-    *,
-    concepts: Sequence[ConceptEntry],
-    base: str,
-    base_hash: str,
-    step: int,
-    recipe: Mapping[str, Any],
-) -> None:
-    """Write the concepts as they are now."""
+def concept_rows(family: Family) -> dict[str, torch.Tensor]:
+    """Copies of the token rows as they are now, in main memory."""
     rows: dict[str, torch.Tensor] = {}
     for index, embedding in enumerate(family.text.embeddings()):
         ending = _ending(index)
@@ -46,9 +36,24 @@ def save_concepts(
         rows[f"word_rows{ending}"] = embedding.word_rows.float()
         # Every tokenizer cuts alike, so the words' ids are the same in all of them.
         rows["word_ids"] = embedding.word_ids
+    return {name: value.detach().to("cpu", copy=True) for name, value in rows.items()}
+
+
+def save_concepts(
+    folder: Path,
+    rows: Mapping[str, torch.Tensor],
+    write_change: Callable[[Path], None],
+    *,
+    concepts: Sequence[ConceptEntry],
+    base: str,
+    base_hash: str,
+    step: int,
+    recipe: Mapping[str, Any],
+) -> None:
+    """Write the concepts: `rows` (`concept_rows`), and what `write_change` puts beside them."""
     with new_folder(folder) as temporary:
         save_tensors(temporary / ROWS, rows)
-        adapter.write(temporary)
+        write_change(temporary)
         record = {
             "format": FORMAT,
             "base": base,
@@ -58,11 +63,6 @@ def save_concepts(
             "recipe": dict(recipe),
         }
         (temporary / "concepts.json").write_text(json.dumps(record, indent=1))
-
-
-def has_concepts(folder: Path) -> bool:
-    """Whether a run has a result."""
-    return (folder / "concepts.json").is_file()
 
 
 def load_concepts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import queue
+import threading
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -40,25 +40,28 @@ class CommandQueue:
     """First in, first out; safe between the socket's threads and the training thread."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._waiting: list[Command] = []
+        self._changed = threading.Condition()
 
     def post(self, command: Command) -> None:
         """Hand a command to the loop."""
-        self._queue.put(command)
+        with self._changed:
+            self._waiting.append(command)
+            self._changed.notify_all()
 
     def poll(self) -> list[Command]:
         """Everything posted since the last call, without waiting."""
-        commands: list[Command] = []
-        while True:
-            try:
-                commands.append(self._queue.get_nowait())
-            except queue.Empty:
-                return commands
+        with self._changed:
+            commands, self._waiting = self._waiting, []
+        return commands
 
     def wait(self, seconds: float) -> list[Command]:
         """Like `poll`, but waits up to `seconds` for the first command."""
-        try:
-            first = self._queue.get(timeout=seconds)
-        except queue.Empty:
-            return []
-        return [first, *self.poll()]
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._waiting), timeout=seconds)
+        return self.poll()
+
+    def asked(self, word: Word) -> bool:
+        """Whether such a command waits; it stays where it is."""
+        with self._changed:
+            return any(command.word == word for command in self._waiting)

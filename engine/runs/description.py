@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.core.errors import UserError
+from engine.core.settings import build_config, flatten
 from engine.runs.event_reading import tail_records
 from engine.runs.events import RunEnded, StepDone
 from engine.runs.folder import RunDir
@@ -64,4 +66,7 @@ def describe(run: RunDir) -> RunInfo:
 
 
 def _planned_steps(manifest: Manifest) -> int:
-    return sum(int(manifest.settings.get(f"phase{k}.steps", 400)) for k in (1, 2))
+    try:
+        return build_config(flatten(manifest.settings)).total_steps
+    except UserError:
+        return 0

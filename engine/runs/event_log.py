@@ -1,4 +1,8 @@
-"""The append-only log of a run: every event gets its number and its time here, and nowhere else."""
+"""The append-only log of a run: every event gets its number and its time here, and nowhere else.
+
+A full disk costs no event: what cannot be written yet stays in memory, in order, and the viewers
+have it all the same.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.runs.events import (
     CheckpointSaved,
@@ -35,20 +40,21 @@ class EventLog:
         self._lock = threading.Lock()
         self._subscribers: list[queue.Queue[tuple[int, str]]] = []
         self._next = _next_seq(path)
-        self._file = path.open("ab")
-        if self._file.tell() and not _ends_with_newline(path):
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._unwritten = b""
+        self.trouble: OSError | None = None
+        """Why the last write failed; None when everything is on its way to the disk."""
+        if path.stat().st_size and not _ends_with_newline(path):
             # The last host was killed within a line: close it, so that only that line is lost.
-            self._file.write(b"\n")
+            self._unwritten = b"\n"
 
     def append(self, event: Event) -> Event:
         """Write the event and hand it to the viewers; returns it with `seq` and `time`."""
         with self._lock:
             event = dataclasses.replace(event, seq=self._next, time=time.time())
             line = to_line(event)
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
-            if isinstance(event, SAFE_POINTS):
-                os.fsync(self._file.fileno())
+            self._unwritten += line.encode() + b"\n"
+            self._write(force=isinstance(event, SAFE_POINTS))
             for subscriber in self._subscribers:
                 # A full queue belongs to a slow viewer; the run never waits for it.
                 if not subscriber.full():
@@ -61,12 +67,15 @@ class EventLog:
         lines: queue.Queue[tuple[int, str]] = queue.Queue(QUEUE_LINES)
         with self._lock:
             first_live = self._next
+            unwritten = self._unwritten
             self._subscribers.append(lines)
         try:
+            sent = from_seq - 1
             with self._path.open("rb") as file:
-                for raw in file:
+                for raw in _lines(file, unwritten):
                     seq = _seq_of(raw)
-                    if seq is not None and from_seq <= seq < first_live:
+                    if seq is not None and sent < seq < first_live:
+                        sent = seq
                         yield raw.decode().rstrip("\n")
             while True:
                 try:
@@ -81,12 +90,38 @@ class EventLog:
             with self._lock:
                 self._subscribers.remove(lines)
 
+    def retry(self) -> bool:
+        """Write what could not be written; whether that is done now."""
+        with self._lock:
+            self._write(force=True)
+        return self.trouble is None
+
     def close(self) -> None:
         """Force everything to disk."""
         with self._lock:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            self._write(force=True)
+            os.close(self._file)
+
+    def _write(self, *, force: bool) -> None:
+        try:
+            while self._unwritten:
+                self._unwritten = self._unwritten[os.write(self._file, self._unwritten) :]
+            if force:
+                os.fsync(self._file)
+            self.trouble = None
+        except OSError as error:
+            self.trouble = error
+
+
+def _lines(file: BinaryIO, unwritten: bytes) -> Iterator[bytes]:
+    """The lines of a log and of what is not on the disk yet, whose first may be half there."""
+    half = b""
+    for raw in file:
+        if raw.endswith(b"\n"):
+            yield raw
+        else:
+            half = raw
+    yield from (half + unwritten).splitlines()
 
 
 def _seq_of(line: bytes) -> int | None:

@@ -82,3 +82,8 @@ class RunDir:
     @property
     def pid_file(self) -> Path:
         return self.path / "host.pid"
+
+
+def has_concepts(folder: Path) -> bool:
+    """Whether a run's `concepts` folder holds a result."""
+    return (folder / "concepts.json").is_file()

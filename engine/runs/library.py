@@ -79,6 +79,15 @@ def remove_run(run: RunDir) -> None:
     shutil.rmtree(run.path)
 
 
+def drop_checkpoints(run: RunDir, *, keep: bool) -> None:
+    """Remove the checkpoints of a finished run unless its settings keep them.
+
+    A host that was killed just after its last word leaves them.
+    """
+    if not keep:
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+
+
 def _created(run: RunDir) -> float:
     try:
         return float(tomllib.loads(run.manifest.read_text())["run"]["created"])

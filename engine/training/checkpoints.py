@@ -1,7 +1,9 @@
-"""Checkpoints: trained weights, optimiser, generator and step; enough to go on bitwise.
+"""Checkpoints: trained weights, optimiser, generators and step; enough to go on bitwise.
 
-A checkpoint is a folder `checkpoints/step-000200/` with safetensors files and a small JSON file.
-It is filled under another name and renamed, so a kill never leaves half of one.
+A checkpoint is a folder `checkpoints/step-000200/` of safetensors files and a small JSON file with
+their checksums. It is filled under another name, forced to disk and renamed, so a kill or a power
+cut never leaves half of one; a newest one that the disk has damaged is passed over for the one
+before.
 """
 
 from __future__ import annotations
@@ -17,10 +19,36 @@ import torch
 from torch import nn, optim
 
 from engine.core.errors import BasError
-from engine.files.atomic import new_folder
-from engine.files.weights_io import load_tensors, save_tensors
+from engine.files.atomic import checksum, force_to_disk, new_folder
+from engine.files.weights_io import (
+    load_shards,
+    load_tensors,
+    save_shards,
+    save_tensors,
+    shard_paths,
+    tensor_names,
+)
 
 STEP = re.compile(r"step-(\d{6,})")
+DAMAGED = "damaged-"
+"""Begins the name of a checkpoint that was passed over; the next one removes it."""
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint holds; the tensors may still lie on the device."""
+
+    step: int
+    phase: int
+    weights: Mapping[str, torch.Tensor]
+    moments: Mapping[str, torch.Tensor]
+    """The optimiser's state, `parameter/entry`."""
+    generators: Mapping[str, torch.Tensor]
+    """Generator states by name, uint8."""
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk, but for a few kilobytes."""
+        return sum(t.nbytes for part in self[2:] for t in part.values())
 
 
 class CheckpointState(NamedTuple):
@@ -33,34 +61,60 @@ class CheckpointState(NamedTuple):
     """Generator states by name, uint8."""
 
 
-def save_checkpoint(
-    root: Path,
+def gather_checkpoint(
     *,
     step: int,
     phase: int,
     parameters: Mapping[str, nn.Parameter],
     optimizer: optim.Optimizer,
     generators: Mapping[str, torch.Tensor],
-    keep: int,
-) -> Path:
-    """Write the checkpoint of a step and drop all but the newest `keep`; returns its folder.
-
-    `generators` holds generator states by name, one per process of a distributed run.
-    """
+) -> Checkpoint:
+    """The checkpoint of a step as references to what is being trained; nothing is copied."""
     names = {id(parameter): name for name, parameter in parameters.items()}
     moments: dict[str, torch.Tensor] = {}
     for parameter, state in optimizer.state.items():
         for key, value in state.items():
             moments[f"{names[id(parameter)]}/{key}"] = torch.as_tensor(value)
-    folder = root / f"step-{step:06d}"
+    weights = {name: parameter.detach() for name, parameter in parameters.items()}
+    return Checkpoint(step, phase, weights, moments, generators)
+
+
+def copy_to_host(checkpoint: Checkpoint) -> Checkpoint:
+    """The same with tensors of its own in main memory, which training no longer changes."""
+
+    def copied(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+
+    weights, moments = copied(checkpoint.weights), copied(checkpoint.moments)
+    return checkpoint._replace(weights=weights, moments=moments)
+
+
+def write_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Write a checkpoint and drop all but the newest `keep`; returns its folder.
+
+    Raises OSError where it cannot be written; the older ones are then still there.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / f"step-{checkpoint.step:06d}"
     with new_folder(folder) as temporary:
-        save_tensors(temporary / "weights.safetensors", dict(parameters))
-        save_tensors(temporary / "optimizer.safetensors", moments)
-        save_tensors(temporary / "generators.safetensors", generators)
-        (temporary / "state.json").write_text(json.dumps({"step": step, "phase": phase}))
-    for old in list_checkpoints(root)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        save_shards(temporary, "weights", checkpoint.weights)
+        save_shards(temporary, "optimizer", checkpoint.moments)
+        save_tensors(temporary / "generators.safetensors", checkpoint.generators)
+        record = {
+            "step": checkpoint.step,
+            "phase": checkpoint.phase,
+            "checksums": {path.name: checksum(path) for path in sorted(temporary.iterdir())},
+        }
+        (temporary / "state.json").write_text(json.dumps(record))
+    prune(root, keep)
     return folder
+
+
+def prune(root: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints, and those that were passed over."""
+    damaged = root.glob(f"{DAMAGED}*") if root.is_dir() else ()
+    for old in [*list_checkpoints(root)[: -keep or None], *damaged]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def list_checkpoints(root: Path) -> list[Path]:
@@ -74,36 +128,79 @@ def list_checkpoints(root: Path) -> list[Path]:
     return [path for _, path in sorted(complete)]
 
 
+def newest_whole(root: Path) -> tuple[CheckpointState | None, list[str]]:
+    """The newest checkpoint whose files are as they were written, and what was wrong with newer.
+
+    One that is damaged is renamed, so that nothing takes it for the newest again.
+    """
+    wrong: list[str] = []
+    for folder in reversed(list_checkpoints(root)):
+        try:
+            return read_state(folder), wrong
+        except BasError as error:
+            wrong.append(f"the checkpoint {folder.name} is damaged ({error.message})")
+            aside = folder.with_name(DAMAGED + folder.name)
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            force_to_disk(root)
+    return None, wrong
+
+
 def read_state(folder: Path) -> CheckpointState:
-    """Step, phase and generator states of a checkpoint; raises BasError when it is damaged."""
+    """Step, phase and generator states of a checkpoint; raises BasError when it is damaged.
+
+    Every file is read and held against its checksum.
+    """
     try:
         record: dict[str, Any] = json.loads((folder / "state.json").read_text())
         step, phase = int(record["step"]), int(record["phase"])
-    except (OSError, ValueError, KeyError) as error:
-        raise BasError(f"{folder} is damaged: {error}", "remove it to resume earlier") from error
+        sums: dict[str, str] = dict(record.get("checksums", {}))
+        for name, expected in sums.items():
+            path = folder / Path(name).name
+            if checksum(path) != expected:
+                raise BasError(f"{name} is not what was written", "an earlier one is taken")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BasError(_word(error), "an earlier one is taken") from error
     return CheckpointState(folder, step, phase, load_tensors(folder / "generators.safetensors"))
+
+
+def weight_names(folder: Path) -> set[str]:
+    """Names of the weights that a checkpoint holds; reads no weights."""
+    return {name for path in shard_paths(folder, "weights") for name in tensor_names(path)}
 
 
 def load_weights(folder: Path, parameters: Mapping[str, nn.Parameter]) -> None:
     """Copy the checkpoint's weights into the parameters of the same names."""
-    stored = load_tensors(folder / "weights.safetensors")
     with torch.no_grad():
-        for name, value in stored.items():
-            if name not in parameters or parameters[name].shape != value.shape:
-                raise BasError(
-                    f"{folder} does not fit this base model ({name})",
-                    "resume with the base model the run was started with",
-                )
-            parameters[name].copy_(value)
+        for stored in load_shards(folder, "weights"):
+            for name, value in stored.items():
+                if name not in parameters or parameters[name].shape != value.shape:
+                    raise BasError(
+                        f"{folder} does not fit this base model ({name})",
+                        "resume with the base model the run was started with",
+                    )
+                parameters[name].copy_(value)
 
 
 def load_optimizer(
     folder: Path, parameters: Mapping[str, nn.Parameter], optimizer: optim.Optimizer
 ) -> None:
-    """Restore the optimiser's moments for the parameters of the same names."""
-    stored = load_tensors(folder / "optimizer.safetensors")
-    for key, value in stored.items():
-        name, _, entry = key.rpartition("/")
-        parameter = parameters[name]
-        # AdamW's fused kernel wants its step counter on the parameter's device, as a float.
-        optimizer.state[parameter][entry] = value.to(parameter.device)
+    """Restore the optimiser's moments for the parameters of the same names.
+
+    A run may be resumed with another `phase2.train`: moments of what is trained no longer are left
+    out, what was not trained before starts with none.
+    """
+    for stored in load_shards(folder, "optimizer"):
+        for key, value in stored.items():
+            name, _, entry = key.rpartition("/")
+            if name not in parameters:
+                continue
+            parameter = parameters[name]
+            # AdamW's fused kernel wants its step counter on the parameter's device, as a float.
+            optimizer.state[parameter][entry] = value.to(parameter.device)
+
+
+def _word(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{Path(error.filename or '').name}: {error.strerror}"
+    return f"state.json: {error}"

@@ -7,29 +7,27 @@ previews, in one go or resumed.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import TypeVar
 
+import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list
 
 from engine.adapters.choose import choose_adapter
 from engine.adapters.contract import Adapter
 from engine.core.config import TrainConfig
 from engine.core.settings import to_table
 from engine.families.contract import Family, Geometry, Posterior, Recording
-from engine.families.devices import autocast, make_accelerator
+from engine.families.devices import make_accelerator
 from engine.families.tokens import asset_token
-from engine.results.concepts import save_concepts
-from engine.results.previews import preview_prompts, render_preview, save_picture
-from engine.runs.commands import Command, CommandQueue
+from engine.results.concepts import concept_rows, save_concepts
+from engine.runs.commands import CommandQueue
 from engine.runs.events import (
-    CheckpointSaved,
     Event,
     Notice,
     Paused,
     PhaseStarted,
-    PreviewSaved,
-    Progress,
     Resumed,
     RunEnded,
 )
@@ -37,13 +35,8 @@ from engine.runs.folder import RunDir, cache_dir
 from engine.runs.manifest import ConceptEntry
 from engine.scenes.scene import Scene, resize_scene
 from engine.training.batches import Prompts
-from engine.training.checkpoints import (
-    CheckpointState,
-    list_checkpoints,
-    read_state,
-    save_checkpoint,
-)
-from engine.training.phases import phase_of, plan_phases
+from engine.training.checkpoints import CheckpointState, gather_checkpoint
+from engine.training.phases import phase_of, phase_parameters, plan_phases
 from engine.training.pictures import stream
 from engine.training.preparation import (
     Stopped,
@@ -52,9 +45,14 @@ from engine.training.preparation import (
     prepare_prior_posteriors,
     until_stopped,
 )
+from engine.training.preview import draw_preview
+from engine.training.saving import Saver
 from engine.training.session import PhaseSession, TrainingData
 from engine.training.step_events import attention_event, run_started, step_done
 
+GENERATOR = "steps0"
+"""Name of the samples' generator in checkpoints."""
+Shared = TypeVar("Shared")
 PLAIN_ATTENTION_LATENTS = 32
 """Up to this latent side, plain attention is fastest on a CPU and its memory is harmless."""
 
@@ -82,8 +80,8 @@ def train(
         accelerator = make_accelerator(
             family.device.type, config.precision, config.gradient_accumulation
         )
-    trainer = _Trainer(family, scene, config, tuple(initializers), accelerator)
-    trainer.run, trainer.base, trainer.base_hash = run, base or family.name, base_hash
+    trainer = _Trainer(family, scene, config, tuple(initializers), accelerator, run)
+    trainer.base, trainer.base_hash = base or family.name, base_hash
     trainer.commands = commands or CommandQueue()
     yield from trainer.events()
 
@@ -98,9 +96,17 @@ class _Trainer:
         config: TrainConfig,
         initializers: tuple[str, ...],
         accelerator: Accelerator,
+        run: RunDir | None,
     ) -> None:
-        self.family, self.config, self.accelerator = family, config, accelerator
-        self.run: RunDir | None = None
+        self.family, self.config, self.accelerator, self.run = family, config, accelerator, run
+        self.saver = Saver(
+            run,
+            every=config.checkpoint_every,
+            minutes=config.checkpoint_minutes,
+            keep=config.checkpoint_keep,
+            keep_after=config.checkpoint_keep_after,
+            first=accelerator.is_main_process,
+        )
         self.base = self.base_hash = ""
         self.commands = CommandQueue()
         self.resolution = config.resolution or family.resolution
@@ -117,16 +123,15 @@ class _Trainer:
         self.attention_every = config.preview.attention_every
         mixed = accelerator.mixed_precision
         self.precision = "fp32" if mixed == "no" else mixed
-        # Processes of one run draw different samples; everything else is equal in all of them.
-        self.generator = stream(config.seed, f"steps/{accelerator.process_index}")
-        self.generator_name = f"steps{accelerator.process_index}"
+        # Processes of one run draw the same samples and take their share of them.
+        self.generator = stream(config.seed, "steps/0")
         self.step = 0
 
     def events(self) -> Iterator[Event]:
         """Prepare, then train phase by phase."""
         config, family = self.config, self.family
         layers = family.maps.layers(self.resolution, self.grid)
-        resume = self._find_checkpoint()
+        resume, damaged = self._find_checkpoint()
         add_concept_tokens(family, config, [c.initializer for c in self.concepts])
         adapter = choose_adapter(
             family, config.phase2.train, config.lora, stream(config.seed, "lora")
@@ -143,6 +148,9 @@ class _Trainer:
             concepts=self.concepts,
             phases=self.plans,
         )
+        yield from damaged
+        largest = phase_parameters(family, adapter, 2 if config.phase2.steps else 1)
+        self.saver.require_room(largest.values())
         try:
             data = yield from self._prepare()
         except Stopped:
@@ -167,11 +175,12 @@ class _Trainer:
                     stopped = yield from self._train_phase(session, adapter, recorder)
                     session.close()
                     if stopped:
-                        yield RunEnded(step=self.step, outcome="stopped")
+                        yield self.saver.stopped(self.step)
                         return
         finally:
             family.codec.park(parked=False)
         yield RunEnded(step=self.step, outcome="finished")
+        self.saver.tidy()
 
     def _prepare(self) -> Generator[Event, None, TrainingData]:
         """Encode the pictures and sample the prior; raises Stopped."""
@@ -197,6 +206,7 @@ class _Trainer:
                 guidance=config.sampling.guidance,
                 resolution=self.resolution,
                 precision=self.precision,
+                stopped=lambda: self.commands.asked("stop"),
             )
             with self.accelerator.main_process_first():
                 prior = yield from until_stopped(sampling, self.commands)
@@ -206,13 +216,15 @@ class _Trainer:
         self, session: PhaseSession, adapter: Adapter, recorder: Recording
     ) -> Generator[Event, None, bool]:
         """Train to the end of a phase; returns True when told to stop before."""
-        config, plan = self.config, session.plan
+        plan = session.plan
         yield PhaseStarted(
             phase=plan.number, step=self.step + 1, trained_parameters=session.trained_count
         )
+        self.saver.begin_phase()
         while self.step < plan.last:
             if (yield from self._obey(session, adapter, recorder)):
                 yield from self._save(session, adapter)
+                yield from self.saver.wait()
                 return True
             started = time.perf_counter()
             result = session.take(self.step + 1)
@@ -225,16 +237,23 @@ class _Trainer:
                 )
             if self._due(self.preview_every):
                 yield from self._preview(recorder)
-            if self._due(config.checkpoint_every) or self.step == plan.last:
+            if self.saver.due(self.step, plan.number) or self.step == plan.last:
                 yield from self._save(session, adapter)
+        # The next phase changes other weights, and a finished run needs its concepts.
+        yield from self.saver.wait()
+        if self._agreed(self.saver.blocked) and (yield from self._obey(session, adapter, recorder)):
+            return True
         yield Notice(level="info", message=f"phase {plan.number}: {session.clipping()}")
         return False
 
     def _obey(
         self, session: PhaseSession, adapter: Adapter, recorder: Recording
     ) -> Generator[Event, None, bool]:
-        """Carry out what was asked since the last step; returns True for `stop`."""
-        pending, paused = self._shared(self.commands.poll()), False
+        """Carry out what was asked since the last step; returns True for `stop`.
+
+        Waits while a save waits for room on the disk.
+        """
+        pending, paused, full = self._agreed(self.commands.poll()), False, False
         while True:
             for command in pending:
                 if command.word == "stop":
@@ -253,79 +272,78 @@ class _Trainer:
                     self.preview_every = command.value
                 elif command.word == "set":
                     self.attention_every = command.value
-            if not paused:
+            yield from self.saver.news()
+            blocked = self._agreed(self.saver.blocked)
+            if blocked and not full:
+                yield Notice(level="warning", message=blocked.message, remedy=blocked.remedy)
+            if (blocked is not None) != full and not paused:
+                yield Paused(step=self.step) if blocked else Resumed(step=self.step)
+            full = blocked is not None
+            if not paused and not full:
                 return False
-            pending = self._shared(self.commands.wait(0.5))
+            pending = self._agreed(self.commands.wait(0.5))
+            if full and self.saver.worth_a_try():
+                yield from self._save(session, adapter)
 
-    def _shared(self, commands: list[Command]) -> list[Command]:
-        """The main process's commands, in every process of a distributed run."""
+    def _agreed(self, value: Shared) -> Shared:
+        """The main process's value, in every process of a distributed run."""
         if self.accelerator.num_processes == 1:
-            return commands
-        return broadcast_object_list([commands])[0]
+            return value
+        return broadcast_object_list([value])[0]
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
 
-    def _find_checkpoint(self) -> CheckpointState | None:
-        """The newest checkpoint; step and random generator go on from it."""
-        found = list_checkpoints(self.run.checkpoints) if self.run else []
-        if not found:
-            return None
-        state = read_state(found[-1])
-        self.step = state.step
-        self.generator.set_state(state.generators[self.generator_name])
-        return state
+    def _find_checkpoint(self) -> tuple[CheckpointState | None, list[Notice]]:
+        """Where step and samples go on; what is to be said of damaged checkpoints."""
+        # The first process moves a damaged one aside; the others then find what it found.
+        with self.accelerator.main_process_first():
+            state, damaged = self.saver.newest()
+        if state is not None:
+            self.step = state.step
+            self.generator.set_state(state.generators[GENERATOR])
+        return state, damaged
 
     def _preview(self, recorder: Recording) -> Iterator[Event]:
         if self.run is None or not self.accelerator.is_main_process:
             return
-        prompts = preview_prompts(self.config.prompt, [c.token for c in self.concepts])
-        yield Progress(stage="preview", done=0, total=len(prompts))
-        self.family.codec.park(parked=False)
-        with recorder.suspended(), autocast(self.family.device, self.precision):
-            picture = render_preview(
-                self.family,
-                prompts,
-                seed=self.config.preview.seed,
-                steps=self.config.preview.steps,
-                guidance=self.config.sampling.guidance,
-                resolution=self.resolution,
-            )
-        self.family.codec.park(parked=True)
-        path = self.run.previews / f"step-{self.step:06d}.png"
-        save_picture(picture, path)
-        relative = str(path.relative_to(self.run.path))
-        yield PreviewSaved(
-            step=self.step, path=relative, prompt=" | ".join(prompts), seed=self.config.preview.seed
+        yield from draw_preview(
+            self.family,
+            self.config,
+            self.run,
+            recorder,
+            tokens=[concept.token for concept in self.concepts],
+            step=self.step,
+            precision=self.precision,
+            resolution=self.resolution,
         )
 
     def _save(self, session: PhaseSession, adapter: Adapter) -> Iterator[Event]:
         """Write a checkpoint, and the concepts as they are now."""
-        if self.run is None:
+        run, step, rows = self.run, self.step, concept_rows(self.family)
+        if run is None or not self.accelerator.is_main_process:
             return
-        generators = {self.generator_name: self.generator.get_state()}
-        if self.accelerator.num_processes > 1:
-            gathered = gather_object([generators])
-            generators = {name: state for one in gathered for name, state in one.items()}
-        if not self.accelerator.is_main_process:
-            return
-        save_concepts(
-            self.run.concepts,
-            self.family,
-            adapter,
-            concepts=self.concepts,
-            base=self.base,
-            base_hash=self.base_hash,
-            step=self.step,
-            recipe=to_table(self.config),
-        )
-        folder = save_checkpoint(
-            self.run.checkpoints,
-            step=self.step,
+
+        def write_concepts(weights: Mapping[str, torch.Tensor]) -> None:
+            save_concepts(
+                run.concepts,
+                rows,
+                lambda folder: adapter.write(folder, weights),
+                concepts=self.concepts,
+                base=self.base,
+                base_hash=self.base_hash,
+                step=step,
+                recipe=to_table(self.config),
+            )
+
+        checkpoint = gather_checkpoint(
+            step=step,
             phase=session.plan.number,
             parameters=session.kept,
             optimizer=session.optimizer,
-            generators=generators,
-            keep=self.config.checkpoint_keep,
+            generators={GENERATOR: self.generator.get_state()},
         )
-        yield CheckpointSaved(step=self.step, path=str(folder.relative_to(self.run.path)))
+        last = step == self.config.total_steps
+        size = 2 * session.trained_count
+        self.saver.save(checkpoint, write_concepts, concept_bytes=size, last=last)
+        yield from self.saver.news()

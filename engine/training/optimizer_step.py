@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import nn, optim
 
 from engine.core.errors import TrainingError
+from engine.core.memory import is_out_of_memory
 from engine.training.batches import DrawnBatch, DrawnRow
 from engine.training.step import LossTerms
 
@@ -75,7 +76,9 @@ class OptimizerStep:
             loss, masked, attention, prior, grad_norm = self._numbers(losses, norm, step)
             self._optimizer.step()
             self._optimizer.zero_grad()
-        except torch.OutOfMemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise TrainingError(
                 f"out of memory in step {step}",
                 "resume with --set gradient_checkpointing=true, a smaller batch_size, or "

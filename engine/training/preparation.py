@@ -5,7 +5,7 @@ Both are generators that yield progress and return their result (`data = yield f
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,9 +14,10 @@ import torch
 
 from engine.core.config import DataConfig, LossConfig, TrainConfig, parse_grounds
 from engine.core.prompt_grammar import ground_phrase
+from engine.drawing.sampler import Cancelled
 from engine.families.contract import Family, Posterior
 from engine.runs.commands import CommandQueue
-from engine.runs.events import Progress
+from engine.runs.events import Event, Progress
 from engine.scenes.mask_grid import GridRule, mask_grid
 from engine.scenes.scene import Scene
 from engine.training.composition import compositions
@@ -40,21 +41,24 @@ class Stopped(Exception):
 
 
 def until_stopped(
-    work: Generator[Progress, None, Result], commands: CommandQueue
-) -> Generator[Progress, None, Result]:
-    """The same work, ended by Stopped when a `stop` arrives; other commands stay in the queue."""
+    work: Generator[Event | None, None, Result], commands: CommandQueue
+) -> Generator[Event, None, Result]:
+    """The same work, ended by Stopped when a `stop` arrives; other commands stay in the queue.
+
+    Work that yields None has nothing to tell and only wants to be asked.
+    """
     while True:
         try:
             event = next(work)
         except StopIteration as end:
             return end.value
-        yield event
-        waiting = commands.poll()
-        if any(command.word == "stop" for command in waiting):
+        except Cancelled:
+            raise Stopped from None
+        if event is not None:
+            yield event
+        if commands.asked("stop"):
             work.close()
             raise Stopped
-        for command in waiting:
-            commands.post(command)
 
 
 def add_concept_tokens(family: Family, config: TrainConfig, initializers: Sequence[str]) -> None:
@@ -88,7 +92,7 @@ def encode_scene(
     seed: int,
     original: int = 0,
     latent_mask: GridRule = "nearest",
-) -> Generator[Progress, None, TrainingPictures]:
+) -> Generator[Event | None, None, TrainingPictures]:
     """Encode the scene at the training resolution once, with all that samples may show of it.
 
     `scene` is already resized, from `original` pixels (0: it was not).
@@ -166,7 +170,8 @@ def prepare_prior_posteriors(
     guidance: float,
     resolution: int,
     precision: str,
-) -> Generator[Progress, None, Posterior]:
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[Event | None, None, Posterior]:
     """Sample (once per base model) and load the prior pictures' posteriors."""
     folder = prior_folder(
         cache,
@@ -185,6 +190,7 @@ def prepare_prior_posteriors(
         guidance=guidance,
         resolution=resolution,
         precision=precision,
+        stopped=stopped,
     )
     return load_prior(folder, loss.prior_images)
 

@@ -7,18 +7,30 @@ them (an author: "helps a bit against over-fitting").
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from engine.drawing.sampler import draw
+from engine.core.durations import say_seconds
+from engine.core.errors import BasError
+from engine.drawing.sampler import Cancelled, Denoised, draw
 from engine.families.contract import Family, Posterior
 from engine.families.devices import autocast
+from engine.files.atomic import remove_leftovers
+from engine.files.space import is_full
 from engine.files.weights_io import load_tensors, save_tensors
-from engine.runs.events import Progress
+from engine.results.previews import save_picture
+from engine.runs.events import Event, Notice, Progress
+
+RETRY_SECONDS = 1.0
+WORTH_SAYING = 600.0
+"""Seconds of prior pictures that nobody would expect."""
+LEFTOVER_SECONDS = 86400.0
+"""Runs share the folder: what is a day old is nobody's present work."""
 
 
 def prior_folder(
@@ -39,17 +51,25 @@ def prepare_prior(
     guidance: float,
     resolution: int,
     precision: str,
-) -> Iterator[Progress]:
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Event | None]:
     """Sample and encode what is missing; every finished picture stays when the run is killed.
 
     Picture k has seed k, whatever came before, so the folder's content does not depend on how
-    often the work was interrupted.
+    often the work was interrupted. A damaged file is made again; while the disk is full it waits,
+    and yields None to be asked whether to go on. Raises Cancelled when `stopped` says so, also
+    within a picture: on a processor one takes minutes.
     """
-    for index in range(count):
-        encoded = folder / f"{index:04d}.safetensors"
-        if encoded.is_file():
-            continue
-        yield Progress(stage="prior", done=index, total=count, label=prompt)
+
+    def look(_step: Denoised) -> None:
+        if stopped():
+            raise Cancelled
+
+    remove_leftovers(folder, older_than=LEFTOVER_SECONDS)
+    missing = [index for index in range(count) if not _is_whole(_file(folder, index))]
+    for number, index in enumerate(missing):
+        yield Progress(stage="prior", done=count - len(missing) + number, total=count, label=prompt)
+        started = time.monotonic()
         # Not around the yields: the caller's code between them would run in half precision too.
         with autocast(family.device, precision):
             drawn = draw(
@@ -59,20 +79,63 @@ def prepare_prior(
                 steps=steps,
                 guidance=guidance,
                 resolution=resolution,
+                on_step=look,
             )
             picture = next(drawn)
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(folder / f"{index:04d}.png")
         pixels_HWC = torch.from_numpy(np.ascontiguousarray(picture)).float() / 127.5 - 1
         posterior = family.codec.encode(pixels_HWC.permute(2, 0, 1)[None])
-        save_tensors(encoded, {"mean": posterior.mean[0], "std": posterior.std[0]})
+        tensors = {"mean": posterior.mean[0], "std": posterior.std[0]}
+        yield from _save(_file(folder, index), picture, tensors)
+        left = (len(missing) - 1) * (time.monotonic() - started)
+        if number == 0 and left > WORTH_SAYING:
+            yield Notice(
+                level="info",
+                message=f"{len(missing) - 1} more prior pictures take about "
+                f"{say_seconds((left, left))} here; they are made once and kept",
+                remedy="stop and go on whenever you like; fewer: --set loss.prior_images=20",
+            )
     yield Progress(stage="prior", done=count, total=count, label=prompt)
 
 
 def load_prior(folder: Path, count: int) -> Posterior:
     """Posteriors of the first `count` prior pictures; (count, C, H, W) each."""
-    stored = [load_tensors(folder / f"{index:04d}.safetensors") for index in range(count)]
+    stored = [load_tensors(_file(folder, index)) for index in range(count)]
     return Posterior(
         torch.stack([tensors["mean"] for tensors in stored]),
         torch.stack([tensors["std"] for tensors in stored]),
     )
+
+
+def _file(folder: Path, index: int) -> Path:
+    return folder / f"{index:04d}.safetensors"
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return set(load_tensors(path)) == {"mean", "std"}
+    except BasError:
+        return False
+
+
+def _save(
+    path: Path, picture: np.ndarray, tensors: dict[str, torch.Tensor]
+) -> Iterator[Event | None]:
+    told = False
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_picture(Image.fromarray(picture), path.with_suffix(".png"))
+            save_tensors(path, tensors)
+            return
+        except OSError as error:
+            if not is_full(error):
+                raise
+        if not told:
+            told = True
+            yield Notice(
+                level="warning",
+                message=f"the disk of {path.parent} is full",
+                remedy="free some space; the run waits and goes on by itself",
+            )
+        time.sleep(RETRY_SECONDS)
+        yield None

@@ -15,7 +15,7 @@ from engine.families.contract import Family, Geometry, Posterior, Recording
 from engine.method.losses import expected_union_area
 from engine.runs.events import PhasePlan
 from engine.training.batches import DrawnBatch, Prompts, draw_batch
-from engine.training.checkpoints import load_optimizer, load_weights
+from engine.training.checkpoints import load_optimizer, load_weights, weight_names
 from engine.training.optimizer_step import OptimizerStep, StepResult
 from engine.training.phases import (
     make_optimizer,
@@ -58,6 +58,7 @@ class PhaseSession:
         self.plan = plan
         self._family, self._config, self._data = family, config, data
         self._accelerator, self._generator = accelerator, generator
+        self._adapter, self._held = adapter, dict[str, nn.Parameter]()
         if plan.number == 2:
             adapter.begin()
         self.parameters = phase_parameters(family, adapter, plan.number)
@@ -95,11 +96,14 @@ class PhaseSession:
 
     @property
     def kept(self) -> dict[str, nn.Parameter]:
-        """What a checkpoint must hold: the phase's parameters and the words' rows."""
-        return row_parameters(self._family, words=True) | self.parameters
+        """What a checkpoint must hold: the phase's parameters and what moved before them."""
+        return row_parameters(self._family, words=True) | self.parameters | self._held
 
     def restore(self, folder: Path, *, same_phase: bool) -> None:
         """Load a checkpoint's weights, and its optimiser where it was made in this phase."""
+        if self.plan.number == 2:
+            rows = row_parameters(self._family, words=True)
+            self._held = self._adapter.hold(sorted(weight_names(folder) - rows.keys()))
         load_weights(folder, self.kept)
         if same_phase:
             load_optimizer(folder, self.parameters, self.optimizer)
@@ -114,7 +118,7 @@ class PhaseSession:
                 self.optimizer,
                 self._clipped,
                 clip_norm=self._config.optimizer.clip_norm,
-                draw=self._draw,
+                draw=self._draw_share,
                 prior_rows=self._config.batch_size if self._with_prior else 0,
             )
         result = self._stepper.take(step)
@@ -129,6 +133,16 @@ class PhaseSession:
     def close(self) -> None:
         """Let go of what accelerate keeps of this phase."""
         self._accelerator.free_memory()
+
+    def _draw_share(self) -> DrawnBatch:
+        """The next batch of this process.
+
+        Every process draws everybody's batches from equal generators and keeps its own: N
+        processes of one batch a step train on what one process of N batches a step (gradient
+        accumulation) does, and either can go on with the other's run.
+        """
+        together = [self._draw() for _ in range(self._accelerator.num_processes)]
+        return together[self._accelerator.process_index]
 
     def _draw(self) -> DrawnBatch:
         config, data = self._config, self._data

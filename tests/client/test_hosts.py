@@ -94,7 +94,7 @@ def test_stop_ends_the_stream_soon(run: RunDir, fake: Fake) -> None:
 
     viewer = threading.Thread(target=look)
     viewer.start()
-    wait_until(lambda: len(steps_of(run)) > 3)
+    wait_until(lambda: len(seen) > 3)
     stop.set()
     viewer.join(10)
     assert not viewer.is_alive() and seen and host_pid(run) is not None

@@ -17,6 +17,7 @@ from engine.runs.commands import Command, CommandQueue
 from engine.runs.control import ControlServer
 from engine.runs.event_log import QUEUE_LINES, EventLog
 from engine.runs.events import Notice, StepDone, from_line
+from tests.full_disk import SmallDisk
 
 
 def notice(text: str) -> Notice:
@@ -138,3 +139,22 @@ def test_rude_viewers_hurt_nobody(served: tuple[Path, EventLog, CommandQueue]) -
     with talk(path, {"from": 0}) as link:
         log.append(notice("still here"))
         assert json.loads(next(link.makefile()))["message"] == "still here"
+
+
+def test_a_full_disk_costs_no_event(small_disk: SmallDisk) -> None:
+    path = small_disk.path / "events.jsonl"
+    log = EventLog(path)
+    log.append(notice("before"))
+    ballast = small_disk.fill()
+    for index in range(200):
+        log.append(notice(f"{index} {'x' * 200}"))
+    assert log.trouble is not None and not log.retry()
+    closed = threading.Event()
+    closed.set()
+    seen = [json.loads(line)["seq"] for line in log.follow(0, closed)]
+    assert seen == list(range(201)), "a viewer that comes now has them all the same"
+    ballast.unlink()
+    assert log.retry() and log.trouble is None
+    log.append(notice("after"))
+    log.close()
+    assert [json.loads(line)["seq"] for line in path.read_text().splitlines()] == list(range(202))

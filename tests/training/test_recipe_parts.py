@@ -36,7 +36,7 @@ EVERYTHING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def result_of(events: Generator[Event, None, TrainingPictures]) -> TrainingPictures:
+def result_of(events: Generator[Event | None, None, TrainingPictures]) -> TrainingPictures:
     while True:
         try:
             next(events)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bas_tui.machine.device_guess import Device
+from bas_tui.run_state import PHASE2_COST
 from engine.core.config import TrainConfig
 from engine.core.errors import UserError
 from engine.runs.folder import RunDir
@@ -65,7 +66,7 @@ def past_step_seconds(
 ) -> StepTimes | None:
     """Quartiles of the seconds a step took in past runs of that base on that kind of device.
 
-    A phase that no run has reached is taken from the other by the ratio of their FLOPs (2.9).
+    A phase that no run has reached is taken from the other by the ratio of their FLOPs.
     Reads event files: call it off the event loop.
     """
     phases: dict[int, list[float]] = {1: [], 2: []}
@@ -85,9 +86,9 @@ def past_step_seconds(
         return None
     first, second = (_quartiles(phases[number]) for number in (1, 2))
     if first is None and second is not None:
-        first = second[0] / 2.9, second[1] / 2.9
+        first = second[0] / PHASE2_COST, second[1] / PHASE2_COST
     if second is None and first is not None:
-        second = first[0] * 2.9, first[1] * 2.9
+        second = first[0] * PHASE2_COST, first[1] * PHASE2_COST
     assert first is not None and second is not None
     return StepTimes(first, second, (0.0, 0.0))
 

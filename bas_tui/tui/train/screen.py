@@ -28,6 +28,7 @@ from bas_tui.tui.train.phase_bar import PhaseBar
 from bas_tui.tui.train.preview_pane import PreviewPane
 from bas_tui.tui.train.run_control import CONTROLS, RunControl
 from bas_tui.tui.train.run_follower import Feed
+from engine.core.config import PreviewConfig
 from engine.core.errors import BasError, UserError
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run
@@ -105,7 +106,7 @@ class TrainScreen(BasScreen):
             self.refresh_bindings()
             return
         self.detach()
-        every = int(manifest.settings.get("preview.every", 100))
+        every = int(manifest.settings.get("preview.every", PreviewConfig.every))
         self.control = RunControl(self, found, allowed=control, preview_every=every)
         self._at, self._told = None, ""
         self._state = RunState(run=found.name, base=manifest.base)
