@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from bas_tui.append_only import Log, Table
+from engine.core.durations import PHASE2_COST
 from engine.runs.events import (
     AttentionMaps,
     CheckpointSaved,
@@ -48,9 +49,6 @@ ENDED: frozenset[Status] = frozenset({"finished", "stopped", "failed", "interrup
 LOSS_PARTS = ("loss", "masked", "attention", "prior")
 EMA_WEIGHT = 0.05
 """Weight of the newest step in the moving averages, once 20 steps of the phase are done."""
-PHASE2_COST = 2.9
-"""Cost of a phase-2 step in phase-1 steps (5.10 / 1.77 TFLOPs on SD 2.1-base), for the ETA until
-phase 2 has been measured."""
 FLAT_MEAN = 0.85
 """Mean of a max-normalised map above which the attention counts as uniform."""
 LEAK_LIMIT = 0.5

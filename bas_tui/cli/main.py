@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from bas_tui.cli import demo, evaluate, generate, information, open_app, options, runs, study, train
+from bas_tui.cli import (
+    demo,
+    evaluate,
+    generate,
+    information,
+    open_app,
+    options,
+    plan,
+    runs,
+    study,
+    train,
+)
 from bas_tui.cli.stderr import Commands
 
 app = typer.Typer(
@@ -21,6 +32,7 @@ START, RUNS, DRAW, KNOW, MEASURE = "Learn", "Runs", "Draw", "Choose", "Measure"
 
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=START)(train.train)
+app.command(rich_help_panel=START)(plan.plan)
 app.command("open", rich_help_panel=START)(open_app.open_)
 app.command(rich_help_panel=DRAW)(generate.gen)
 app.command("runs", rich_help_panel=RUNS)(runs.list_)

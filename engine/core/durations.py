@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+PHASE2_COST = 2.9
+"""Cost of a phase-2 step in phase-1 steps (5.10 / 1.77 TFLOPs on SD 2.1-base), where only one of
+them has been measured."""
+
 
 def say_seconds(pair: tuple[float, float]) -> str:
     """`40-55 s`, `2-3 min`, `24 s to 3 min`: a range with its units."""

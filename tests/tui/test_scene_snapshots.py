@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bas_tui.machine.device_guess import Device
 from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.shell.keybar import KeyBar
+from engine.models.device_guess import Device
 from tests.tui.pilots import make_app, screen_text, until
 from tests.tui.synthetic import disc, scene_picture
 from tests.tui.test_compose_screen import make_run

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bas_tui.machine.device_guess import Device
 from bas_tui.tui.scene.document import ConceptMask, MaskDocument
 from bas_tui.tui.scene.mask_render import Layer, compose, sample_mask, sample_picture
 from bas_tui.tui.scene.photo_file import (
@@ -20,11 +19,13 @@ from bas_tui.tui.scene.photo_file import (
     to_scene,
 )
 from bas_tui.tui.scene.pixel_box import Point
-from bas_tui.tui.scene.run_estimate import estimate, past_step_seconds, say_seconds
 from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.scene.training_view import inspect
 from bas_tui.tui.scene.viewport import Viewport
+from engine.core.durations import say_seconds
 from engine.core.errors import UserError
+from engine.models.device_guess import Device
+from engine.models.plan import estimate, past_step_seconds
 from engine.scenes.scene import load_scene, save_scene, scene_hash
 from tests.tui.synthetic import disc, make_run, scene_picture
 

@@ -14,7 +14,6 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
-from bas_tui.machine.device_guess import guess_device
 from bas_tui.tui.compose.drawing_queue import DrawingQueue
 from bas_tui.tui.compose.drawing_state import Drawing
 from bas_tui.tui.compose.gallery import Gallery
@@ -31,6 +30,7 @@ from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.screen import BasScreen
 from engine.core.errors import BasError
+from engine.models.device_guess import guess_device
 from engine.runs.events import GenerationStarted
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run

@@ -11,12 +11,14 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from bas_tui.machine.device_guess import Device
 from bas_tui.tui.scene.keys import KEYS
-from bas_tui.tui.scene.run_estimate import Estimate, say_seconds
 from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.shell.bindings import bindings_of
+from engine.core.durations import say_seconds
 from engine.core.errors import UserError
+from engine.files.space import say_bytes
+from engine.models.device_guess import Device
+from engine.models.plan import Estimate
 
 Row = Literal["base", "phase1.steps", "phase2.steps", "settings", "train"]
 ROWS: tuple[Row, ...] = ("base", "phase1.steps", "phase2.steps", "settings", "train")
@@ -123,6 +125,9 @@ class PlanPanel(Widget, can_focus=True):
         if outlook.gigabytes is not None:
             low, high = outlook.gigabytes
             lines.append(self._plain("memory", f"about {low:.0f}-{high:.0f} GB"))
+        if outlook.disk is not None and outlook.disk >= 1e9:
+            after = say_bytes(outlook.disk_after or 0)
+            lines.append(self._plain("disk", f"{say_bytes(outlook.disk)}, {after} after"))
         if outlook.warning:
             for part in self._wrapped(outlook.warning, self.size.width - LABEL - 1):
                 lines.append(self._plain("", part, "$warning"))

@@ -11,10 +11,10 @@ from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
 from bas_tui.tui.scene.photo_file import SceneFile
 from bas_tui.tui.scene.plan_panel import PlanPanel
-from bas_tui.tui.scene.run_estimate import StepTimes
 from bas_tui.tui.scene.training_view import Inspection
 from bas_tui.tui.shell.screen import BasScreen
 from engine.core.errors import BasError
+from engine.models.plan import StepTimes
 
 
 class SceneBase(BasScreen):

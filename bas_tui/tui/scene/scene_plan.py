@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from textual import on, work
 
-from bas_tui.machine.device_guess import guess_device
 from bas_tui.tui.scene.document import ConceptMask
 from bas_tui.tui.scene.photo_file import (
     SceneFile,
@@ -15,11 +14,12 @@ from bas_tui.tui.scene.photo_file import (
     to_scene,
 )
 from bas_tui.tui.scene.plan_panel import PlanPanel, Row
-from bas_tui.tui.scene.run_estimate import StepTimes, estimate, past_step_seconds
 from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.scene.scene_base import SceneBase
 from bas_tui.tui.shell.ask import Ask, PathSuggester
 from engine.core.errors import BasError
+from engine.models.device_guess import guess_device
+from engine.models.plan import StepTimes, estimate, past_step_seconds
 
 
 class PlanActions(SceneBase):

@@ -14,7 +14,6 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from bas_tui.machine.device_guess import guess_device
 from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
 from bas_tui.tui.scene.mask_grids import MaskGrids
@@ -28,6 +27,7 @@ from bas_tui.tui.scene.scene_plan import PlanActions
 from bas_tui.tui.scene.training_view import inspect
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
+from engine.models.device_guess import guess_device
 from engine.models.facts import attention_grid
 
 INSPECT_SECONDS = 0.25

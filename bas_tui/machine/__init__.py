@@ -1,1 +1,0 @@
-"""What this computer has: said without torch."""

@@ -1,0 +1,1 @@
+"""Faults are injected here: kills, damage, full disks, hostile files."""

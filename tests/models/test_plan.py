@@ -1,0 +1,75 @@
+"""What a run takes: against figures that were measured, for every kind of base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.core.settings import build_config
+from engine.files.weights_io import save_tensors
+from engine.models.device_guess import Device
+from engine.models.plan import estimate, options
+from engine.models.sizes import KNOWN, base_sizes
+
+CARD = Device("cuda", "RTX 4090")
+# Peak GiB of true SD 2.1-base, bf16, batch 1, counted on an emulated device: lower bounds.
+COUNTED = {"none": 7.5, "cross-attention": 8.7, "unet": 15.6, "all": 17.8}
+
+
+@pytest.mark.parametrize("part", COUNTED)
+def test_memory_is_no_less_than_what_was_counted(part: str) -> None:
+    steps = {"phase2.steps": 0} if part == "none" else {"phase2.train": part}
+    found = estimate("sd21", build_config(steps), CARD)
+    assert found.gigabytes is not None
+    counted = COUNTED[part] * 2**30 / 1e9
+    assert found.gigabytes[1] >= 0.9 * counted
+    assert found.gigabytes[0] <= 1.35 * counted
+
+
+def test_a_checkpoint_of_all_weights_has_its_counted_size() -> None:
+    """13.9 GB at true size, of which two must fit, and 2.3 GB of concepts."""
+    found = estimate("sd21", build_config({}), CARD)
+    assert found.disk is not None and found.disk_after is not None
+    assert found.disk == pytest.approx(2 * 13.9e9 + 2 * 2.3e9, rel=0.1)
+    assert found.disk_after == pytest.approx(2.3e9, rel=0.1)
+    lora = estimate("sd21", build_config({"phase2.train": "lora"}), CARD)
+    assert lora.disk is not None and lora.disk < 2e9
+
+
+def test_folders_and_files_get_figures_of_their_own(tiny_pipeline: Path) -> None:
+    import torch
+
+    from engine.families.loading import load_folder
+
+    family = load_folder(tiny_pipeline, device=torch.device("cpu"))
+    sizes = base_sizes(str(tiny_pipeline))
+    assert sizes is not None
+    parts = {
+        part: sum(p.numel() for p in family.targets.part(part).values())
+        for part in ("unet", "cross-attention")
+    }
+    assert (sizes.unet, sizes.cross_attention) == tuple(parts.values())
+    found = estimate(str(tiny_pipeline), build_config({}), Device("cpu", "2 cores"))
+    assert found.gigabytes is not None and found.seconds is not None and found.disk is not None
+    assert "scaled" in found.source or "SD 2.1" in found.source
+
+
+def test_what_is_not_here_has_no_figure(tmp_path: Path) -> None:
+    found = estimate("someone/some-model", build_config({}), CARD)
+    assert (found.seconds, found.gigabytes, found.disk) == (None, None, None)
+    save_tensors(tmp_path / "a.safetensors", {})
+    assert base_sizes(str(tmp_path / "a.safetensors")) is None
+
+
+def test_options_change_one_setting() -> None:
+    found = options("sdxl", build_config({}), CARD, None)
+    words = [option.words for option in found]
+    assert words[0] == "" and "phase2.train=lora" in words
+    assert "gradient_checkpointing=true" in words and len(set(words)) == len(words)
+    by_words = {option.words: option.estimate for option in found}
+    full, lora = by_words[""].gigabytes, by_words["phase2.train=lora"].gigabytes
+    assert full is not None and lora is not None and lora[1] < full[0] / 1.5
+    assert KNOWN["sdxl"].moved(build_config({"phase2.train": "lora"})) == pytest.approx(
+        0.128e9, rel=0.05
+    )
