@@ -183,6 +183,16 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SettingChanged(Event):
+    """A setting was changed while the run goes on, for every viewer to know."""
+
+    kind: ClassVar[str] = "setting"
+    key: str
+    """`preview.every` or `preview.attention_every`."""
+    value: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
     """Last event of a host. `stopped` runs can be resumed; `failed` says why and what to do."""
 
@@ -250,8 +260,8 @@ EVENTS: dict[str, type[Event]] = {
     cls.kind: cls
     for cls in (
         RunStarted, Notice, Progress, PhaseStarted, StepDone, AttentionMaps, PreviewSaved,
-        CheckpointSaved, Paused, Resumed, RunEnded, GenerationStarted, GenerationStep,
-        PictureSaved, GenerationEnded,
+        CheckpointSaved, Paused, Resumed, SettingChanged, RunEnded, GenerationStarted,
+        GenerationStep, PictureSaved, GenerationEnded,
     )
 }  # fmt: skip
 

@@ -30,6 +30,7 @@ from engine.runs.events import (
     PhaseStarted,
     Resumed,
     RunEnded,
+    SettingChanged,
 )
 from engine.runs.folder import RunDir, cache_dir
 from engine.runs.manifest import ConceptEntry
@@ -235,7 +236,8 @@ class _Trainer:
                 yield attention_event(
                     result, step=self.step, grid=self.grid, concepts=self.concepts
                 )
-            if self._due(self.preview_every):
+            last = self.step == config.total_steps
+            if self._due(self.preview_every) or (last and self.preview_every > 0):
                 yield from self._preview(recorder)
             if self.saver.due(self.step, plan.number) or self.step == plan.last:
                 yield from self._save(session, adapter)
@@ -268,10 +270,12 @@ class _Trainer:
                     yield from self._preview(recorder)
                 elif command.word == "checkpoint":
                     yield from self._save(session, adapter)
-                elif command.word == "set" and command.key == "preview.every":
-                    self.preview_every = command.value
                 elif command.word == "set":
-                    self.attention_every = command.value
+                    if command.key == "preview.every":
+                        self.preview_every = command.value
+                    else:
+                        self.attention_every = command.value
+                    yield SettingChanged(key=command.key, value=command.value)
             yield from self.saver.news()
             blocked = self._agreed(self.saver.blocked)
             if blocked and not full:

@@ -49,14 +49,19 @@ class OptimizerStep:
         clip_norm: float,
         draw: Callable[[], DrawnBatch],
         prior_rows: int,
+        nan_remedy: str = "resume with a lower learning rate",
     ) -> None:
-        """`clipped`: the parameters whose common gradient norm is clipped at `clip_norm`."""
+        """`clipped`: the parameters whose common gradient norm is clipped at `clip_norm`.
+
+        `nan_remedy`: what to advise when the loss is not a number.
+        """
         self._accelerator = accelerator
         self._module = accelerator.prepare_model(module)
         self._optimizer = accelerator.prepare_optimizer(optimizer)
         self._clipped = list(clipped)
         self._clip_norm = clip_norm
         self._draw = draw
+        self._nan_remedy = nan_remedy
         self._prior_rows = prior_rows
 
     def take(self, step: int) -> StepResult:
@@ -120,8 +125,5 @@ class OptimizerStep:
         # fp16 skips steps whose scaled gradient overflowed and lowers its scale: no failure.
         checked = numbers if self._accelerator.scaler is None else numbers[:4]
         if not all(math.isfinite(number) for number in checked):
-            raise TrainingError(
-                f"the loss is not a number in step {step}",
-                "resume with lower learning rates, such as --set phase2.learning_rate=1e-6",
-            )
+            raise TrainingError(f"the loss is not a number in step {step}", self._nan_remedy)
         return numbers

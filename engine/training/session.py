@@ -120,6 +120,8 @@ class PhaseSession:
                 clip_norm=self._config.optimizer.clip_norm,
                 draw=self._draw_share,
                 prior_rows=self._config.batch_size if self._with_prior else 0,
+                nan_remedy="resume with a lower learning rate than "
+                f"phase{self.plan.number}.learning_rate={self.plan.learning_rate:g}",
             )
         result = self._stepper.take(step)
         self._clipped_steps += result.grad_norm > self._config.optimizer.clip_norm > 0

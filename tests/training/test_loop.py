@@ -31,6 +31,7 @@ from engine.runs.events import (
     Resumed,
     RunEnded,
     RunStarted,
+    SettingChanged,
     StepDone,
 )
 from engine.runs.folder import RunDir
@@ -279,8 +280,12 @@ def test_pause_and_resume(fresh_family: Load, scene: Scene) -> None:
     for event in train(fresh_family(), scene, config, commands=commands):
         kinds.append(type(event))
         if isinstance(event, Paused):
+            commands.post(Command(word="set", key="preview.every", value=7))
             commands.post(Command(word="resume"))
-    assert kinds.index(Paused) < kinds.index(Resumed) < kinds.index(StepDone)
+        if isinstance(event, SettingChanged):
+            assert (event.key, event.value) == ("preview.every", 7)
+    order = [kinds.index(kind) for kind in (Paused, SettingChanged, Resumed, StepDone)]
+    assert order == sorted(order), "every viewer learns of a changed setting"
 
 
 def test_a_loss_that_is_no_number_stops_before_the_update(fresh_family: Load, scene: Scene) -> None:
@@ -288,11 +293,12 @@ def test_a_loss_that_is_no_number_stops_before_the_update(fresh_family: Load, sc
     with torch.no_grad():
         next(iter(family.unet.parameters())).fill_(math.nan)
     rows: list[torch.Tensor] = []
-    with pytest.raises(TrainingError, match="not a number in step 1"):
+    with pytest.raises(TrainingError, match="not a number in step 1") as failed:
         for event in train(family, scene, build_config(FAST, {"phase2.steps": 0})):
             if isinstance(event, PhaseStarted):
                 rows.append(family.text.embeddings()[0].placeholder_rows.detach().clone())
     assert torch.equal(rows[0], family.text.embeddings()[0].placeholder_rows)
+    assert "phase1.learning_rate=" in failed.value.remedy
 
 
 def test_a_grid_that_the_model_lacks(fresh_family: Load, scene: Scene) -> None:
@@ -319,15 +325,17 @@ def test_events_survive_the_wire(fresh_family: Load, scene: Scene) -> None:
         assert again == dataclasses.replace(event)
 
 
-def test_checkpoint_events_follow_the_plan(
+def test_checkpoints_and_previews_follow_the_plan(
     fresh_family: Load, scene: Scene, tmp_path: Path
 ) -> None:
     run = RunDir(tmp_path / "run")
-    settings = {"phase1.steps": 3, "phase2.steps": 2, "checkpoint_every": 2}
+    settings = {"phase1.steps": 3, "phase2.steps": 2, "checkpoint_every": 2, "preview.every": 3}
     events = run_all(fresh_family(), scene, settings, run=run)
     saved = [event.step for event in events if isinstance(event, CheckpointSaved)]
     assert saved == [2, 3, 4]
     assert not run.checkpoints.exists(), "the concepts of a finished run are complete without"
+    drawn = [event.step for event in events if isinstance(event, PreviewSaved)]
+    assert drawn == [3, 5], "the last step is always drawn"
 
 
 def test_a_stop_ends_the_preparation(fresh_family: Load, scene: Scene, bas_home: Path) -> None:
