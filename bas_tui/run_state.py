@@ -28,13 +28,13 @@ from engine.runs.events import (
     Resumed,
     RunEnded,
     RunStarted,
+    SettingChanged,
     StepDone,
-    unpack_map,
 )
 
 Status = Literal[
     "starting", "downloading", "loading", "encoding", "prior", "saving", "training", "paused",
-    "finished", "stopped", "failed", "interrupted",
+    "finished", "stopped", "failed", "interrupted", "new",
 ]  # fmt: skip
 STAGE_STATUS: dict[str, Status] = {
     "download": "downloading",
@@ -45,16 +45,10 @@ STAGE_STATUS: dict[str, Status] = {
 }
 """A stage that is no key here (a preview, say) leaves the status as it is."""
 
-ENDED: frozenset[Status] = frozenset({"finished", "stopped", "failed", "interrupted"})
+ENDED: frozenset[Status] = frozenset({"finished", "stopped", "failed", "interrupted", "new"})
 LOSS_PARTS = ("loss", "masked", "attention", "prior")
 EMA_WEIGHT = 0.05
 """Weight of the newest step in the moving averages, once 20 steps of the phase are done."""
-FLAT_MEAN = 0.85
-"""Mean of a max-normalised map above which the attention counts as uniform."""
-LEAK_LIMIT = 0.5
-SETTLE_STEPS = 100
-"""Steps (at most a quarter of the run) before a map is judged: every run starts from uniform."""
-JUDGED_FRAMES = 5
 
 
 class StepRow(NamedTuple):
@@ -68,6 +62,8 @@ class StepRow(NamedTuple):
     prior: float
     grad_norm: float
     seconds: float
+    time: float
+    """Seconds since the epoch."""
     ema_loss: float
     ema_masked: float
     ema_attention: float
@@ -91,15 +87,6 @@ class Stage(NamedTuple):
     label: str
     done: int
     total: int
-
-
-class Warned(NamedTuple):
-    """Something in the numbers a person should know; `token` is empty for the whole run."""
-
-    kind: Literal["nan", "uniform", "leak"]
-    message: str
-    remedy: str
-    token: str = ""
 
 
 class Gap(NamedTuple):
@@ -143,6 +130,8 @@ class RunState:
     checkpoints: Log[CheckpointSaved] = field(default_factory=Log[CheckpointSaved])
     notices: Log[Notice] = field(default_factory=Log[Notice])
     ended: RunEnded | None = None
+    preview_every: int | None = None
+    """Steps between previews as changed since the host started; None: as the run's settings say."""
 
     seq: int = -1
     """Number of the last event; -1 before the first."""
@@ -154,7 +143,7 @@ class RunState:
 
     @property
     def over(self) -> bool:
-        """Whether no more steps will come from this host."""
+        """Whether no host is at work: it ended, is gone, or was never started."""
         return self.status in ENDED
 
     @property
@@ -176,14 +165,13 @@ class RunState:
             None if not parts or None in parts else sum(part for part in parts if part is not None)
         )
 
-    @property
-    def warnings(self) -> tuple[Warned, ...]:
-        """What the latest numbers warn of; a warning goes when its cause goes (NaN stays)."""
-        return tuple(_warnings(self))
-
     def plan(self, number: int) -> PhasePlan | None:
         """The plan of phase `number`, or None."""
         return next((plan for plan in self.phases if plan.number == number), None)
+
+    def plan_of(self, step: int) -> PhasePlan | None:
+        """The plan of the phase that a step belongs to, or None."""
+        return next((plan for plan in self.phases if plan.first <= step <= plan.last), None)
 
     def phase_steps(self, number: int) -> tuple[int, int]:
         """Steps done and planned in a phase."""
@@ -239,8 +227,10 @@ def reduce_all(events: Iterable[Event], state: RunState | None = None) -> RunSta
 
 
 def interrupted(state: RunState) -> RunState:
-    """The state of a run whose host is gone without a last word."""
-    return state if state.over else replace(state, status="interrupted", stage=None)
+    """The state of a run without a host: its last one left no last word, or none was started."""
+    if state.over:
+        return state
+    return replace(state, status="new" if state.seq < 0 else "interrupted", stage=None)
 
 
 def _apply(state: RunState, event: Event) -> RunState:
@@ -263,9 +253,11 @@ def _apply(state: RunState, event: Event) -> RunState:
             )  # fmt: skip
         case Progress():
             stage = Stage(event.stage, event.label, event.done, event.total)
-            still = state.over or state.status == "paused"
-            status = state.status if still else STAGE_STATUS.get(event.stage, state.status)
-            return replace(state, stage=stage, status=status)
+            status = STAGE_STATUS.get(event.stage, state.status)
+            if state.status == "paused":
+                status = state.status
+            # An ended host says nothing more: this is the next one, at work before it says so.
+            return replace(state, stage=stage, status=status, ended=None)
         case PreviewSaved():
             return replace(state, previews=state.previews.append(event), stage=None)
         case CheckpointSaved():
@@ -277,6 +269,10 @@ def _apply(state: RunState, event: Event) -> RunState:
             return replace(state, status="paused", stage=None)
         case Resumed():
             return replace(state, status="training")
+        case SettingChanged():
+            if event.key == "preview.every":
+                return replace(state, preview_every=event.value)
+            return state
         case RunEnded():
             return replace(state, status=event.outcome, ended=event, step=event.step, stage=None)
         case _:
@@ -309,6 +305,7 @@ def _step(state: RunState, event: StepDone) -> RunState:
         event.prior,
         event.grad_norm,
         event.seconds,
+        event.time,
         ema(past and past.ema_loss, event.loss),
         ema(past and past.ema_masked, event.masked),
         ema(past and past.ema_attention, event.attention),
@@ -339,7 +336,8 @@ def _started(state: RunState, event: RunStarted) -> RunState:
         state, run=event.run, base=event.base, device=event.device, precision=event.precision,
         resolution=event.resolution, grid=event.grid, concepts=event.concepts, phases=event.phases,
         total_steps=event.total_steps, start_step=step, step=step, phase=phase, status="loading",
-        stage=None, ended=None, history=history, nan_step=nan_step, started=event.time,
+        stage=None, ended=None, preview_every=None, history=history, nan_step=nan_step,
+        started=event.time,
         last=state.last if state.last is not None and state.last.step <= step else None,
         attention={
             token: log.cut(lambda frame: frame.step <= step)
@@ -348,38 +346,3 @@ def _started(state: RunState, event: RunStarted) -> RunState:
         previews=state.previews.cut(lambda preview: preview.step <= step),
         checkpoints=state.checkpoints.cut(lambda checkpoint: checkpoint.step <= step),
     )  # fmt: skip
-
-
-def _warnings(state: RunState) -> Iterable[Warned]:
-    if state.nan_step is not None:
-        yield Warned(
-            "nan",
-            f"the loss is not a number since step {state.nan_step}",
-            "lower the learning rate, or use --set precision=fp32",
-        )
-    if state.step < min(SETTLE_STEPS, state.total_steps // 4):
-        return
-    for concept in state.concepts:
-        frames = state.attention.get(concept.token, ())[-JUDGED_FRAMES:]
-        if len(frames) < JUDGED_FRAMES:
-            continue
-        label = f"<{concept.name}>"
-        if all(_mean(frame.packed) > FLAT_MEAN for frame in frames):
-            yield Warned(
-                "uniform",
-                f"the attention of {label} is still spread over the whole picture",
-                "choose a closer --init word, or raise loss.attention_weight",
-                concept.token,
-            )
-        elif (leak := sum(frame.leak for frame in frames) / len(frames)) > LEAK_LIMIT:
-            yield Warned(
-                "leak",
-                f"{leak:.0%} of the attention of {label} lies outside its mask",
-                "check the mask, or raise loss.attention_weight",
-                concept.token,
-            )
-
-
-def _mean(packed: str) -> float:
-    values = unpack_map(packed)
-    return sum(values) / (255 * len(values)) if values else 0.0

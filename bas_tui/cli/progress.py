@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from bas_tui.cli import stderr
-from bas_tui.run_state import RunState, Warned
+from bas_tui.run_health import Warned, warnings_of
+from bas_tui.run_state import RunState
 from engine.runs.events import (
     Event,
     Notice,
@@ -145,7 +146,7 @@ def news(state: RunState, event: Event) -> Iterator[str]:
 def fresh_warnings(state: RunState, event: Event, seen: set[tuple[str, str]]) -> Iterator[Warned]:
     """Warnings of the numbers that were not given before; looked at once a step."""
     if isinstance(event, StepDone):
-        for warned in state.warnings:
+        for warned in warnings_of(state):
             if (warned.kind, warned.token) not in seen:
                 seen.add((warned.kind, warned.token))
                 yield warned

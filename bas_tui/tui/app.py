@@ -159,13 +159,16 @@ class BasApp(App[int]):
         self._open(arguments)
 
     def _open(self, arguments: dict[str, Any]) -> None:
+        # Who names nothing gets the default, and only then: two runs must not race for a screen.
         screen = self.bas_screen
-        if screen is not None and arguments:
-            screen.call_after_refresh(screen.open, **arguments)
+        if screen is not None:
+            act = partial(screen.open, **arguments) if arguments else screen.open_default
+            screen.call_after_refresh(act)
 
     async def action_go(self, name: str) -> None:
-        """Go to a screen, with the current run where it is empty."""
-        await self.go(name)
+        """Go to a screen, with what this one is about."""
+        screen = self.bas_screen
+        await self.go(name, **(screen.leads_to(name) if screen is not None else {}))
 
     def possible(self, action: str, node: DOMNode) -> bool:
         """Whether an action is possible now (the palette lists only those)."""

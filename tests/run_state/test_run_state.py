@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 
 from bas_tui.append_only import Log
+from bas_tui.run_health import failure_of, warnings_of
 from bas_tui.run_state import (
     PHASE2_COST,
     RunState,
@@ -16,6 +18,7 @@ from bas_tui.run_state import (
     reduce_all,
 )
 from engine.runs import events as ev
+from engine.runs.folder import RunDir
 
 MASK = ev.pack_map(bytes([255] * 4 + [0] * 12))
 
@@ -135,6 +138,10 @@ def test_status_follows_the_life_of_a_run() -> None:
         "stopped",
     ]  # fmt: skip
     assert state.over and state.ended is not None and state.ended.message == "as asked"
+    again = reduce(state, ev.Progress(seq=99, stage="load", done=3, total=5))
+    assert again.status == "loading" and not again.over, "the next host is at work"
+    assert again.stage is not None and (again.stage.done, again.stage.total) == (3, 5)
+    assert interrupted(RunState()).status == "new"
     assert interrupted(state) is state
     assert interrupted(reduce(RunState(), started())).status == "interrupted"
 
@@ -162,8 +169,9 @@ def test_duplicates_change_nothing_and_gaps_are_noted() -> None:
 def test_nan_does_not_poison_the_average_and_warns() -> None:
     state = reduce_all([started(), step(1, 1, loss=2.0), step(2, 2, loss=math.nan)])
     assert state.ema("loss") == 2.0
-    assert [warned.kind for warned in state.warnings] == ["nan"]
-    assert "step 2" in state.warnings[0].message
+    (warned,) = warnings_of(state)
+    assert warned.kind == "nan" and "step 2" in warned.message
+    assert warned.remedy == "stop, then: bas resume r --set phase1.learning_rate=0.0001"
 
 
 @pytest.mark.parametrize(
@@ -181,9 +189,40 @@ def test_attention_warnings_come_after_the_run_has_settled(
     for number in range(1, 11):
         state = reduce(state, step(number, 2 * number))
         state = reduce(state, maps(number, 2 * number + 1, values, leak))
-    assert [warned.kind for warned in state.warnings] == [], "too early to judge"
+    assert [warned.kind for warned in warnings_of(state)] == [], "too early to judge"
     for number in range(11, 26):
         state = reduce(state, step(number, 2 * number))
         state = reduce(state, maps(number, 2 * number + 1, values, leak))
-    assert [warned.kind for warned in state.warnings] == kinds
-    assert all(warned.token == "<asset0>" and warned.remedy for warned in state.warnings)
+    assert [warned.kind for warned in warnings_of(state)] == kinds
+    assert all(warned.token == "<asset0>" and warned.remedy for warned in warnings_of(state))
+
+
+@pytest.mark.parametrize(
+    ("failed", "settings", "command"),
+    [
+        (("the loss is not a number in step 9", 8), {},
+         "bas resume r --set phase1.learning_rate=0.0001"),
+        (("the loss is not a number in step 41", 40), {},
+         "bas resume r --set phase2.learning_rate=4e-07"),
+        (("out of memory in step 41", 40), {}, "bas resume r --set gradient_checkpointing=true"),
+        (("out of memory in step 41", 40), {"gradient_checkpointing": True}, "bas resume r"),
+        (("the disk is full", 3), {}, "bas resume r"),
+    ],
+)  # fmt: skip
+def test_a_failure_names_its_phase_and_a_command_that_changes_something(
+    failed: tuple[str, int], settings: dict[str, object], command: str
+) -> None:
+    message, last = failed
+    ended = ev.RunEnded(seq=60, step=last, outcome="failed", message=message)
+    state = reduce_all([started(), *(step(k, k) for k in range(1, last + 1)), ended])
+    failure = failure_of(RunDir(Path("/runs/r")), state, settings)
+    assert failure is not None and failure.command == command
+    if "not a number" in message:
+        assert failure.title.endswith(f"in phase {1 if last < 40 else 2}")
+
+
+def test_an_interrupted_run_goes_on_as_it_was() -> None:
+    state = interrupted(reduce_all([started(), step(1, 1)]))
+    failure = failure_of(RunDir(Path("/runs/r")), state, {})
+    assert failure is not None and failure.command == "bas resume r" and not failure.changes
+    assert failure_of(RunDir(Path("/runs/r")), reduce(RunState(), started()), {}) is None

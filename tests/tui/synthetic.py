@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -54,13 +54,15 @@ def disc(index: int, side: int) -> NDArray[np.float64]:
     return np.clip((0.2 - distance) * side / 2, 0, 1)
 
 
-def scene_picture(concepts: int, side: int = SIDE) -> NDArray[np.uint8]:
-    """A picture with the discs on a wall over a floor: (side, side, 3)."""
+def scene_picture(
+    concepts: int, side: int = SIDE, only: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
+    """A picture with the discs (or `only` some) on a wall over a floor: (side, side, 3)."""
     rows = np.linspace(0, 1, side)[:, None, None]
     picture = np.where(rows < 0.6, np.array([168, 186, 200]), np.array([150, 120, 90])) * np.ones(
         (side, side, 1)
     )
-    for index in range(concepts):
+    for index in range(concepts) if only is None else only:
         alpha = disc(index, side)[..., None]
         picture = picture * (1 - alpha) + np.array(COLORS[index]) * alpha
     return picture.astype(np.uint8)
@@ -138,7 +140,9 @@ def events_of(
             yield stamp(AttentionMaps(step=step, grid=GRID, maps=maps))
         if preview_every and step % preview_every == 0:
             path = f"previews/{step:06d}.png"
-            prompt = "a photo of <asset0> and <asset1>"
+            tokens = [info.token for info in infos]
+            texts = tokens + ([" and ".join(tokens)] if len(tokens) > 1 else [])
+            prompt = " | ".join(f"a photo of {text}" for text in texts)
             yield stamp(PreviewSaved(step=step, path=path, prompt=prompt, seed=0), 1.0)
         if step % 100 == 0:
             yield stamp(CheckpointSaved(step=step, path=f"checkpoints/step-{step:06d}"), 0.3)
@@ -218,7 +222,12 @@ def make_run(
 def _preview(step: int, concepts: int, total: int, path: Path) -> None:
     rng = np.random.default_rng(step)
     learned = step / total
-    clean = scene_picture(concepts).astype(np.float64)
-    noise = rng.normal(128, 50, (SIDE // 4, SIDE // 4, 3)).repeat(4, 0).repeat(4, 1)
+    shown = [[index] for index in range(concepts)]
+    shown += [list(range(concepts))] if concepts > 1 else []
+    clean = np.concatenate([scene_picture(concepts, only=some) for some in shown], axis=1).astype(
+        np.float64
+    )
+    shape = (clean.shape[0] // 4, clean.shape[1] // 4, 3)
+    noise = rng.normal(128, 50, shape).repeat(4, 0).repeat(4, 1)
     mixed = learned * clean + (1 - learned) * (0.5 * clean + 0.5 * noise)
     Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8)).save(path)

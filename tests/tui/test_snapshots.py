@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from bas_tui.tui.app import BasApp
 from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.shell.keybar import KeyBar
 from tests.tui.pilots import (
@@ -55,6 +56,13 @@ async def expect(pilot: Pilot[Any], name: str) -> None:
     check(name, screen_text(app))
 
 
+def below_preview_title(app: BasApp) -> str:
+    """The first line of the preview pane."""
+    lines = screen_text(app).splitlines()
+    title = next(number for number, line in enumerate(lines) if "Preview " in line)
+    return lines[title + 1]
+
+
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what differs between two runs: the byte rate, and how long ago a run was made."""
@@ -71,7 +79,7 @@ async def test_train(size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
         await train_screen(pilot, 120)
         await pilot.press("2", "H")
-        await until(pilot, lambda: "▀" in screen_text(app).splitlines()[-4], "the preview")
+        await until(pilot, lambda: "▀" in below_preview_title(app), "the preview")
         await expect(pilot, f"train-{size[0]}x{size[1]}")
 
 
@@ -80,7 +88,7 @@ async def test_train_ascii() -> None:
     app = make_app("train", run="desk", terminal=Terminal(ascii=True, colors=0))
     async with app.run_test(size=(80, 24)) as pilot:
         await train_screen(pilot, 120)
-        await until(pilot, lambda: "=" in screen_text(app).splitlines()[-3], "the preview")
+        await until(pilot, lambda: "**" in below_preview_title(app), "the preview")
         await expect(pilot, "train-ascii-80x24")
 
 

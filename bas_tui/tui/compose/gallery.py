@@ -13,7 +13,12 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.timer import Timer
 
-from bas_tui.tui.compose.gallery_layout import (
+from bas_tui.tui.compose.keys import KEYS
+from bas_tui.tui.compose.picture_files import Picture
+from bas_tui.tui.drawing.cells import Cells
+from bas_tui.tui.drawing.halfblock import Pixels, fit, load_picture, picture_cells
+from bas_tui.tui.drawing.quantise import to_xterm
+from bas_tui.tui.drawing.tile_layout import (
     STEP,
     Grid,
     Place,
@@ -21,11 +26,6 @@ from bas_tui.tui.compose.gallery_layout import (
     grid,
     side_by_side,
 )
-from bas_tui.tui.compose.keys import KEYS
-from bas_tui.tui.compose.picture_files import Picture
-from bas_tui.tui.drawing.cells import Cells
-from bas_tui.tui.drawing.halfblock import Pixels, fit, load_picture, picture_cells
-from bas_tui.tui.drawing.quantise import to_xterm
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.quiet_focus import QuietFocus
 

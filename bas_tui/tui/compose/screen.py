@@ -35,9 +35,6 @@ from engine.runs.events import GenerationStarted
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run
 
-WAIT_FOR_OPEN = 0.3
-"""Seconds in which the app may say what to open, before the last run is taken."""
-
 
 class ComposeScreen(BasScreen):
     """Puts the parts together: what is asked for, what is drawn, what there is."""
@@ -94,12 +91,8 @@ class ComposeScreen(BasScreen):
 
     # Whose tokens
 
-    def on_screen_resume(self) -> None:
+    def open_default(self) -> None:
         """Without a run, take the last one."""
-        if self.runs.run is None:
-            self.set_timer(WAIT_FOR_OPEN, self._use_last_run)
-
-    def _use_last_run(self) -> None:
         if self.runs.run is None:
             try:
                 self.runs.use_last()
@@ -114,6 +107,11 @@ class ComposeScreen(BasScreen):
                 self.runs.use(run if isinstance(run, RunDir) else find_run(str(run)))
             except BasError as error:
                 self.bas.show_error(error)
+
+    def leads_to(self, name: str) -> dict[str, Any]:
+        """The run in use."""
+        run = self.runs.run
+        return {"train": {"run": run}, "scene": {"scene": run.scene}}.get(name, {}) if run else {}
 
     def action_pick_run(self) -> None:
         """Choose a run."""

@@ -52,13 +52,11 @@ class RunsScreen(BasScreen):
     class Done(Message):
         """An action on a run came to its end."""
 
-        def __init__(self, text: str, command: str, error: BasError | None, run: str = "") -> None:
+        def __init__(self, text: str, command: str, error: BasError | None) -> None:
             super().__init__()
             self.text = text
             self.command = command
             self.error = error
-            self.run = run
-            """A run to open; empty: stay."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -256,13 +254,10 @@ class RunsScreen(BasScreen):
         if (entry := self._current) is not None:
             self.bas.copy(entry.run.name)
 
-    def action_resume(self) -> None:
+    async def action_resume(self) -> None:
         """Start the host again and watch it."""
         if (entry := self._current) is not None:
-            name = entry.run.name
-            self.say(f"starting the host of {name} ...")
-            work = partial(_start_host, entry.run)
-            self._do(work, f"{name} goes on", f"bas resume {name}", run=str(entry.run.path))
+            await self.bas.go("train", run=entry.run, control=True, start=True)
 
     def action_stop(self) -> None:
         """Stop, after a question."""
@@ -301,7 +296,7 @@ class RunsScreen(BasScreen):
         question = Confirm(f"Remove {name}?", detail, yes="Remove", no="Keep")
         self.app.push_screen(question, answered)
 
-    def _do(self, work: Callable[[], Any], text: str, command: str, run: str = "") -> None:
+    def _do(self, work: Callable[[], Any], text: str, command: str) -> None:
         def act() -> None:
             error: BasError | None = None
             try:
@@ -310,25 +305,17 @@ class RunsScreen(BasScreen):
                 error = problem
             except OSError as problem:
                 error = BasError(str(problem), "check the folder's permissions")
-            self.post_message(self.Done(text, command, error, run))
+            self.post_message(self.Done(text, command, error))
 
         self.run_worker(act, thread=True)
 
     @on(Done)
-    async def _done(self, event: Done) -> None:
+    def _done(self, event: Done) -> None:
         self._look()
         if event.error is not None:
             self.bas.show_error(event.error)
-            return
-        self.say(event.text, command=event.command)
-        if event.run:
-            await self.bas.go("train", run=event.run, control=True)
-
-
-def _start_host(run: RunDir) -> None:
-    from bas_tui import client
-
-    client.start_host(run)
+        else:
+            self.say(event.text, command=event.command)
 
 
 def _send(run: RunDir, command: str) -> None:

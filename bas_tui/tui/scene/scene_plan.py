@@ -98,7 +98,7 @@ class PlanActions(SceneBase):
         self.action_train()
 
     def action_train(self) -> None:
-        """Create the run and start its host."""
+        """Create the run; the Train screen starts its host."""
         file, document, panel = self.file, self.document, self.panel
         if file is None or document is None or panel.starting:
             return
@@ -124,7 +124,6 @@ class PlanActions(SceneBase):
                 scene_source=str(file.source.resolve()),
                 initializers={c.name: c.initializer for c in concepts if c.initializer},
             )
-            client.start_host(run)
         except BasError as error:
             self.app.call_from_thread(self._started, None, error)
         except Exception as error:  # The plan must not stay "starting" for ever.
@@ -139,7 +138,7 @@ class PlanActions(SceneBase):
             self.bas.show_error(error)
         elif run is not None:
             self.bas.remember(last_run=run)
-            await self.bas.go("train", run=run, control=True)
+            await self.bas.go("train", run=run, control=True, start=True)
 
     def command_values(self) -> dict[str, str]:
         """Fields of the equivalent commands."""

@@ -20,6 +20,9 @@ _STATE_MARKS = {
     "failed": ("✗", "$error"),
     "interrupted": ("✗", "$error"),
     "new": ("○", "$faint"),
+    "pausing": ("‖", "$warning"),
+    "going on": ("●", "$success"),
+    "stopping": ("■", "$warning"),
 }
 
 

@@ -54,6 +54,14 @@ class BasScreen(Screen[None]):
         """Show what was asked for: called after mounting, each time the app goes here with
         arguments (`run`, `scene`, `masks`, `base`, `control`, ... as given to `app.go`)."""
 
+    def open_default(self) -> None:
+        """Nothing was named: show what comes by itself, where nothing is shown yet."""
+
+    def leads_to(self, name: str) -> dict[str, Any]:
+        """Arguments for another screen to which a person goes from here by its key or tab."""
+        del name
+        return {}
+
     def unsaved(self) -> str:
         """What would be lost by quitting, as a sentence; empty when nothing would."""
         return ""

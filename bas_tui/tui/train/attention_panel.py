@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from textual import events
 
-from bas_tui.run_state import LEAK_LIMIT, AttentionFrame
+from bas_tui.run_health import LEAK_LIMIT
+from bas_tui.run_state import AttentionFrame
 from bas_tui.tui.drawing.axis import Axis
 from bas_tui.tui.drawing.cells import OWN, Cells
 from bas_tui.tui.drawing.halfblock import picture_cells

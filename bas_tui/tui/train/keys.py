@@ -19,6 +19,11 @@ KEYS = (
         command="bas resume {run}",
     ),
     Key(
+        id="train.compose", keys="enter", action="compose", label="Compose", show=True,
+        help="Draw with what the finished run has learned.",
+        command='bas gen "a photo of {tokens}" --run {run}',
+    ),
+    Key(
         id="train.checkpoint", keys="c", action="checkpoint", label="Save", show=True,
         help="Write a checkpoint now.",
         command="bas checkpoint {run}",

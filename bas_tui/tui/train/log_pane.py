@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 import time
 from typing import NamedTuple
 
+import numpy as np
 from textual import events
 
 from bas_tui.run_state import RunState
@@ -63,8 +65,13 @@ class LogPane(Pane):
     def paint_pane(self) -> None:
         """Paint the last lines, or earlier ones when scrolled back."""
         columns, rows = self.size
+        title, lines = "Log", log_lines(self.state)
+        if self.at is not None:
+            title = f"Log until step {self.at}"
+            until = _time_of(self.state, self.at)
+            lines = [line for line in lines if line.time <= until]
         wrapped: list[tuple[str, str, str]] = []
-        for line in log_lines(self.state):
+        for line in lines:
             stamp = time.strftime("%H:%M:%S", time.localtime(line.time)) if columns >= 40 else ""
             indent = len(stamp) + 1 if stamp else 0
             parts = textwrap.wrap(line.text, max(10, columns - indent)) or [""]
@@ -78,7 +85,7 @@ class LogPane(Pane):
         for row, (stamp, level, text) in enumerate(wrapped[max(0, end - rows) : end]):
             cells.write(row, 0, stamp, self.ink("faint"))
             cells.write(row, 9 if columns >= 40 else 0, text, self.ink(LEVEL_COLORS[level]))
-        self.set_title(f"Log · {self._back} lines below" if self._back else "Log")
+        self.set_title(f"{title} · {self._back} lines below" if self._back else title)
         self.paint(cells)
 
     def scroll_lines(self, by: int) -> None:
@@ -102,3 +109,10 @@ class LogPane(Pane):
         """Wheel: forward."""
         event.stop()
         self.scroll_lines(-2)
+
+
+def _time_of(state: RunState, step: int) -> float:
+    """When a step was done; later than that its maps and its preview were written."""
+    steps = np.frombuffer(state.history.column("step"))
+    index = int(np.searchsorted(steps, step, side="right"))
+    return state.history[index].time if index < len(state.history) else math.inf

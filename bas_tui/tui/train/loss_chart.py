@@ -74,6 +74,11 @@ class LossChart(Pane):
         """Legend in the first row, the chart below."""
         columns, rows = self.size
         cells = Cells.blank(rows, columns)
+        if not len(self.state.history):
+            self._legend = []
+            cells.write(0, 0, "appears with the first step"[:columns], self.ink("faint"))
+            self.paint(cells)
+            return
         cells.paste(1, 0, draw_chart(self._curves(), self._view(), rows - 1, columns))
         self._write_legend(cells)
         self.paint(cells)

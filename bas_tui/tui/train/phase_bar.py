@@ -13,6 +13,11 @@ STAGE_NAMES = {
     "preview": "drawing a preview", "generate": "drawing", "save": "saving",
 }  # fmt: skip
 
+PENDING = {
+    "starting": "starting the host",
+    "pausing": "pausing after this step",
+    "stopping": "stopping with a checkpoint",
+}
 PASSING = ("preview", "save")
 """Stages between two steps: said in a few words while the phases stay."""
 
@@ -44,6 +49,8 @@ def facts(state: RunState) -> str:
             return f"done in {duration(state.time - state.started)}"
         case "starting":
             return "waiting for the host"
+        case "new":
+            return "not started"
         case "paused" | "stopped" | "failed" | "interrupted":
             return f"{state.status} at step {state.step}"
         case _:
@@ -55,6 +62,8 @@ class PhaseBar(Pane):
 
     def __init__(self) -> None:
         super().__init__("", id="phases")
+        self.pending = ""
+        """A state that was asked for and has not come yet."""
         self.remove_class("pane")
         self.can_focus = False
 
@@ -65,6 +74,9 @@ class PhaseBar(Pane):
         state = self.state
         right = facts(state)
         stage = state.stage if not state.over else None
+        if self.pending:
+            right = PENDING.get(self.pending, self.pending)
+            stage = None if stage is not None and stage.name in PASSING else stage
         if stage is not None and stage.name in PASSING:
             right = STAGE_NAMES[stage.name] + (
                 f" {stage.done}/{stage.total}" if stage.total else ""
@@ -111,6 +123,9 @@ class PhaseBar(Pane):
             cells.write(0, column, name, self.ink("foreground") if current else ink)
             column += len(name)
             self._bar(cells, column, width, done / total, "primary" if current else "secondary")
+            if self.at is not None and plan.first <= self.at <= plan.last:
+                mark = column + min(width - 1, (self.at - plan.first) * width // total)
+                cells.write(0, mark, "|" if self.terminal.ascii else "┃", self.ink("accent"))
             column += width
             cells.write(0, column, count, self.ink("foreground") if current else ink)
             column += len(count)

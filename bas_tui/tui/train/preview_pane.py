@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from textual.message import Message
 from textual.worker import get_current_worker
 
@@ -12,8 +14,12 @@ from bas_tui.run_state import RunState
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.drawing.halfblock import Pixels, fit, load_picture, picture_cells
 from bas_tui.tui.drawing.quantise import steady, to_xterm
+from bas_tui.tui.drawing.tile_layout import side_by_side
 from bas_tui.tui.train.pane import Pane
-from engine.runs.events import PreviewSaved
+from engine.runs.events import ConceptInfo, PreviewSaved
+
+CAPTION_ROWS = 3
+"""A pane of so many rows has no room for a caption."""
 
 
 def preview_at(state: RunState, step: int | None) -> PreviewSaved | None:
@@ -25,12 +31,28 @@ def preview_at(state: RunState, step: int | None) -> PreviewSaved | None:
     return previews[index - 1] if index else None
 
 
+def captions(prompt: str, concepts: Sequence[ConceptInfo], width: int) -> list[str]:
+    """What to write below each tile of `width` cells, by the names of the things.
+
+    Words that all prompts begin with are left out where they do not fit.
+    """
+    texts = prompt.split(" | ")
+    for concept in concepts:
+        texts = [text.replace(concept.token, f"<{concept.name}>") for text in texts]
+    if max(map(len, texts)) > width:
+        first = texts[0]
+        shared = first[: first.find("<")] if "<" in first else ""
+        if shared and all(text.startswith(shared) for text in texts):
+            texts = [text[len(shared) :] for text in texts]
+    return [text if len(text) <= width else text[: max(0, width - 1)] + "…" for text in texts]
+
+
 class PreviewPane(Pane):
     """A picture the run drew with its tokens."""
 
     HELP_TEXT = (
-        "The newest picture drawn with the tokens while they are learned: all concepts in one "
-        "prompt. left and right show earlier ones."
+        "The newest pictures drawn with the tokens while they are learned: each thing alone, then "
+        "all together, always from the same seeds. left and right show earlier ones."
     )
 
     class Loaded(Message):
@@ -48,8 +70,10 @@ class PreviewPane(Pane):
         self.every = 0
         """Steps between previews, for the title."""
         self._wanted: Path | None = None
+        self._prompt = ""
         self._picture: Pixels | None = None
-        self._shown: Pixels | None = None
+        self._shown: dict[int, Pixels] = {}
+        """By tile: with few colours, pixels that hardly moved stay."""
 
     def paint_pane(self) -> None:
         """Ask for the picture if it is another one, and paint what is there."""
@@ -65,6 +89,7 @@ class PreviewPane(Pane):
         if self.size.width >= 26:
             title += f" · every {self.every}" if self.every else " · on request"
         self.set_title(title)
+        self._prompt = preview.prompt if preview is not None else ""
         self._paint_picture()
 
     def _load(self, path: Path) -> None:
@@ -83,15 +108,28 @@ class PreviewPane(Pane):
         columns, rows = self.size
         if self._picture is None:
             cells = Cells.blank(rows, columns)
-            missing = "is missing" if self._wanted is not None else "none yet (v draws one)"
+            missing = "is missing" if self._wanted is not None else self._none_yet()
             cells.write(0, 0, missing[:columns], self.ink("faint"))
             self.paint(cells)
             return
-        pixels = fit(self._picture, columns, rows)
-        if self.terminal.quantise:
-            pixels = steady(pixels, self._shown)
-            self._shown = pixels
-            pixels = to_xterm(pixels)
+        count = self._prompt.count(" | ") + 1
+        tiles = np.array_split(self._picture, count, axis=1)
+        caption = int(rows > CAPTION_ROWS)
+        places = side_by_side(count, columns, rows, caption)
         cells = Cells.blank(rows, columns)
-        cells.paste(0, (columns - pixels.shape[1]) // 2, picture_cells(pixels, self.terminal))
+        texts = captions(self._prompt, self.state.concepts, places[0].width)
+        for number, (pixels, place, text) in enumerate(zip(tiles, places, texts, strict=True)):
+            small = fit(pixels, place.width, place.height - caption)
+            if self.terminal.quantise:
+                small = steady(small, self._shown.get(number))
+                self._shown[number] = small
+                small = to_xterm(small)
+            part = picture_cells(small, self.terminal)
+            cells.paste(place.row, place.column, part)
+            if caption:
+                row = place.row + part.chars.shape[0]
+                cells.write(row, place.column, text, self.ink("faint"))
         self.paint(cells)
+
+    def _none_yet(self) -> str:
+        return "none was drawn" if self.state.over else "none yet (v draws one)"

@@ -1,9 +1,10 @@
-"""What a person can do to a run: pause, go on, stop, checkpoint, preview, start its host again."""
+"""What a person can do to a run: pause, go on, stop, checkpoint, preview, start its host."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from textual.message import Message
 
@@ -13,56 +14,107 @@ from bas_tui.tui.shell.screen import BasScreen
 from bas_tui.tui.train.loss_chart import next_cadence
 from engine.core.errors import BasError
 from engine.runs.folder import RunDir
+from engine.runs.liveness import host_pid
 
+BEFORE = {"pause": ("resume", "stop"), "resume": ("pause", "stop")}
+"""What must have come true before something else can be asked for."""
 CONTROLS = ("pause", "stop", "checkpoint", "preview", "cadence")
 
 
+class _Wish(NamedTuple):
+    """Something asked for that has not come true yet."""
+
+    state: str
+    """The run's state until then, for the header; empty: the run goes on meanwhile."""
+    patience: str
+    """What to say to a second press."""
+    fulfilled: Callable[[RunState], bool]
+
+
 class RunControl:
-    """Sends commands to a run's host in a thread and posts what it answered."""
+    """Sends commands to a run's host in a thread and posts what it answered.
+
+    What was asked for is known at once, by `pending`, and until the run's events show it.
+    """
 
     class Answered(Message):
         """The host answered a command, or could not."""
 
-        def __init__(self, run: RunDir, text: str, command: str, error: BasError | None) -> None:
+        def __init__(
+            self, by: RunControl, word: str, text: str, command: str, error: BasError | None
+        ) -> None:
             super().__init__()
-            self.run = run
+            self.by = by
+            self.word = word
             self.text = text
             self.command = command
             self.error = error
 
-    def __init__(
-        self, screen: BasScreen, run: RunDir, *, allowed: bool, preview_every: int
-    ) -> None:
+    class Asked(Message):
+        """Something was asked for: `pending` says another state."""
+
+    def __init__(self, screen: BasScreen, run: RunDir, *, allowed: bool) -> None:
         self._screen = screen
         self.run = run
         self.allowed = allowed
         """Whether this view may change the run."""
-        self.preview_every = preview_every
-        """Steps between previews as last asked for; 0: none."""
+        self._wishes: dict[str, _Wish] = {}
+        self._started = False
+        """Whether a host that was asked for has taken the run."""
 
     def possible(self, action: str, state: RunState) -> bool:
         """Whether an action makes sense now: nothing that changes a run in a read-only view."""
         if action in CONTROLS:
-            return self.allowed and not state.over
+            return self.allowed and not state.over and "start" not in self._wishes
         if action == "resume":
             return self.allowed and state.over and state.status != "finished"
         return True
+
+    def pending(self) -> str:
+        """The state of the run while something that was asked for is under way; else empty."""
+        return next((wish.state for wish in self._wishes.values() if wish.state), "")
+
+    def settle(self, state: RunState) -> None:
+        """Forget the wishes that a newer state shows as come true."""
+        self._wishes = {w: wish for w, wish in self._wishes.items() if not wish.fulfilled(state)}
+
+    def look_after_start(self, state: RunState) -> bool:
+        """Whether a host that was started is gone again without a word; the wish ends then."""
+        gone = self._started and "start" in self._wishes and state.over
+        if gone and host_pid(self.run) is None:
+            del self._wishes["start"]
+            return True
+        return False
+
+    def answered(self, message: Answered) -> None:
+        """Take an answer: what was refused is asked for no longer."""
+        if message.error is not None:
+            self._wishes.pop(message.word, None)
+        elif message.word == "start":
+            self._started = True
 
     def pause(self, state: RunState) -> None:
         """Pause, or go on."""
         name = self.run.name
         if state.status == "paused":
-            self._send("goes on", "resume", f"bas resume {name}")
+            wish = _Wish("going on", "it goes on already", lambda s: s.status != "paused")
+            self._ask("resume", wish, "goes on", f"bas resume {name}")
         else:
-            self._send("pauses after this step", "pause", f"bas pause {name}")
+            wish = _Wish(
+                "pausing", "the step under way ends first", lambda s: s.status == "paused" or s.over
+            )
+            self._ask("pause", wish, "pauses after this step", f"bas pause {name}")
 
     def stop(self) -> None:
         """Stop with a checkpoint, after a question."""
         name = self.run.name
+        wish = _Wish("stopping", "it stops after the step under way", lambda s: s.over)
+        if self._refused("stop"):
+            return
 
         def answered(sure: bool | None) -> None:
             if sure:
-                self._send("stopping; a checkpoint is written", "stop", f"bas stop {name}")
+                self._ask("stop", wish, "stopping; a checkpoint is written", f"bas stop {name}")
 
         self._screen.app.push_screen(
             Confirm(
@@ -75,41 +127,70 @@ class RunControl:
             answered,
         )
 
-    def start(self) -> None:
-        """Start a host for a run that stopped."""
-        self._screen.say("starting the host ...")
-        self._send("the host goes on", "start", f"bas resume {self.run.name}")
+    def start(self, changes: Mapping[str, str] | None = None) -> None:
+        """Start a host for a run that has none, with changed settings where they are given."""
+        wish = _Wish("starting", "the host is starting already", lambda s: not s.over)
+        changed = "".join(f" --set {key}={value}" for key, value in (changes or {}).items())
+        self._started = False
+        self._ask(
+            "start", wish, "the host goes on", f"bas resume {self.run.name}{changed}",
+            changes=dict(changes or {}),
+        )  # fmt: skip
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, state: RunState) -> None:
         """Write a checkpoint."""
-        self._send("a checkpoint is written after this step", "checkpoint")
+        count = len(state.checkpoints)
+        wish = _Wish("", "a checkpoint is asked for already",
+                     lambda s: s.over or len(s.checkpoints) != count)  # fmt: skip
+        self._ask("checkpoint", wish, "a checkpoint is written after this step")
 
-    def preview(self) -> None:
+    def preview(self, state: RunState) -> None:
         """Draw a preview."""
-        self._send("a preview is drawn after this step", "preview")
+        count = len(state.previews)
+        wish = _Wish("", "a preview is asked for already",
+                     lambda s: s.over or len(s.previews) != count)  # fmt: skip
+        self._ask("preview", wish, "a preview is drawn after this step")
 
-    def cadence(self, direction: int, total_steps: int) -> None:
-        """Previews more or less often."""
-        every = next_cadence(self.preview_every, direction, total_steps)
-        self.preview_every = every
+    def cadence(self, every: int, direction: int, total_steps: int) -> int:
+        """Previews more or less often than `every` steps; the new number of steps."""
+        every = next_cadence(every, direction, total_steps)
         text = f"a preview every {every} steps" if every else "previews only on request"
-        self._send(text, "set", key="preview.every", value=every)
+        self._send("set", text, key="preview.every", value=every)
+        return every
 
-    def _send(self, text: str, word: str, command: str = "", **values: Any) -> None:
+    def _refused(self, word: str) -> bool:
+        """Say to a second press that the first one counts; whether it is one."""
+        first = {word, *BEFORE.get(word, ())}
+        waiting = next((wish for name, wish in self._wishes.items() if name in first), None)
+        if waiting is not None:
+            self._screen.say(waiting.patience)
+        return waiting is not None
+
+    def _ask(self, word: str, wish: _Wish, text: str, command: str = "", **values: Any) -> None:
+        if self._refused(word):
+            return
+        self._wishes[word] = wish
+        self._screen.post_message(self.Asked())
+        self._send(word, text, command, **values)
+
+    def _send(self, word: str, text: str, command: str = "", **values: Any) -> None:
         threading.Thread(
-            target=self._work, args=(text, word, command, values), name=f"{word}-{self.run.name}",
+            target=self._work, args=(word, text, command, values), name=f"{word}-{self.run.name}",
             daemon=True,
         ).start()  # fmt: skip
 
-    def _work(self, text: str, word: str, command: str, values: dict[str, Any]) -> None:
+    def _work(self, word: str, text: str, command: str, values: dict[str, Any]) -> None:
         from bas_tui import client
 
         error: BasError | None = None
         try:
             if word == "start":
+                client.change_settings(self.run, values["changes"])
                 client.start_host(self.run)
             else:
                 client.send(self.run, word, **values)
         except BasError as problem:
             error = problem
-        self._screen.post_message(self.Answered(self.run, text, command, error))
+        except Exception as problem:  # The run must not stay "starting" for ever.
+            error = BasError(f"{type(problem).__name__}: {problem}", f"see {self.run.log}")
+        self._screen.post_message(self.Answered(self, word, text, command, error))

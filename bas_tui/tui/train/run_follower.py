@@ -13,13 +13,22 @@ from textual.message import Message
 
 from bas_tui.run_state import RunState, interrupted, reduce, reduce_all
 from engine.runs.event_reading import read_events
-from engine.runs.events import Event, Paused, PreviewSaved, Progress, Resumed, RunEnded, RunStarted
+from engine.runs.events import (
+    Event,
+    Paused,
+    PreviewSaved,
+    Progress,
+    Resumed,
+    RunEnded,
+    RunStarted,
+    SettingChanged,
+)
 from engine.runs.folder import RunDir
 from engine.runs.liveness import host_pid
 
 REVIVAL_SECONDS = 1.0
 """How often an ended run is looked at: another terminal may resume it."""
-URGENT = (Paused, Resumed, RunEnded, RunStarted, PreviewSaved)
+URGENT = (Paused, Resumed, RunEnded, RunStarted, PreviewSaved, SettingChanged)
 
 
 class Feed:
@@ -37,6 +46,7 @@ class Feed:
         self.run = run
         self._post = post
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._lock = threading.Lock()
         self._state = RunState()
         self._announced = False
@@ -49,6 +59,11 @@ class Feed:
     def stop(self) -> None:
         """Stop following; returns at once."""
         self._stop.set()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """A host was started: look now."""
+        self._wake.set()
 
     def take(self) -> RunState:
         """The newest state; the next change is announced again."""
@@ -58,7 +73,7 @@ class Feed:
 
     def _work(self) -> None:
         state = reduce_all(read_events(self.run))
-        if host_pid(self.run) is None and state.seq >= 0:
+        if host_pid(self.run) is None:
             state = interrupted(state)
         self._publish(state, urgent=True)
         # Not needed for the history, so its import must not delay the first picture.
@@ -73,9 +88,9 @@ class Feed:
             if host_pid(self.run) is None and not state.over:
                 state = interrupted(state)
                 self._publish(state, urgent=True)
-            while not self._stop.wait(REVIVAL_SECONDS):
-                if host_pid(self.run) is not None:
-                    break
+            while not self._stop.is_set() and host_pid(self.run) is None:
+                self._wake.wait(REVIVAL_SECONDS)
+                self._wake.clear()
 
     def _publish(self, state: RunState, urgent: bool) -> None:
         with self._lock:

@@ -1,9 +1,9 @@
-"""What went wrong with a run: what happened, at which step, and the command that goes on."""
+"""Says of a failed run what happened, at which step, and the command that goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,54 +12,10 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from bas_tui.run_state import RunState
+from bas_tui.run_health import Failure
 from engine.runs.folder import RunDir
 
 TAIL_LINES = 12
-
-
-class Failure(NamedTuple):
-    """A failure as a person needs it."""
-
-    title: str
-    happened: str
-    remedy: str
-    command: str
-
-
-def failure_of(run: RunDir, state: RunState) -> Failure | None:
-    """What to say of a run that failed or whose host is gone; None for any other run."""
-    command = f"bas resume {run.name}"
-    kept = state.checkpoints[-1].step if len(state.checkpoints) else None
-    back = (
-        f"Its last checkpoint is of step {kept}; it goes on from there."
-        if kept is not None
-        else "There is no checkpoint yet; it starts again from step 1."
-    )
-    if state.status == "interrupted":
-        return Failure(
-            f"The host of {run.name} is gone",
-            f"It ended without a last word after step {state.step} of {state.total_steps} "
-            "(killed, out of memory, or the machine went down).",
-            back,
-            command,
-        )
-    if state.status != "failed" or state.ended is None:
-        return None
-    ended = state.ended
-    words = f"{ended.message} {ended.remedy}".lower()
-    if state.nan_step is not None or "not a number" in words:
-        title = f"The loss of {run.name} is not a number"
-    elif "memory" in words:
-        title = f"{run.name} ran out of memory"
-    else:
-        title = f"{run.name} failed"
-    return Failure(
-        title,
-        f"At step {ended.step} of {state.total_steps}: {ended.message or 'no reason was given'}.",
-        " ".join(filter(None, (f"{ended.remedy}." if ended.remedy else "", back))),
-        command,
-    )
 
 
 def log_tail(run: RunDir, lines: int = TAIL_LINES) -> str:
