@@ -236,7 +236,7 @@ class _Trainer:
                 yield attention_event(
                     result, step=self.step, grid=self.grid, concepts=self.concepts
                 )
-            last = self.step == config.total_steps
+            last = self.step == self.config.total_steps
             if self._due(self.preview_every) or (last and self.preview_every > 0):
                 yield from self._preview(recorder)
             if self.saver.due(self.step, plan.number) or self.step == plan.last:
