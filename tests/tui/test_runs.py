@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,8 @@ import pytest
 from bas_tui.tui.runs.library import Library, age, select
 from bas_tui.tui.shell.dialogs import Confirm
 from engine.runs.events import StepDone, to_line
-from engine.runs.folder import RunDir, runs_dir
-from engine.runs.liveness import process_start
+from engine.runs.folder import runs_dir
+from tests.tui.live_runs import make_live
 from tests.tui.pilots import (
     app_of,
     make_app,
@@ -26,12 +24,6 @@ from tests.tui.pilots import (
 from tests.tui.synthetic import events_of, make_run
 
 SHORT: dict[str, Any] = {"steps": (12, 12)}
-
-
-def make_live(run: RunDir) -> None:
-    """Let this process pass for the run's host."""
-    pid = os.getpid()
-    run.pid_file.write_text(json.dumps({"pid": pid, "started": process_start(pid)}))
 
 
 def library() -> None:
