@@ -13,7 +13,7 @@ from engine.core.settings import build_config
 from engine.drawing.sampler import draw as _draw
 from engine.families.devices import autocast, choose_device, choose_precision
 from engine.families.loading import LoadedBase, load_family
-from engine.models.names import recipe_settings
+from engine.models.facts import recipe_settings
 from engine.runs.events import Event
 from engine.scenes.scene import Scene
 from engine.scenes.scene import load_scene as _load_scene
@@ -31,7 +31,7 @@ def load_scene(path: str | Path, masks: Sequence[str | Path] = ()) -> Scene:
 
 
 def load_base(base: str, device: str = "auto") -> LoadedBase:
-    """A base model: `pocket`, `sd15`, `sd21`, a folder, a safetensors file or a hub id."""
+    """A base model: `pocket`, `sd15`, `sd21`, `sdxl`, a folder, a safetensors file or a hub id."""
     return load_family(base, device=choose_device(device), report=_ignore)
 
 

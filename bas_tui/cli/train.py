@@ -201,7 +201,7 @@ def merge_settings(
     """Dotted settings: the base's recipe, then the method, the file, the words; later ones win."""
     from engine.core.methods import method_settings
     from engine.core.settings import parse_words, read_toml
-    from engine.models.names import recipe_settings
+    from engine.models.facts import recipe_settings
 
     merged = recipe_settings(base)
     if method is not None:

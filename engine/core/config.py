@@ -308,6 +308,24 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BaseConfig:
+    """What a person says of the base model, where the model itself says nothing or wrong."""
+
+    prediction: Literal["auto", "epsilon", "v", "v_prediction", "eps"] = "auto"
+    """What it predicts: the noise (epsilon) or the velocity (v). auto: what its files say."""
+
+    vae: str = ""
+    """An autoencoder in place of its own: a folder or a .safetensors file."""
+
+    @property
+    def predicts(self) -> Literal["epsilon", "v_prediction", ""]:
+        """In the libraries' word; empty for auto."""
+        if self.prediction == "auto":
+            return ""
+        return "v_prediction" if self.prediction.startswith("v") else "epsilon"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A whole run. `--set phase1.steps=20` changes one value, a TOML file many."""
 
@@ -364,6 +382,7 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     """Recompute activations in backward: less memory, about a fifth slower."""
 
+    base: BaseConfig = field(default_factory=BaseConfig)
     phase1: Phase1Config = field(default_factory=Phase1Config)
     phase2: Phase2Config = field(default_factory=Phase2Config)
     lora: LoraConfig = field(default_factory=LoraConfig)

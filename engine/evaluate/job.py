@@ -40,7 +40,7 @@ from engine.evaluate.package_versions import versions
 from engine.evaluate.scorers.base import SceneView, Shot
 from engine.evaluate.scorers.registry import load_scorer
 from engine.families.devices import autocast, choose_device, choose_precision
-from engine.families.loading import LoadedBase, load_family
+from engine.families.loading import load_for
 from engine.families.tokens import asset_token
 from engine.files.atomic import write_atomic
 from engine.hosts.train import run_host
@@ -104,7 +104,10 @@ def prepare(folder: EvaluationDir) -> int:
     if not wanted:
         return 0
     device = choose_device(wanted[0].device)
-    loaded = load_family(plan.base, device=device, report=lambda _event: None)
+    precision = choose_precision(wanted[0].precision, device)
+    loaded = load_for(
+        plan.base, wanted[0], device=device, precision=precision, report=lambda _event: None
+    )
     for config in wanted:
         for event in prepare_prior_posteriors(
             loaded.family,
@@ -191,7 +194,9 @@ def _draw(run: RunDir, shots: Sequence[ShotPlan]) -> dict[str, str]:
     batches = [shots[first : first + BATCH] for first in range(0, len(shots), BATCH)]
     missing = [batch for batch in batches if not all(_path(run, shot).is_file() for shot in batch)]
     if missing:
-        loaded: LoadedBase = load_family(manifest.base, device=device, report=lambda _event: None)
+        loaded = load_for(
+            manifest.base, config, device=device, precision=precision, report=lambda _event: None
+        )
         load_concepts(run.concepts, loaded.family, base_hash=loaded.base_hash)
         with autocast(device, precision):
             for batch in missing:

@@ -25,7 +25,7 @@ from engine.evaluate import store
 from engine.evaluate.package_versions import versions
 from engine.evaluate.suites import Prompt, Size, Subsets, Suite, fill, subsets
 from engine.files.atomic import write_atomic
-from engine.models.names import recipe_settings
+from engine.models.facts import recipe_settings
 from engine.runs.folder import RunDir, home
 from engine.runs.library import NAME_PATTERN
 from engine.scenes.scene import Scene, load_scene, save_scene

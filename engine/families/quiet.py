@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
@@ -25,17 +24,6 @@ def quiet_libraries() -> Iterator[None]:
             log.set_verbosity(verbosity)
             if bar:
                 log.enable_progress_bar()
-
-
-def _pipeline_class() -> Any:
-    with quiet_libraries():
-        # Its import says on stderr which optional packages are not installed.
-        from diffusers import StableDiffusionPipeline
-
-        return StableDiffusionPipeline
-
-
-StableDiffusionPipeline: Any = _pipeline_class()
 
 
 def first_line(error: Exception, width: int = 120) -> str:

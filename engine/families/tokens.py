@@ -48,10 +48,12 @@ class PlaceholderEmbedding(nn.Module):
         super().__init__()
         device = vocabulary_VD.device
         self.register_buffer("vocabulary", vocabulary_VD.detach(), persistent=False)
-        self.placeholder_rows = nn.Parameter(rows_ND.detach().clone().to(device))
+        # In fp32 whatever the vocabulary is: steps of phase 1 would vanish in half precision.
+        self.placeholder_rows = nn.Parameter(rows_ND.detach().clone().float().to(device))
         words_M = torch.tensor(sorted(set(word_ids)), dtype=torch.long, device=device)
         self.register_buffer("word_ids", words_M, persistent=False)
-        self.word_rows = nn.Parameter(vocabulary_VD.detach()[words_M].clone(), requires_grad=False)
+        words_MD = vocabulary_VD.detach()[words_M].clone().float()
+        self.word_rows = nn.Parameter(words_MD, requires_grad=False)
         count = first_id + rows_ND.shape[0]
         table = torch.arange(count, device=device).clamp_max(vocabulary_VD.shape[0] - 1)
         slots = torch.full((count,), -1, dtype=torch.long, device=device)
@@ -95,7 +97,7 @@ def add_placeholders(
             "this base model already knows <asset0>", "choose a base model that is not fine-tuned"
         )
     vocabulary_VD = input_rows(text_encoder)
-    embedding = PlaceholderEmbedding(vocabulary_VD, first_id, rows_ND.to(vocabulary_VD), word_ids)
+    embedding = PlaceholderEmbedding(vocabulary_VD, first_id, rows_ND, word_ids)
     text_encoder.set_input_embeddings(embedding)
     return names
 

@@ -185,14 +185,21 @@ def _events(
     torch is imported only here: by now viewers can already follow and command the run.
     """
     from engine.families.devices import make_accelerator, precision_note
-    from engine.families.loading import load_family
+    from engine.families.loading import load_for
     from engine.scenes.scene import open_saved_scene, scene_hash
     from engine.training.loop import train
 
     accelerator = make_accelerator(config.device, config.precision, config.gradient_accumulation)
     manifest = read_manifest(run)
     scene = open_saved_scene(run.scene)
-    loaded = load_family(manifest.base, device=accelerator.device, report=report)
+    mixed = accelerator.mixed_precision
+    loaded = load_for(
+        manifest.base,
+        config,
+        device=accelerator.device,
+        precision="fp32" if mixed == "no" else mixed,
+        report=report,
+    )
     if manifest.base_hash and manifest.base_hash != loaded.base_hash:
         raise UserError(
             f"{manifest.base} has other weights than when this run was started",

@@ -5,188 +5,163 @@ No weights are read and no pickle is ever opened, so this is quick and needs no 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from engine.core.errors import UserError
+from engine.models.headers import (
+    DAMAGED,
+    is_pickle,
+    is_safetensors,
+    read_header,
+    read_json,
+)
+from engine.models.kinds import FamilyKind, kind_of_file, kind_of_folder, kinds
+from engine.models.weight_files import folder_weights
 
-PICKLES = frozenset({".ckpt", ".bin", ".pt", ".pth", ".pkl"})
-WEIGHT_STEMS = {
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": "model",
-}
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
-ONLY_SD = "only Stable Diffusion 1.x and 2.x work"
-TAKE_SD = "use --base sd15 or sd21, or another model of that kind"
+TAKE_OTHER = "use --base sd15, sd21 or sdxl, or another model of these kinds"
 LAYOUT = "a diffusers folder holds model_index.json, unet/, vae/, text_encoder/, tokenizer/"
-MAX_HEADER = 100_000_000
 LATENT_CHANNELS = 4
+NOT_COMPONENTS = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+"""Components that a text-to-image pipeline may have or not."""
 
 OTHER_KINDS = {
-    "label_emb.": "a Stable Diffusion XL",
-    "conditioner.": "a Stable Diffusion XL",
+    "label_emb.": "a Stable Diffusion XL without its text encoders",
     "joint_blocks.": "a Stable Diffusion 3",
     "double_blocks.": "a FLUX",
     "double_stream_blocks.": "a FLUX",
     "single_transformer_blocks.": "a FLUX",
+    "text_encoders.": "a transformer",
+    "edm_mean": "a Playground (EDM noise)",
 }
-"""Parts of tensor names that only models of another kind have."""
+"""Beginnings of tensor names that only files of other kinds have."""
 
+OTHER_PIPELINES = {
+    "Inpaint": "an inpainting",
+    "UnCLIP": "an unCLIP",
+    "LatentConsistency": "a latent consistency (few-step)",
+    "InstructPix2Pix": "an instruction editing",
+    "Upscale": "an upscaling",
+    "Depth2Img": "a depth",
+    "Flux": "a FLUX",
+    "StableDiffusion3": "a Stable Diffusion 3",
+}
+"""Parts of pipeline class names that no family here can train."""
 
-class Weights(NamedTuple):
-    """The safetensors files of one component, as names inside the component's folder."""
+OTHER_UNETS = {
+    "class_embed_type": "a model with class labels (unCLIP and the like)",
+    "num_class_embeds": "a model with class labels",
+    "encoder_hid_dim_type": "a model that also reads pictures",
+    "time_cond_proj_dim": "a latent consistency model, which is told its guidance",
+}
+"""Keys of a UNet's configuration that must not be set."""
 
-    files: tuple[str, ...]
-    """In the order of their shards."""
-    shard_index: str
-    """The JSON file that says which shard holds what; empty for a single file."""
-    variant: str
-    """`fp16` where the names carry it, else empty."""
-
-
-class Header(NamedTuple):
-    """The header of a safetensors file."""
-
-    shapes: dict[str, tuple[int, ...]]
-    metadata: dict[str, str]
+PREDICTIONS: dict[str, Literal["epsilon", "v_prediction"]] = {
+    "v": "v_prediction",
+    "v_prediction": "v_prediction",
+    "v-prediction": "v_prediction",
+    "eps": "epsilon",
+    "epsilon": "epsilon",
+}
 
 
 class SingleFile(NamedTuple):
-    """A whole Stable Diffusion model in the original (LDM) layout."""
+    """A whole model in the original (LDM or sgm) layout."""
 
-    version: Literal[1, 2]
-    """1: OpenAI's CLIP text encoder; 2: OpenCLIP's."""
+    kind: FamilyKind
+    open_clip: bool
+    """Stable Diffusion 2.x: the text encoder has OpenCLIP's names."""
     prediction: Literal["epsilon", "v_prediction", ""]
-    """What the file's metadata says of it; empty where it says nothing."""
+    """What the file, or the `.yaml` beside it, says; empty where nothing does."""
     resolution: int
     """Native side in pixels after the metadata; 0 where it says nothing."""
+    zero_snr: bool = False
+    """Trained with a last timestep of pure noise (`ztsnr`, arXiv 2305.08891)."""
 
 
-def choose_weights(names: Collection[str], component: str) -> Weights | None:
-    """The weights of a component among file names: fp32 before fp16, whole before sharded.
-
-    None when there is no complete set of safetensors files. Copies with other roles (`non_ema`)
-    and every other format are passed over.
-    """
-    stem = WEIGHT_STEMS[component]
-    for variant in ("", "fp16"):
-        dotted = f".{variant}" if variant else ""
-        whole = f"{stem}{dotted}.safetensors"
-        if whole in names:
-            return Weights((whole,), "", variant)
-        index = f"{stem}.safetensors.index{dotted}.json"
-        shard = re.compile(
-            rf"{stem}(?:{re.escape(dotted)}-\d+-of-(\d+)|-\d+-of-(\d+){re.escape(dotted)})"
-            r"\.safetensors"
-        )
-        shards = [(match, name) for name in sorted(names) if (match := shard.fullmatch(name))]
-        if index in names and shards:
-            count = int(shards[0][0].group(1) or shards[0][0].group(2))
-            if len(shards) == count:
-                return Weights(tuple(name for _, name in shards), index, variant)
-    return None
+def only_these() -> str:
+    """The kinds that work, for messages."""
+    return f"only {' and '.join(kind.title for kind in kinds())} work"
 
 
-def folder_weights(folder: Path, component: str) -> Weights:
-    """The weights of a component in a diffusers folder; raises UserError without any."""
-    part = folder / component
-    names = {path.name for path in part.iterdir() if path.is_file()}
-    found = choose_weights(names, component)
-    if found is not None:
-        return found
-    if any(name.endswith(".safetensors") and WEIGHT_STEMS[component] in name for name in names):
-        raise UserError(f"{part} lacks some of its weights' files", "copy or download it again")
-    if any(Path(name).suffix in PICKLES for name in names):
-        raise UserError(
-            f"{part} holds pickled weights only, which are never opened",
-            "convert them to safetensors, or take a copy of the model that has them",
-        )
-    raise UserError(f"{part} holds no weights", "copy or download it again")
-
-
-def check_folder(folder: Path) -> None:
-    """Raise UserError unless the folder is a whole Stable Diffusion 1.x or 2.x model.
+def check_folder(folder: Path) -> FamilyKind:
+    """The kind of a diffusers folder; raises UserError unless it is whole and of a known kind.
 
     Reads JSON files and safetensors headers only.
     """
-    index = _read_json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     if index is None:
-        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-        loose = sorted(path.name for path in folder.glob("*.safetensors"))
-        if loose:
-            remedy = f"if the model is a single file, name it: {folder / loose[0]}"
-        elif pickled:
-            remedy = f"{pickled[0]} is a pickle, which is never opened: convert it to safetensors"
-        else:
-            remedy = LAYOUT
-        raise UserError(f"{folder} is no diffusers folder: it has no model_index.json", remedy)
-    _check_kind(folder, index)
-    for part in (*WEIGHT_STEMS, "tokenizer", "scheduler"):
+        raise _no_folder(folder)
+    kind = _folder_kind(folder, index)
+    for part in sorted(kind.parts):
         if not (folder / part).is_dir():
             raise UserError(f"{folder} has no {part}/", LAYOUT)
-    for part, name in (*((part, "config.json") for part in WEIGHT_STEMS),
-                       ("scheduler", "scheduler_config.json")):  # fmt: skip
-        if _read_json(folder / part / name) is None:
-            raise UserError(f"{folder / part} has no readable {name}", "copy or download it again")
-    if not any(
-        all((folder / "tokenizer" / name).is_file() for name in names) for names in TOKENIZER_FILES
-    ):
-        raise UserError(
-            f"{folder / 'tokenizer'} has neither tokenizer.json nor vocab.json and merges.txt",
-            "copy or download it again",
-        )
-    unet = _read_json(folder / "unet" / "config.json") or {}
-    vae = _read_json(folder / "vae" / "config.json") or {}
-    latent = vae.get("latent_channels", LATENT_CHANNELS)
-    _check_channels(str(folder), unet.get("in_channels", latent), latent)
-    for part in WEIGHT_STEMS:
-        for name in folder_weights(folder, part).files:
+    for part in kind.weights:
+        if read_json(folder / part / "config.json") is None:
+            raise UserError(f"{folder / part} has no readable config.json", DAMAGED)
+    _check_scheduler(folder)
+    for tokenizer in kind.tokenizers:
+        _check_tokenizer(folder / tokenizer)
+    _check_unet(folder)
+    for part, stem in kind.weights.items():
+        for name in folder_weights(folder, part, stem).files:
             read_header(folder / part / name)
+    return kind
 
 
-def check_file(path: Path) -> SingleFile:
-    """What a single model file holds; raises UserError for all but Stable Diffusion 1.x and 2.x.
+def model_folder(path: Path) -> Path:
+    """The folder itself, or the one snapshot in a copy of the hub's cache.
 
-    Reads the header only; a pickle is refused by its name.
+    Raises UserError where there are several.
     """
-    if path.suffix in PICKLES:
+    if (path / "model_index.json").is_file():
+        return path
+    inside = [
+        index.parent
+        for pattern in ("snapshots/*", "models--*/snapshots/*")
+        for index in sorted(path.glob(f"{pattern}/model_index.json"))
+    ]
+    if len(inside) > 1:
+        raise UserError(f"{path} holds {len(inside)} models", f"name one of them: {inside[0]}")
+    return inside[0] if inside else path
+
+
+def check_file(path: Path, *, own_vae: bool = False) -> SingleFile:
+    """What a single model file holds; raises UserError for what is no whole model of a known kind.
+
+    Reads the header only; a pickle is refused by its name. With `own_vae` it may lack the VAE.
+    """
+    if is_pickle(path):
         raise UserError(
             f"{path} is a pickle, which can run code and is never opened",
             "convert it to safetensors",
         )
-    if path.suffix != ".safetensors":
+    if not is_safetensors(path):
         raise UserError(
             f"{path} is no model file", "give a .safetensors file or a diffusers folder"
         )
     shapes, metadata = read_header(path)
-    unet = {
-        name.removeprefix("model.diffusion_model."): shape
-        for name, shape in shapes.items()
-        if name.startswith("model.diffusion_model.")
-    }
-    for part, kind in OTHER_KINDS.items():
-        if any(name.startswith(part) for name in (*shapes, *unet)):
-            raise UserError(f"{path} is {kind} model; {ONLY_SD}", TAKE_SD)
-    if not unet:
-        if any("lora" in name.lower() for name in shapes):
-            raise UserError(f"{path} is a LoRA, an add-on to a model", "name the model it is for")
-        raise UserError(
-            f"{path} holds no whole Stable Diffusion model (no model.diffusion_model. tensors)",
-            "give the whole checkpoint, or a diffusers folder",
-        )
-    for prefix, part in (("first_stage_model.", "VAE"), ("cond_stage_model.", "text encoder")):
-        if not any(name.startswith(prefix) for name in shapes):
-            raise UserError(
-                f"{path} holds no {part}", "give the whole checkpoint, or a diffusers folder"
-            )
-    first = unet.get("input_blocks.0.0.weight", ())
+    kind, lacking = kind_of_file(shapes)
+    if own_vae and lacking == ("VAE",):
+        lacking = ()
+    if kind is None or lacking:
+        raise _no_file(path, shapes, kind, lacking)
+    _refuse_other(path, shapes, known=kind)
+    first = shapes.get("model.diffusion_model.input_blocks.0.0.weight", ())
     _check_channels(str(path), first[1] if len(first) > 1 else LATENT_CHANNELS)
-    open_clip = any(name.startswith("cond_stage_model.model.") for name in shapes)
-    return SingleFile(2 if open_clip else 1, *_model_spec(metadata))
+    prediction, resolution = _model_spec(metadata)
+    if "v_pred" in shapes:
+        prediction = "v_prediction"
+    return SingleFile(
+        kind,
+        any(name.startswith("cond_stage_model.model.") for name in shapes),
+        prediction or _yaml_prediction(path),
+        resolution,
+        "ztsnr" in shapes,
+    )
 
 
 def configs_beside(path: Path) -> Path | None:
@@ -195,50 +170,92 @@ def configs_beside(path: Path) -> Path | None:
     return folder if (folder / "model_index.json").is_file() else None
 
 
-def read_header(path: Path) -> Header:
-    """Tensor shapes and metadata of a safetensors file; UserError when it is damaged or cut off."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            fits = len(start) == 8 and 2 <= length <= min(size - 8, MAX_HEADER)
-            header = file.read(length) if fits else b""
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})", "check the file") from error
-    try:
-        table: Any = json.loads(header)
-    except ValueError:
-        table = None
-    if not isinstance(table, dict):
-        pointer = start.startswith(b"version ")
-        raise UserError(
-            f"{path} is {'a Git LFS pointer' if pointer else 'no safetensors file'}",
-            "fetch it with git lfs pull" if pointer else "copy or download it again",
+def _no_folder(folder: Path) -> UserError:
+    names = [path.name for path in folder.iterdir()]
+    if any(name.startswith(("random_states_", "optimizer.")) for name in names):
+        return UserError(
+            f"{folder} is a checkpoint of a training script, no pipeline",
+            "give the folder that the script wrote at its end",
         )
-    entries = cast(dict[str, Any], table)
-    metadata = {str(key): str(value) for key, value in entries.pop("__metadata__", {}).items()}
-    try:
-        shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
-        end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    except (KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{path} is damaged", "copy or download it again") from error
-    if 8 + length + end > size:
-        raise UserError(f"{path} is cut off", "copy or download it again")
-    return Header(shapes, metadata)
-
-
-def _check_kind(folder: Path, index: dict[str, Any]) -> None:
-    name = str(index.get("_class_name", ""))
-    if "text_encoder_2" in index or "XL" in name:
-        kind = "a Stable Diffusion 3" if "transformer" in index else "a Stable Diffusion XL"
-    elif "transformer" in index or "unet" not in index:
-        kind = f"a {name}" if name else "an unknown"
+    pickled = sorted(name for name in names if is_pickle(Path(name)))
+    loose = sorted(name for name in names if is_safetensors(Path(name)))
+    if loose:
+        remedy = f"if the model is a single file, name it: {folder / loose[0]}"
+    elif pickled:
+        remedy = f"{pickled[0]} is a pickle, which is never opened: convert it to safetensors"
     else:
-        return
-    if "Flux" in name:
-        kind = "a FLUX"
-    raise UserError(f"{folder} is {kind} model; {ONLY_SD}", TAKE_SD)
+        remedy = LAYOUT
+    return UserError(f"{folder} is no diffusers folder: it has no model_index.json", remedy)
+
+
+def _folder_kind(folder: Path, index: dict[str, Any]) -> FamilyKind:
+    pipeline = str(index.get("_class_name", ""))
+    components = {
+        name
+        for name, told in index.items()
+        if isinstance(told, list) and any(cast(list[Any], told)) and name not in NOT_COMPONENTS
+    }
+    other = next((what for part, what in OTHER_PIPELINES.items() if part in pipeline), "")
+    kind = None if other else kind_of_folder(pipeline, components)
+    if kind is not None:
+        return kind
+    if not other and "text_encoder_2" in components and "text_encoder" not in components:
+        raise UserError(
+            f"{folder} is the refiner of Stable Diffusion XL, which cannot draw alone",
+            "use the base model: --base sdxl",
+        )
+    lacking = next((k for k in kinds() if components < k.parts), None)
+    if not other and lacking is not None and "unet" in components:
+        missing = min(lacking.parts - components)
+        raise UserError(f"the model_index.json of {folder} names no {missing}", LAYOUT)
+    what = other or (f"a {pipeline}" if pipeline else "an unknown")
+    raise UserError(f"{folder} is {what} model; {only_these()}", TAKE_OTHER)
+
+
+def _check_scheduler(folder: Path) -> None:
+    config = read_json(folder / "scheduler" / "scheduler_config.json")
+    if config is None:
+        raise UserError(f"{folder / 'scheduler'} has no readable scheduler_config.json", DAMAGED)
+    if "FlowMatch" in str(config.get("_class_name", "")):
+        raise UserError(f"{folder} predicts a flow, not noise; {only_these()}", TAKE_OTHER)
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction"):
+        raise UserError(
+            f"{folder} predicts {prediction!r}; only epsilon and v_prediction train", TAKE_OTHER
+        )
+
+
+def _check_tokenizer(folder: Path) -> None:
+    if not any(all((folder / name).is_file() for name in names) for names in TOKENIZER_FILES):
+        raise UserError(
+            f"{folder} has neither tokenizer.json nor vocab.json and merges.txt", DAMAGED
+        )
+    added = read_json(folder / "added_tokens.json") or {}
+    table = read_json(folder / "tokenizer.json") or {}
+    entries = cast(list[Any], table.get("added_tokens") or [])
+    contents = {
+        str(cast(dict[str, Any], entry).get("content"))
+        for entry in entries
+        if isinstance(entry, dict)
+    }
+    if "<asset0>" in {*added, *contents}:
+        raise UserError(
+            f"{folder.parent} already knows <asset0>: it is the result of a training",
+            "draw from it with `bas import`, or train on the model that it was made from",
+        )
+
+
+def _check_unet(folder: Path) -> None:
+    unet = read_json(folder / "unet" / "config.json") or {}
+    vae = read_json(folder / "vae" / "config.json") or {}
+    for key, what in OTHER_UNETS.items():
+        if unet.get(key) is not None:
+            raise UserError(f"{folder} is {what}; {only_these()}", TAKE_OTHER)
+    latent = vae.get("latent_channels", LATENT_CHANNELS)
+    _check_channels(str(folder), unet.get("in_channels", latent), latent)
+    size = unet.get("sample_size")
+    if isinstance(size, list) and len({*map(str, cast(list[Any], size))}) > 1:
+        raise UserError(f"{folder} draws pictures that are not square ({size} latents)", TAKE_OTHER)
 
 
 def _check_channels(what: str, channels: Any, latent: Any = LATENT_CHANNELS) -> None:
@@ -246,7 +263,47 @@ def _check_channels(what: str, channels: Any, latent: Any = LATENT_CHANNELS) -> 
         kind = {9: "an inpainting model", 5: "a depth model"}.get(
             channels, f"a model with {channels} input channels"
         )
-        raise UserError(f"{what} is {kind}; the method needs a text-to-image model", TAKE_SD)
+        raise UserError(f"{what} is {kind}; the method needs a text-to-image model", TAKE_OTHER)
+
+
+def _refuse_other(path: Path, names: Collection[str], known: FamilyKind | None = None) -> None:
+    """Raise UserError where a tensor's name tells of another kind of model."""
+    plain = [name.removeprefix("model.diffusion_model.") for name in names]
+    for part, what in OTHER_KINDS.items():
+        if known is not None and part == "label_emb.":
+            continue
+        if any(name.startswith(part) for name in (*names, *plain)):
+            raise UserError(f"{path} is {what} model; {only_these()}", TAKE_OTHER)
+
+
+def _no_file(
+    path: Path, names: Collection[str], kind: FamilyKind | None, lacking: tuple[str, ...]
+) -> UserError:
+    """Why a file is no whole model."""
+    if not any(name.startswith("conditioner.embedders.0.model.") for name in names):
+        _refuse_other(path, names, known=kind)
+    else:
+        return UserError(
+            f"{path} is the refiner of Stable Diffusion XL, which cannot draw alone",
+            "use the base model: --base sdxl",
+        )
+    if any("lora" in name.lower() for name in names):
+        return UserError(f"{path} is a LoRA, an add-on to a model", "name the model it is for")
+    if lacking == ("VAE",):
+        return UserError(f"{path} holds no VAE", "name one with --vae FILE_OR_FOLDER")
+    if kind is not None:
+        return UserError(
+            f"{path} holds no {lacking[0]}", "give the whole checkpoint, or a diffusers folder"
+        )
+    if any(
+        name.startswith(("model.diffusion_model.input_blocks.", "input_blocks.", "down_blocks."))
+        for name in names
+    ):
+        return UserError(
+            f"{path} holds a UNet and no whole model",
+            "give the whole checkpoint, or a diffusers folder",
+        )
+    return UserError(f"{path} is no Stable Diffusion model; {only_these()}", TAKE_OTHER)
 
 
 def _model_spec(
@@ -255,18 +312,18 @@ def _model_spec(
     """Prediction and resolution after the `modelspec.` metadata of a safetensors file."""
     told = metadata.get("modelspec.prediction_type", "").lower()
     architecture = metadata.get("modelspec.architecture", "").lower()
-    prediction: Literal["epsilon", "v_prediction", ""] = ""
-    if told in ("v", "v_prediction", "v-prediction") or architecture.endswith("768-v"):
+    prediction: Literal["epsilon", "v_prediction", ""] = PREDICTIONS.get(told, "")
+    if architecture.endswith("768-v"):
         prediction = "v_prediction"
-    elif told in ("epsilon", "eps"):
-        prediction = "epsilon"
     side = re.match(r"\d+", metadata.get("modelspec.resolution", ""))
     return prediction, int(side.group()) if side else 0
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _yaml_prediction(path: Path) -> Literal["epsilon", "v_prediction", ""]:
+    """`parameterization: "v"` of the original configuration `NAME.yaml` beside the file."""
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return cast(dict[str, Any], value) if isinstance(value, dict) else None
+        text = path.with_suffix(".yaml").read_text(encoding="utf-8", errors="replace")[:100_000]
+    except OSError:
+        return ""
+    told = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
+    return PREDICTIONS.get(told.group(1).lower(), "") if told else ""

@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, NoReturn
@@ -27,14 +27,9 @@ from huggingface_hub.utils import logging
 from tqdm.auto import tqdm
 
 from engine.core.errors import BasError, UserError
-from engine.models.detection import (
-    ONLY_SD,
-    TAKE_SD,
-    TOKENIZER_FILES,
-    WEIGHT_STEMS,
-    check_folder,
-    choose_weights,
-)
+from engine.models.detection import TAKE_OTHER, TOKENIZER_FILES, check_folder, only_these
+from engine.models.kinds import FamilyKind, kinds
+from engine.models.weight_files import FULL, choose_weights
 from engine.runs.events import Event, Progress
 
 HUB_SECONDS = 8.0
@@ -65,9 +60,16 @@ class RemoteFile(NamedTuple):
     """Empty for files kept in git itself."""
 
 
-def cached_folder(repository: str) -> Path | None:
+def split_revision(hub_id: str) -> tuple[str, str | None]:
+    """`owner/name@revision` as repository and revision (a branch, a tag or a commit), or None."""
+    repository, _, revision = hub_id.partition("@")
+    return repository, revision or None
+
+
+def cached_folder(hub_id: str) -> Path | None:
     """The repository in the hub's cache on this disk, if it is a whole usable model there."""
-    index = try_to_load_from_cache(repository, "model_index.json")
+    repository, revision = split_revision(hub_id)
+    index = try_to_load_from_cache(repository, "model_index.json", revision=revision)
     if not isinstance(index, str):
         return None
     folder = Path(index).parent
@@ -85,82 +87,100 @@ class Listing(NamedTuple):
     commit: str
 
 
-def look_up(repository: str, accepted: Collection[str]) -> Listing:
+def look_up(hub_id: str, accepted: Collection[str], variants: Sequence[str] = FULL) -> Listing:
     """Ask the hub for the repository's files; nothing is fetched.
 
-    `accepted` are the allowed sha256 sums of the UNet's file; empty allows all. Raises Unusable,
-    or UserError when the hub is out of reach.
+    `accepted` are the allowed sha256 sums of the UNet's file; empty allows all. `variants` are the
+    precisions of the weights in the order they are wanted. Raises Unusable, or UserError when the
+    hub is out of reach.
     """
-    with _explained(repository):
-        info = HfApi().model_info(repository, timeout=HUB_SECONDS, files_metadata=True)
-    files = wanted_files([_remote(sibling) for sibling in info.siblings or []])
+    repository, revision = split_revision(hub_id)
+    with _explained(hub_id):
+        info = HfApi().model_info(
+            repository, revision=revision, timeout=HUB_SECONDS, files_metadata=True
+        )
+    files = wanted_files([_remote(sibling) for sibling in info.siblings or []], variants)
     sums = {file.sha256 for file in files if file.name.startswith("unet/") and file.sha256}
     if accepted and sums and not sums <= set(accepted):
         raise Unusable(
             "its UNet is not the published one (sha256 differs)",
-            f"to use it all the same: --base {repository}",
+            f"to use it all the same: --base {hub_id}",
         )
     return Listing(files, info.sha or "main")
 
 
-def fetch(repository: str, accepted: Collection[str], report: Report) -> Path:
+def fetch(
+    hub_id: str, accepted: Collection[str], report: Report, variants: Sequence[str] = FULL
+) -> Path:
     """Download what is needed of a repository into the hub's cache and return its folder.
 
     Raises what `look_up` raises, before anything large is fetched, and UserError when the disk is
     too small or the transfer breaks off; what has come by then is kept.
     """
-    files, commit = look_up(repository, accepted)
+    files, commit = look_up(hub_id, accepted, variants)
+    repository, revision = split_revision(hub_id)
     missing = [
         file
         for file in files
         if not isinstance(try_to_load_from_cache(repository, file.name, revision=commit), str)
     ]
     total = sum(file.size for file in missing)
-    _check_disk(repository, total)
-    report(Progress(stage="download", done=0, total=total, label=repository))
-    with _explained(repository, begun=True):
+    _check_disk(hub_id, total)
+    report(Progress(stage="download", done=0, total=total, label=hub_id))
+    with _explained(hub_id, begun=True):
         folder = snapshot_download(
             repository,
+            revision=revision,
             allow_patterns=[file.name for file in files],
             etag_timeout=HUB_SECONDS,
-            tqdm_class=_progress_class(repository, total, report),
+            tqdm_class=_progress_class(hub_id, total, report),
         )
-    report(Progress(stage="download", done=total, total=total, label=repository))
+    report(Progress(stage="download", done=total, total=total, label=hub_id))
     check_folder(Path(folder))
     return Path(folder)
 
 
-def wanted_files(files: Collection[RemoteFile]) -> list[RemoteFile]:
+def wanted_files(files: Collection[RemoteFile], variants: Sequence[str] = FULL) -> list[RemoteFile]:
     """The files of a listing that loading needs; raises Unusable when some are not there."""
     names = {file.name for file in files}
-    if any(name.startswith(("text_encoder_2/", "transformer/")) for name in names):
-        raise Unusable(f"it holds another kind of model; {ONLY_SD}", TAKE_SD)
-    wanted = {
-        "model_index.json",
-        "scheduler/scheduler_config.json",
-        "tokenizer/tokenizer_config.json",
-        "tokenizer/special_tokens_map.json",
-        "README.md",
-    }
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    kind = _kind_of_listing(folders)
+    wanted = {"model_index.json", "scheduler/scheduler_config.json", "README.md"}
     required = {"model_index.json", "scheduler/scheduler_config.json"}
-    for part in WEIGHT_STEMS:
+    for part, stem in kind.weights.items():
         inside = {name.removeprefix(f"{part}/") for name in names if name.startswith(f"{part}/")}
-        weights = choose_weights(inside, part)
+        weights = choose_weights(inside, stem, variants)
         if weights is None:
             lack = f"no safetensors weights in {part}/" if inside else f"no {part}/"
-            raise Unusable(f"it has {lack}", TAKE_SD)
+            raise Unusable(f"it has {lack}", TAKE_OTHER)
         required.add(f"{part}/config.json")
         wanted |= {f"{part}/{name}" for name in (*weights.files, weights.shard_index) if name}
-    for tokenizer in TOKENIZER_FILES:
-        chosen = {f"tokenizer/{name}" for name in tokenizer}
-        if chosen <= names:
-            wanted |= chosen
-            break
-    else:
-        raise Unusable("it has no tokenizer", TAKE_SD)
+    for tokenizer in kind.tokenizers:
+        wanted |= {
+            f"{tokenizer}/{name}" for name in ("tokenizer_config.json", "special_tokens_map.json")
+        }
+        for alternative in TOKENIZER_FILES:
+            chosen = {f"{tokenizer}/{name}" for name in alternative}
+            if chosen <= names:
+                wanted |= chosen
+                break
+        else:
+            raise Unusable("it has no tokenizer", TAKE_OTHER)
     if not required <= names:
-        raise Unusable(f"it has no {min(required - names)}", TAKE_SD)
+        raise Unusable(f"it has no {min(required - names)}", TAKE_OTHER)
     return [file for file in files if file.name in wanted | required]
+
+
+def _kind_of_listing(folders: Collection[str]) -> FamilyKind:
+    """The kind with the most components among the folders, else the plain Stable Diffusion."""
+    if "transformer" in folders:
+        raise Unusable(f"it holds another kind of model; {only_these()}", TAKE_OTHER)
+    whole = [kind for kind in kinds() if kind.parts <= set(folders)]
+    if whole:
+        return max(whole, key=lambda kind: len(kind.parts))
+    if "text_encoder_2" in folders:
+        raise Unusable(f"it holds another kind of model; {only_these()}", TAKE_OTHER)
+    return kinds()[0]
 
 
 def _remote(sibling: Any) -> RemoteFile:
@@ -201,7 +221,7 @@ def _explained(repository: str, *, begun: bool = False) -> Iterator[None]:
             "accept it on the repository's page and sign in with `hf auth login`",
         ) from error
     except DisabledRepoError as error:
-        raise Unusable("it is disabled on the hub", TAKE_SD) from error
+        raise Unusable("it is disabled on the hub", TAKE_OTHER) from error
     except RepositoryNotFoundError as error:
         raise Unusable(
             "the hub has no such repository (removed or private)",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.core.errors import UserError
-from engine.models.detection import check_file, check_folder, configs_beside, folder_weights
+from engine.models.detection import check_file, check_folder, configs_beside
 from engine.models.hashing import OnBytes, weights_sha256
 from engine.models.hub import REPORT_SECONDS, Unusable, cached_folder, fetch, look_up
+from engine.models.kinds import FamilyKind
 from engine.models.names import BASE_MODELS, BaseModel, check_base
+from engine.models.weight_files import FULL, HALF, folder_weights
 from engine.runs.events import Event, Notice, Progress
 
 Report = Callable[[Event], None]
@@ -30,24 +32,34 @@ class Resolved(NamedTuple):
     """The repository or path it comes from."""
     licence: str
     """Empty where nothing says it."""
+    kind: FamilyKind
+    variants: Sequence[str]
+    """Precisions of the weights in the order they are wanted."""
 
 
-def resolve(base: str, report: Report) -> Resolved:
+def resolve(
+    base: str, report: Report, *, half: bool = False, own_vae: bool = False, prediction: str = ""
+) -> Resolved:
     """Find the base model on this disk, or fetch it, and say in one notice which it is.
 
-    Raises UserError for what is no usable base model, and when nothing can be fetched.
+    `half`: half-precision weights are wanted where there are some. `own_vae`: a single file need
+    not have one. `prediction`: what the person says that the model predicts. Raises UserError for
+    what is no usable base model, and when nothing can be fetched.
     """
-    choice = check_base(base)
+    choice = check_base(base, own_vae=own_vae)
     path = Path(choice.recorded)
+    variants = HALF if half else FULL
     if choice.kind == "name":
-        found = _named(BASE_MODELS[base], report)
+        found = _named(BASE_MODELS[base], report, variants)
     elif choice.kind == "hub":
-        found = _hub_id(base, report)
+        found = _hub_id(base, report, variants)
     elif choice.kind == "folder":
-        found = _folder(path, report, name=path.name)
+        found = _folder(path, report, variants, name=path.name)
     else:
-        found = Resolved(path.stem, path, _hashed((path,), report), str(path), "")
-        _warn_of_guess(path, report)
+        kind = check_file(path, own_vae=own_vae).kind
+        found = Resolved(path.stem, path, _hashed((path,), report), str(path), "", kind, variants)
+        if not prediction:
+            _warn_of_guess(path, report, own_vae=own_vae)
     report(Notice(level="info", message=describe(base, found)))
     return found
 
@@ -84,29 +96,30 @@ def describe(base: str, found: Resolved) -> str:
     return f"base model {base}{title}{origin}, {part} sha256 {found.sha256[:12]}{licence}"
 
 
-def _named(model: BaseModel, report: Report) -> Resolved:
+def _named(model: BaseModel, report: Report, variants: Sequence[str]) -> Resolved:
     """An embedded model, or the first of its repositories with the published weights."""
     if model.folder is not None:
         if not model.folder.is_dir():
             raise UserError(f"the embedded model {model.name} is missing", "install bas-tui again")
         check_folder(model.folder)
         return _folder(
-            model.folder, report, name=model.name, source=model.name, licence=model.licence
-        )
+            model.folder, report, variants, name=model.name, source=model.name,
+            licence=model.licence,
+        )  # fmt: skip
     # Whatever lies on this disk comes before any question to the network.
     for repository in model.repositories:
         folder = cached_folder(repository)
         if folder is None:
             continue
         try:
-            return _published(model, repository, folder, report)
+            return _published(model, repository, folder, report, variants)
         except Unusable as unusable:
             _warn(repository, unusable, report)
     problems: list[tuple[str, Unusable]] = []
     for repository in model.repositories:
         try:
-            folder = fetch(repository, model.unet_sha256, report)
-            return _published(model, repository, folder, report)
+            folder = fetch(repository, model.unet_sha256, report, variants)
+            return _published(model, repository, folder, report, variants)
         except Unusable as unusable:
             problems.append((repository, unusable))
             _warn(repository, unusable, report)
@@ -123,8 +136,12 @@ def _none_usable(base: str, problems: list[tuple[str, Unusable]]) -> UserError:
     )
 
 
-def _published(model: BaseModel, repository: str, folder: Path, report: Report) -> Resolved:
-    found = _folder(folder, report, name=model.name, source=repository, licence=model.licence)
+def _published(
+    model: BaseModel, repository: str, folder: Path, report: Report, variants: Sequence[str]
+) -> Resolved:
+    found = _folder(
+        folder, report, variants, name=model.name, source=repository, licence=model.licence
+    )
     if model.unet_sha256 and found.sha256 not in model.unet_sha256:
         raise Unusable(
             f"its UNet has sha256 {found.sha256[:12]}, not the published one",
@@ -133,22 +150,36 @@ def _published(model: BaseModel, repository: str, folder: Path, report: Report) 
     return found
 
 
-def _hub_id(repository: str, report: Report) -> Resolved:
+def _hub_id(repository: str, report: Report, variants: Sequence[str]) -> Resolved:
     folder = cached_folder(repository)
     if folder is None:
         try:
-            folder = fetch(repository, (), report)
+            folder = fetch(repository, (), report, variants)
         except Unusable as unusable:
             raise _none_usable(repository, [(repository, unusable)]) from unusable
-    return _folder(folder, report, name=repository.rpartition("/")[2], source=repository)
+    return _folder(folder, report, variants, name=repository.rpartition("/")[2], source=repository)
 
 
 def _folder(
-    folder: Path, report: Report, *, name: str, source: str = "", licence: str = ""
+    folder: Path,
+    report: Report,
+    variants: Sequence[str],
+    *,
+    name: str,
+    source: str = "",
+    licence: str = "",
 ) -> Resolved:
-    files = tuple(folder / "unet" / file for file in folder_weights(folder, "unet").files)
+    kind = check_folder(folder)
+    weights = folder_weights(folder, "unet", kind.weights["unet"], variants)
+    files = tuple(folder / "unet" / file for file in weights.files)
     return Resolved(
-        name, folder, _hashed(files, report), source or str(folder), licence or _licence(folder)
+        name,
+        folder,
+        _hashed(files, report),
+        source or str(folder),
+        licence or _licence(folder),
+        kind,
+        variants,
     )
 
 
@@ -179,15 +210,15 @@ def _warn(repository: str, unusable: Unusable, report: Report) -> None:
     )
 
 
-def _warn_of_guess(path: Path, report: Report) -> None:
+def _warn_of_guess(path: Path, report: Report, *, own_vae: bool) -> None:
     """Say so where a 2.x file does not tell its prediction type: both kinds have its layout."""
-    told = check_file(path)
-    if told.version == 2 and not told.prediction and configs_beside(path) is None:
+    told = check_file(path, own_vae=own_vae)
+    if told.open_clip and not told.prediction and configs_beside(path) is None:
         report(
             Notice(
                 level="warning",
                 message=f"{path.name} does not say its prediction type: taken as epsilon, 512 px",
-                remedy=f"for a v-prediction model put its JSON configuration in {path.stem}/",
+                remedy="for a v-prediction model: --set base.prediction=v",
             )
         )
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from engine.core.config import TrainConfig
 from engine.core.settings import build_config, flatten, parse_words, to_table
-from engine.models.names import BASE_MODELS, default_base, recipe_settings
+from engine.models.facts import recipe_settings
+from engine.models.names import BASE_MODELS, default_base
 
 STEP_CHOICES = (0, 5, 10, 20, 50, 100, 150, 200, 300, 400, 600, 800, 1200)
 

@@ -18,8 +18,8 @@ from PIL import Image
 from engine.core.config import TrainConfig
 from engine.core.prompt_grammar import join_names
 from engine.core.settings import build_config
-from engine.families.loading import load_folder
-from engine.models.names import recipe_settings
+from engine.families.stable_diffusion import load_folder
+from engine.models.facts import recipe_settings
 from engine.pocket import SCENES_DIR, backgrounds, demo_scenes
 from engine.pocket.recipe import export, objects
 from engine.pocket.recipe.composer import composer_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from engine.families.loading import load_folder
+from engine.families.stable_diffusion import load_folder
 from engine.pocket.recipe.base_training import Trainer
 from engine.pocket.recipe.export import TRAINING
 
