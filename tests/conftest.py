@@ -23,3 +23,11 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import build_tiny_pipeline
 
     return build_tiny_pipeline(tmp_path_factory.mktemp("tiny") / "pipeline")
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder with a tiny random-weight Stable Diffusion XL; read it only."""
+    from tests.tiny import build_tiny_sdxl
+
+    return build_tiny_sdxl(tmp_path_factory.mktemp("tiny_xl") / "pipeline")

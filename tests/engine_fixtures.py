@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.families.loading import load_folder
-from engine.families.stable_diffusion import StableDiffusion
+from engine.families.stable_diffusion import StableDiffusion, load_folder
 from engine.scenes.checks import SceneConcept
 from engine.scenes.scene import Scene
 
@@ -52,3 +51,37 @@ def fresh_family(tiny_pipeline: Path) -> Iterator[Callable[[], StableDiffusion]]
         return load_folder(tiny_pipeline, device=torch.device("cpu"))
 
     yield load
+
+
+@pytest.fixture
+def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Installs a package whose entry points name families, as pip would."""
+    from engine.models.kinds import GROUP, kinds
+
+    def install(line: str) -> None:
+        facts = tmp_path / "site" / "toy-1.0.dist-info"
+        facts.mkdir(parents=True)
+        (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+        (facts / "entry_points.txt").write_text(f"[{GROUP}]\n{line}\n")
+        monkeypatch.syspath_prepend(str(tmp_path / "site"))
+        monkeypatch.syspath_prepend(str(Path(__file__).parent / "families"))
+        kinds.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    kinds.cache_clear()
+
+
+@pytest.fixture
+def toy_folder(tmp_path: Path) -> Path:
+    """A folder of the toy family's layout with random weights."""
+    from tests.tiny import build_tiny_toy
+
+    return build_tiny_toy(tmp_path / "toy")
+
+
+@pytest.fixture
+def toy_family(toy_folder: Path, register: Callable[[str], None]) -> Path:
+    """The folder, with the toy family registered."""
+    register("toy = toy_family:KIND")
+    return toy_folder

@@ -14,9 +14,11 @@ def models(as_json: options.JsonOption = False) -> None:
 
     Example:  bas models
 
-    --base also takes a diffusers folder, a .safetensors file, or any hub id.
+    --base also takes a diffusers folder, a .safetensors file, or any hub id, of every family that
+    is installed.
     """
     from bas_tui.client.bases import is_local
+    from engine.models.kinds import kinds
     from engine.models.names import BASE_MODELS, default_base
 
     default = default_base()
@@ -30,6 +32,7 @@ def models(as_json: options.JsonOption = False) -> None:
                     "title": model.title,
                     "where": where,
                     "default": model.name == default,
+                    "family": model.kind,
                     "resolution": model.resolution,
                     "licence": model.licence,
                     "repositories": model.repositories,
@@ -43,7 +46,9 @@ def models(as_json: options.JsonOption = False) -> None:
     stdout.table(
         ("name", "", "pictures", "where", "licence"), rows, ("bold", "", "", "cyan", "dim")
     )
+    families = ", ".join(kind.title for kind in kinds())
     stderr.say("--base also takes a diffusers folder, a .safetensors file, or any hub id")
+    stderr.say(f"families: {families}")
 
 
 def settings(as_json: options.JsonOption = False) -> None:

@@ -33,6 +33,14 @@ def train(
         ),
     ] = None,
     base: options.BaseOption = None,
+    vae: Annotated[
+        Path | None,
+        typer.Option(
+            "--vae",
+            metavar="FILE",
+            help="An autoencoder in place of the base model's own: a .safetensors file or a folder.",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the run.")] = None,
     init: Annotated[
         list[str] | None,
@@ -76,6 +84,7 @@ def train(
         settings_file=settings,
         set_words=set_ or (),
         method=method,
+        vae=vae,
     )
     raise typer.Exit(launch(run, detach=detach, plain=plain, as_json=as_json))
 
@@ -91,6 +100,7 @@ def make_run(
     set_words: Sequence[str] = (),
     method: str | None = None,
     stem: str | None = None,
+    vae: Path | None = None,
 ) -> RunDir:
     """Check everything, say what was chosen, and create the run folder; raises UserError.
 
@@ -106,7 +116,10 @@ def make_run(
 
     initializers = parse_initializers(words)
     chosen = base or default_base()
-    recorded = client.resolve_base(chosen, ask_hub=False)
+    if vae is not None:
+        set_words = [*set_words, f"base.vae={vae.expanduser().resolve()}"]
+    own_vae = any(word.startswith("base.vae=") for word in set_words)
+    recorded = client.resolve_base(chosen, ask_hub=False, own_vae=own_vae)
     merged = merge_settings(
         recorded, method=method, settings_file=settings_file, set_words=set_words
     )

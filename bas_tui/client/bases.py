@@ -5,13 +5,14 @@ from __future__ import annotations
 from engine.models.names import BaseModel, check_base
 
 
-def resolve_base(base: str, *, ask_hub: bool = True) -> str:
+def resolve_base(base: str, *, ask_hub: bool = True, own_vae: bool = False) -> str:
     """What run.toml records for `base`: a name, a hub id, or an absolute path.
 
-    Raises UserError for what can be no base model: no such file, a pickle, a folder without a
-    Stable Diffusion model; with `ask_hub` also what must be fetched and cannot be.
+    Raises UserError for what can be no base model: no such file, a pickle, a folder of no known
+    kind; with `ask_hub` also what must be fetched and cannot be. With `own_vae` a file may lack
+    the autoencoder.
     """
-    choice = check_base(base)
+    choice = check_base(base, own_vae=own_vae)
     if ask_hub:
         from engine.models.resolve import check_available
 

@@ -15,6 +15,7 @@ from engine.core.config import TrainConfig
 from engine.core.errors import UserError
 from engine.core.settings import build_config, flatten, to_table
 from engine.core.versions import versions
+from engine.models.facts import check_grid
 from engine.runs.description import describe
 from engine.runs.folder import RunDir, home
 from engine.runs.library import drop_checkpoints, new_run_dir
@@ -51,7 +52,9 @@ def create_run(
             raise UserError(
                 f"--init {word!r} names no concept of this scene", f"it has {', '.join(names)}"
             )
-    recorded = resolve_base(base)
+    config = build_config(settings or {})
+    recorded = resolve_base(base, own_vae=bool(config.base.vae))
+    check_grid(recorded, config)
     run = new_run_dir(name, stem or Path(scene_source).stem)
     manifest = Manifest(
         name=run.name,

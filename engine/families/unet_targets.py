@@ -53,7 +53,7 @@ class UnetTargets:
             for path, layer in module.named_modules():
                 if not isinstance(layer, nn.Linear | nn.Conv2d) or _named(path, NOT_ADAPTED):
                     continue
-                name = f"{network}.{path}"
+                name = f"{network}.{path}" if path else network
                 if kind == "all" or any(part in f".{path}." for part in ATTENTION):
                     found[name] = layer
         return found

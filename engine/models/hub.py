@@ -38,6 +38,8 @@ REPORT_SECONDS = 0.25
 """Time between two progress events of a download."""
 OFFLINE = "offline: use --base pocket or a local folder"
 SPARE_BYTES = 1 << 28
+FOREIGN_PARTS = {"transformer", "prior", "text_encoder_2", "text_encoder_3", "unet_2"}
+"""Folders that tell of a kind of model, for a listing says no more than names."""
 
 Report = Callable[[Event], None]
 
@@ -173,14 +175,11 @@ def wanted_files(files: Collection[RemoteFile], variants: Sequence[str] = FULL) 
 
 def _kind_of_listing(folders: Collection[str]) -> FamilyKind:
     """The kind with the most components among the folders, else the plain Stable Diffusion."""
-    if "transformer" in folders:
-        raise Unusable(f"it holds another kind of model; {only_these()}", TAKE_OTHER)
     whole = [kind for kind in kinds() if kind.parts <= set(folders)]
-    if whole:
-        return max(whole, key=lambda kind: len(kind.parts))
-    if "text_encoder_2" in folders:
+    kind = max(whole, key=lambda kind: len(kind.parts)) if whole else kinds()[0]
+    if (FOREIGN_PARTS & set(folders)) - kind.parts:
         raise Unusable(f"it holds another kind of model; {only_these()}", TAKE_OTHER)
-    return kinds()[0]
+    return kind
 
 
 def _remote(sibling: Any) -> RemoteFile:

@@ -61,6 +61,8 @@ def folder_weights(
     found = choose_weights(names, stem, variants)
     if found is not None:
         return found
+    if any(re.search(r"-\d+-of-\d+", name) for name in names):
+        raise UserError(f"{part} lacks some of its weights' files", DAMAGED)
     if any(name.endswith(SUFFIX) and stem in name for name in names):
         raise UserError(
             f"{part} holds no complete set of weights under a known name ({_example(names)})",

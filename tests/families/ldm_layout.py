@@ -25,6 +25,8 @@ UNET_EDGES = {
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
 }
 VAE_ATTENTION = {
     "group_norm": "norm",
@@ -52,10 +54,17 @@ def write_ldm_file(
 ) -> Path:
     """Write the pipeline's weights to `path`; version 2 takes OpenCLIP's names for the text.
 
-    `without` leaves out one tensor, as a damaged file would.
+    `without` leaves out one tensor, as a damaged file would. A pipeline of Stable Diffusion XL is
+    written in its own (sgm) layout, whatever the version.
     """
-    tensors = unet_tensors(pipeline) | vae_tensors(pipeline) | text_tensors(pipeline, version)
-    tensors |= _company(version, tensors)
+    tensors = unet_tensors(pipeline) | vae_tensors(pipeline)
+    if (pipeline / "text_encoder_2").is_dir():
+        first, second = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
+        tensors |= clip_tensors(pipeline / "text_encoder", first + "text_model.")
+        tensors |= open_clip_tensors(pipeline / "text_encoder_2", second)
+    else:
+        tensors |= text_tensors(pipeline, version)
+        tensors |= _company(version, tensors)
     if without:
         del tensors[without]
     save_file({name: t.to(dtype).contiguous() for name, t in tensors.items()}, path)
@@ -140,17 +149,25 @@ def vae_tensors(pipeline: Path) -> Tensors:
 
 def text_tensors(pipeline: Path, version: int) -> Tensors:
     """The text encoder under `cond_stage_model.`, by CLIP's (1) or OpenCLIP's (2) names."""
-    weights = {
-        name.removeprefix("text_model."): tensor
-        for name, tensor in load_file(pipeline / "text_encoder" / "model.safetensors").items()
-    }
+    folder = pipeline / "text_encoder"
     if version == 1:
-        start = "cond_stage_model.transformer.text_model."
-        return {start + name: tensor for name, tensor in weights.items()}
-    start = "cond_stage_model.model."
-    tensors: Tensors = {}
+        return clip_tensors(folder, "cond_stage_model.transformer.text_model.")
+    return open_clip_tensors(folder, "cond_stage_model.model.")
+
+
+def clip_tensors(folder: Path, start: str) -> Tensors:
+    """A text encoder by CLIP's own names."""
+    return {start + name: tensor for name, tensor in _text_weights(folder).items()}
+
+
+def open_clip_tensors(folder: Path, start: str) -> Tensors:
+    """A text encoder by OpenCLIP's names."""
+    weights, tensors = _text_weights(folder), Tensors()
     for name, tensor in weights.items():
         match = re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", name)
+        if name == "text_projection.weight":
+            tensors[f"{start}text_projection"] = tensor.T
+            continue
         if match is None:
             new = name.replace("final_layer_norm", "ln_final")
             new = new.replace("embeddings.token_embedding", "token_embedding")
@@ -168,3 +185,10 @@ def text_tensors(pipeline: Path, version: int) -> Tensors:
             ]
             tensors[f"{block}attn.in_proj_{kind}"] = torch.cat(packed)
     return tensors
+
+
+def _text_weights(folder: Path) -> Tensors:
+    return {
+        name.removeprefix("text_model."): tensor
+        for name, tensor in load_file(folder / "model.safetensors").items()
+    }

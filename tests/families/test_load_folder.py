@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from engine.core.errors import UserError
 from engine.drawing.sampler import condition, whole_pictures
-from engine.families.loading import LoadedBase, load_family, load_folder
-from engine.families.stable_diffusion import StableDiffusion
+from engine.families.loading import LoadedBase, load_family
+from engine.families.stable_diffusion import StableDiffusion, load_folder
 from engine.models import hashing
 from engine.models.names import BASE_MODELS
 from engine.runs.events import Event, Notice, Progress
@@ -37,6 +37,12 @@ def folder(tiny_pipeline: Path, tmp_path: Path) -> Path:
 
 def load(base: Path | str, report: Callable[[Event], None] = lambda _: None) -> LoadedBase:
     return load_family(str(base), device=CPU, report=report)
+
+
+def family_of(base: Path | str) -> StableDiffusion:
+    family = load(base).family
+    assert isinstance(family, StableDiffusion)
+    return family
 
 
 def predict(family: StableDiffusion) -> torch.Tensor:
@@ -68,7 +74,9 @@ def test_the_embedded_model_in_shards() -> None:
     assert loaded.base_hash == hashlib.sha256(b"".join(s.read_bytes() for s in shards)).hexdigest()
     assert (loaded.source, loaded.family.resolution) == ("pocket", 128)
     assert loaded.licence == BASE_MODELS["pocket"].licence
-    models = (loaded.family.unet, loaded.family.codec.vae, loaded.family.text.encoder)
+    family = loaded.family
+    assert isinstance(family, StableDiffusion)
+    models = (family.unet, family.codec.vae, family.text.encoder)
     assert {p.dtype for model in models for p in model.parameters()} == {torch.float32}
 
 
@@ -77,7 +85,7 @@ def test_shards_load_as_the_whole_does(tiny_pipeline: Path, folder: Path) -> Non
     (folder / UNET).unlink()
     whole.unet.save_pretrained(folder / "unet", max_shard_size="300KB")
     assert len(list((folder / "unet").glob("*-of-*.safetensors"))) > 1
-    assert torch.equal(predict(load(folder).family), predict(whole))
+    assert torch.equal(predict(family_of(folder)), predict(whole))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".fp16.safetensors"])
@@ -86,7 +94,7 @@ def test_half_precision_is_loaded_as_fp32(folder: Path, suffix: str) -> None:
         half = {name: tensor.half() for name, tensor in load_file(path).items()}
         path.unlink()
         save_file(half, path.with_suffix(suffix), {"format": "pt"})
-    family = load(folder).family
+    family = family_of(folder)
     models = (family.unet, family.codec.vae, family.text.encoder)
     assert {p.dtype for model in models for p in model.parameters()} == {torch.float32}
     stored = load_file((folder / UNET).with_suffix(suffix))["conv_in.weight"]
@@ -94,11 +102,11 @@ def test_half_precision_is_loaded_as_fp32(folder: Path, suffix: str) -> None:
 
 
 def test_the_prediction_type_comes_from_the_scheduler(folder: Path) -> None:
-    assert load(folder).family.noise.prediction == "epsilon"
+    assert family_of(folder).noise.prediction == "epsilon"
     config = folder / "scheduler" / "scheduler_config.json"
     values = json.loads(config.read_text()) | {"prediction_type": "v_prediction"}
     config.write_text(json.dumps(values))
-    assert load(folder).family.noise.prediction == "v_prediction"
+    assert family_of(folder).noise.prediction == "v_prediction"
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from engine.core.errors import UserError
 from engine.drawing.sampler import condition, whole_pictures
-from engine.families.loading import load_family, load_folder
-from engine.families.single_file import CONFIGS, PAD, clip_tokenizer
-from engine.families.stable_diffusion import StableDiffusion
+from engine.families.loading import load_family
+from engine.families.single_file import CONFIGS, END, OPEN_CLIP_PAD, clip_tokenizer
+from engine.families.stable_diffusion import StableDiffusion, load_folder
 from engine.models.resolve import resolve
 from engine.runs.events import Event, Notice
 from tests.families.ldm_layout import write_ldm_file
@@ -42,7 +42,9 @@ def single_file(pipeline: Path, folder: Path, version: int, **options: object) -
 
 
 def load(path: Path) -> StableDiffusion:
-    return load_family(str(path), device=CPU, report=lambda _: None).family
+    family = load_family(str(path), device=CPU, report=lambda _: None).family
+    assert isinstance(family, StableDiffusion)
+    return family
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -137,10 +139,10 @@ def test_the_bundled_configurations_have_the_published_sizes(name: str) -> None:
     ],
 )
 def test_the_bundled_tokenizer_is_clips(prompt: str, ids: list[int]) -> None:
-    for version, pad in PAD.items():
+    for pad, pad_id in ((END, 49407), (OPEN_CLIP_PAD, 0)):
         tokenizer = clip_tokenizer(pad)
         assert tokenizer(prompt).input_ids == [49406, *ids, 49407]
-        assert tokenizer.pad_token_id == {1: 49407, 2: 0}[version]
+        assert tokenizer.pad_token_id == pad_id
         assert len(tokenizer) == 49408
 
 
@@ -152,6 +154,6 @@ def test_a_guessed_prediction_type_is_said(
     events: list[Event] = []
     resolve(str(path), events.append)
     warnings = [e for e in events if isinstance(e, Notice) and e.level == "warning"]
-    assert [("epsilon" in e.message, "small/" in e.remedy) for e in warnings] == [
+    assert [("epsilon" in e.message, "base.prediction=v" in e.remedy) for e in warnings] == [
         (True, True)
     ] * warned

@@ -1,5 +1,12 @@
 """The tiny scene, model and home of the engine's tests."""
 
-from tests.engine_fixtures import bas_home, fresh_family, scene
+from tests.engine_fixtures import (
+    bas_home,
+    fresh_family,
+    register,
+    scene,
+    toy_family,
+    toy_folder,
+)
 
-__all__ = ["bas_home", "fresh_family", "scene"]
+__all__ = ["bas_home", "fresh_family", "register", "scene", "toy_family", "toy_folder"]

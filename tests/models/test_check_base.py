@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from engine.core.errors import UserError
-from engine.models.detection import check_file, choose_weights
+from engine.models.detection import check_file
 from engine.models.names import BASE_MODELS, check_base
+from engine.models.weight_files import HALF, choose_weights
 
+STEM = "diffusion_pytorch_model"
 UNET = "unet/diffusion_pytorch_model.safetensors"
 SD1 = {
     "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
@@ -25,6 +27,15 @@ SD2 = {
     "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
     "first_stage_model.decoder.conv_in.weight": (8, 8),
     "cond_stage_model.model.ln_final.weight": (8,),
+}
+
+
+XL = {
+    "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
+    "model.diffusion_model.label_emb.0.0.weight": (8, 8),
+    "first_stage_model.decoder.conv_in.weight": (8, 8),
+    "conditioner.embedders.0.transformer.text_model.final_layer_norm.weight": (8,),
+    "conditioner.embedders.1.model.ln_final.weight": (8,),
 }
 
 
@@ -81,7 +92,9 @@ def test_a_folder_is_recorded_by_its_absolute_path(
 def test_a_single_file(tmp_path: Path, shapes: dict[str, tuple[int, ...]], version: int) -> None:
     path = write_header(tmp_path / "model.safetensors", shapes)
     assert check_base(str(path)) == ("file", str(path))
-    assert check_file(path) == (version, "", 0)
+    told = check_file(path)
+    assert told.kind.name == "stable-diffusion" and told.open_clip == (version == 2)
+    assert (told.prediction, told.resolution) == ("", 0)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +112,8 @@ def test_what_a_single_file_says_of_itself(
     tmp_path: Path, metadata: dict[str, str], expected: tuple[str, int]
 ) -> None:
     path = write_header(tmp_path / "model.safetensors", SD2, metadata)
-    assert check_file(path) == (2, *expected)
+    told = check_file(path)
+    assert told.open_clip and (told.prediction, told.resolution) == expected
 
 
 def test_a_misspelt_name() -> None:
@@ -195,10 +209,17 @@ def test_a_damaged_folder(folder: Path, damage: str) -> None:
 
 
 OTHERS = {
-    "StableDiffusionXLPipeline": (
-        {"unet": ["diffusers", "UNet2DConditionModel"], "text_encoder_2": ["transformers", ""]},
-        "Stable Diffusion XL",
+    "StableDiffusionXLImg2ImgPipeline": (
+        {
+            "unet": ["diffusers", "UNet2DConditionModel"],
+            "text_encoder": [None, None],
+            "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+        },
+        "is the refiner of Stable Diffusion XL",
     ),
+    "StableUnCLIPImg2ImgPipeline": ({"unet": ["diffusers", ""]}, "is an unCLIP model"),
+    "StableDiffusionInpaintPipeline": ({"unet": ["diffusers", ""]}, "is an inpainting model"),
+    "LatentConsistencyModelPipeline": ({"unet": ["diffusers", ""]}, "few-step"),
     "FluxPipeline": (
         {"transformer": ["diffusers", ""], "text_encoder_2": ["transformers", ""]},
         "FLUX",
@@ -217,7 +238,8 @@ def test_a_folder_of_another_kind(tmp_path: Path, pipeline: str) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": pipeline} | parts))
     error = refused(tmp_path)
     assert kind in error.message
-    assert "only Stable Diffusion 1.x and 2.x work" in error.message
+    refiner = "refiner" in kind
+    assert ("only Stable Diffusion 1.x or 2.x and" in error.message) != refiner
 
 
 def test_an_inpainting_folder(folder: Path) -> None:
@@ -234,14 +256,29 @@ def test_a_folder_with_more_latent_channels(folder: Path) -> None:
 
 
 FILES: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
-    "sdxl": (
-        SD1 | {"conditioner.embedders.0.transformer.weight": (2,)},
-        "Stable Diffusion XL model; only Stable Diffusion 1.x and 2.x",
+    "sdxl without its second encoder": (
+        {name: shape for name, shape in XL.items() if ".embedders.1." not in name},
+        "holds no second text encoder",
+    ),
+    "sdxl refiner": (
+        {name: shape for name, shape in XL.items() if "conditioner" not in name}
+        | {"conditioner.embedders.0.model.ln_final.weight": (2,)},
+        "is the refiner of Stable Diffusion XL",
     ),
     "sdxl unet": (
         {"model.diffusion_model.label_emb.0.0.weight": (2,)},
-        "Stable Diffusion XL model; only Stable Diffusion 1.x and 2.x",
+        "Stable Diffusion XL without its text encoders",
     ),
+    "playground": (XL | {"edm_mean": (4,)}, "Playground"),
+    "z-image": (
+        {
+            "model.diffusion_model.layers.0.attention.to_q.weight": (2,),
+            "text_encoders.qwen3.model.norm.weight": (2,),
+            "vae.decoder.conv_in.weight": (2,),
+        },
+        "is a transformer model; only Stable Diffusion",
+    ),
+    "rubbish": ({"something.weight": (2,)}, "is no Stable Diffusion model; only"),
     "flux": ({"double_blocks.0.img_attn.qkv.weight": (2,)}, "FLUX model; only"),
     "flux with prefix": (
         {"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (2,)},
@@ -252,7 +289,7 @@ FILES: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
         "Stable Diffusion 3 model; only",
     ),
     "lora": ({"lora_unet_down_blocks_0.lora_up.weight": (2,)}, "is a LoRA"),
-    "unet alone": ({"down_blocks.0.resnets.0.conv1.weight": (2,)}, "no whole Stable Diffusion"),
+    "unet alone": ({"down_blocks.0.resnets.0.conv1.weight": (2,)}, "a UNet and no whole model"),
     "no vae": (
         {name: shape for name, shape in SD1.items() if "first_stage" not in name},
         "holds no VAE",
@@ -284,16 +321,17 @@ def test_weights_are_chosen_in_order() -> None:
     whole, half = "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"
     shards = [f"diffusion_pytorch_model-0000{k}-of-00002.safetensors" for k in (2, 1)]
     index = "diffusion_pytorch_model.safetensors.index.json"
-    assert choose_weights({whole, half, *shards, index}, "unet") == ((whole,), "", "")
-    assert choose_weights({half, *shards, index}, "unet") == (tuple(sorted(shards)), index, "")
-    assert choose_weights({half, *shards}, "unet") == ((half,), "", "fp16")
-    assert choose_weights({"diffusion_pytorch_model.bin"}, "unet") is None
+    assert choose_weights({whole, half, *shards, index}, STEM) == ((whole,), "", "")
+    assert choose_weights({half, *shards, index}, STEM) == (tuple(sorted(shards)), index, "")
+    assert choose_weights({half, *shards}, STEM) == ((half,), "", "fp16")
+    assert choose_weights({whole, half}, STEM, HALF) == ((half,), "", "fp16")
+    assert choose_weights({"diffusion_pytorch_model.bin"}, STEM) is None
     old = [f"diffusion_pytorch_model-0000{k}-of-00002.fp16.safetensors" for k in (1, 2)]
     new = [f"diffusion_pytorch_model.fp16-0000{k}-of-00002.safetensors" for k in (1, 2)]
     half_index = "diffusion_pytorch_model.safetensors.index.fp16.json"
     for names in (old, new):
-        assert choose_weights({*names, half_index}, "unet") == (tuple(names), half_index, "fp16")
-        assert choose_weights({names[0], half_index}, "unet") is None
+        assert choose_weights({*names, half_index}, STEM) == (tuple(names), half_index, "fp16")
+        assert choose_weights({names[0], half_index}, STEM) is None
 
 
 def test_it_needs_no_torch() -> None:

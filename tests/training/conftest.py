@@ -1,6 +1,21 @@
 """The tiny scene, model and home of the engine's tests."""
 
-from tests.engine_fixtures import bas_home, fresh_family, scene
+from tests.engine_fixtures import (
+    bas_home,
+    fresh_family,
+    register,
+    scene,
+    toy_family,
+    toy_folder,
+)
 from tests.full_disk import small_disk
 
-__all__ = ["bas_home", "fresh_family", "scene", "small_disk"]
+__all__ = [
+    "bas_home",
+    "fresh_family",
+    "register",
+    "scene",
+    "small_disk",
+    "toy_family",
+    "toy_folder",
+]

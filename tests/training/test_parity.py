@@ -23,9 +23,8 @@ from engine.core.config import OptimizerConfig
 from engine.drawing.sampler import whole_pictures
 from engine.families.contract import Posterior
 from engine.families.devices import make_accelerator
-from engine.families.loading import load_folder
 from engine.families.recorder import Recorder
-from engine.families.stable_diffusion import StableDiffusion
+from engine.families.stable_diffusion import StableDiffusion, load_folder
 from engine.families.tokens import token_columns
 from engine.scenes.scene import load_scene
 from engine.training.batches import Batch, DrawnBatch, DrawnRow
