@@ -82,10 +82,14 @@ def documented_settings() -> list[Setting]:
     """Every setting in declaration order."""
     import typing
 
-    from engine.core import config
+    from engine.core import config, method_config
     from engine.core.settings import flatten, setting_keys, to_table
 
-    helps = _attribute_docstrings(inspect.getsource(config))
+    helps = {
+        name: text
+        for module in (method_config, config)
+        for name, text in _attribute_docstrings(inspect.getsource(module)).items()
+    }
     defaults = flatten(to_table(config.TrainConfig()))
     groups: dict[str, str] = {
         name: hint.__name__

@@ -38,7 +38,7 @@ def train(
         typer.Option(
             "--vae",
             metavar="FILE",
-            help="An autoencoder in place of the base model's own: a .safetensors file or a folder.",
+            help="An autoencoder in place of the base model's own: a file or a folder.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the run.")] = None,

@@ -7,7 +7,7 @@ import torch
 from engine.adapters.contract import Adapter
 from engine.adapters.full import FullChange
 from engine.adapters.lora import LowRankChange
-from engine.core.config import LoraConfig
+from engine.core.method_config import LoraConfig
 from engine.families.contract import Family
 
 

@@ -10,262 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from PIL import ImageColor
-
 from engine.core.errors import UserError
-
-PAPER_MAX_CONCEPTS = 4
-"""The paper reports good results for up to four concepts (section 5, limitations)."""
-
-
-def _check(condition: bool, key: str, rule: str, value: object) -> None:
-    if not condition:
-        raise UserError(f"{key} must be {rule}, not {value!r}", f"change it with --set {key}=...")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase1Config:
-    """Phase 1: only the new token rows are trained (paper, section 3.1)."""
-
-    steps: int = 400
-    """Optimiser steps; 0 skips the phase (the ablation "w/o phase 1")."""
-
-    learning_rate: float = 5e-4
-    """High, because only the new rows move."""
-
-    def __post_init__(self) -> None:
-        _check(self.steps >= 0, "phase1.steps", "0 or more", self.steps)
-        _check(self.learning_rate > 0, "phase1.learning_rate", "above 0", self.learning_rate)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase2Config:
-    """Phase 2: model weights and rows are trained together (paper, section 3.1)."""
-
-    steps: int = 400
-    """Optimiser steps; 0 stops after phase 1."""
-
-    learning_rate: float = 0.0
-    """0: 2e-6, low because every weight moves; 1e-4 for a low-rank change."""
-
-    train: Literal["all", "unet", "cross-attention", "lora", "none"] = "all"
-    """`all`: UNet and text encoder (the paper). `unet`: the UNet only. `cross-attention`: keys and
-    values of the UNet's cross-attention (Custom Diffusion). `lora`: a low-rank change of them all
-    (see lora.*; much less memory). `none`: the rows only (Textual Inversion). The rows train along
-    in every case."""
-
-    noise_low: float = 0.0
-    """Least noise of a sample, as a share of the noise schedule."""
-
-    noise_high: float = 1.0
-    """Most noise; below 1 the weights learn looks, and what stands where stays the base model's
-    (not in the paper)."""
-
-    @property
-    def rate(self) -> float:
-        """The learning rate that is meant."""
-        return self.learning_rate or (1e-4 if self.train == "lora" else 2e-6)
-
-    def __post_init__(self) -> None:
-        _check(self.steps >= 0, "phase2.steps", "0 or more", self.steps)
-        _check(self.learning_rate >= 0, "phase2.learning_rate", "0 or more", self.learning_rate)
-        _check(0 <= self.noise_low < 1, "phase2.noise_low", "in [0, 1)", self.noise_low)
-        _check(
-            self.noise_low < self.noise_high <= 1,
-            "phase2.noise_high",
-            "above phase2.noise_low, up to 1",
-            self.noise_high,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoraConfig:
-    """The low-rank change of `phase2.train = "lora"` (arXiv 2106.09685)."""
-
-    rank: int = 32
-    """Rank of the change of each layer; more holds more of a thing's looks, in a larger file."""
-
-    layers: Literal["all", "attention"] = "all"
-    """`all`: every linear and convolution layer. `attention`: those of attention blocks alone,
-    which lose a thing's looks: more than half of a full run's change lies in convolutions."""
-
-    text_encoder: bool = True
-    """Adapt the text encoders too."""
-
-    def __post_init__(self) -> None:
-        _check(1 <= self.rank <= 1024, "lora.rank", "from 1 to 1024", self.rank)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """The parts of the loss, method equations 1-3."""
-
-    masked: bool = True
-    """Masked diffusion loss (equation 1); false: the plain loss over the whole picture."""
-
-    divide_by_area: bool = False
-    """Divide the masked loss by the mask's share of the picture. The released script does not."""
-
-    balanced: bool = False
-    """Every sampled concept weighs the same in the masked loss, however small it is (not in the
-    paper); the whole keeps its size."""
-
-    latent_mask: Literal["nearest", "area", "touch", "grown"] = "nearest"
-    """The masks on the latents' grid. `nearest`: the sampled pixel decides (the released script);
-    parts thinner than a cell are lost. `area`: by the share of the cell. `touch`: every cell that
-    the mask touches. `grown`: nearest and the cells around, so that the edge is learned too."""
-
-    attention: Literal["peak", "competing"] = "peak"
-    """`peak`: each map divided by its own maximum against its mask (equation 2). `competing`: its
-    share among all of the prompt's words, as a probability (PartCraft, arXiv 2407.04604)."""
-
-    attention_weight: float = 0.01
-    """lambda of the cross-attention loss (equation 3); 0 switches it off."""
-
-    attention_grid: int = 0
-    """Side of the query grid of the cross-attention layers that are supervised; 0: a quarter of the
-    latents' side (16 on Stable Diffusion at 512 px, as in the paper; 32 on SDXL at 1024 px)."""
-
-    prior_weight: float = 1.0
-    """Weight of prior preservation in phase 2; 0 switches it off and needs no prior images."""
-
-    prior_images: int = 100
-    """How many pictures of the base model serve as the prior."""
-
-    prior_prompt: str = "a photo at the beach"
-    """Prompt of the prior pictures (the released script's default)."""
-
-    prior_steps: int = 50
-    """Denoising steps for each prior picture."""
-
-    def __post_init__(self) -> None:
-        _check(
-            self.attention_weight >= 0, "loss.attention_weight", "0 or more", self.attention_weight
-        )
-        if self.balanced and self.divide_by_area:
-            raise UserError(
-                "loss.balanced and loss.divide_by_area exclude each other",
-                "switch one of them off",
-            )
-        _check(self.attention_grid >= 0, "loss.attention_grid", "0 or more", self.attention_grid)
-        _check(self.prior_weight >= 0, "loss.prior_weight", "0 or more", self.prior_weight)
-        _check(self.prior_images >= 1, "loss.prior_images", "1 or more", self.prior_images)
-        _check(self.prior_steps >= 1, "loss.prior_steps", "1 or more", self.prior_steps)
-
-
-def parse_grounds(words: str) -> dict[str, tuple[int, int, int]]:
-    """Colour name -> RGB of `data.grounds`; raises UserError for none or an unknown one."""
-    colours: dict[str, tuple[int, int, int]] = {}
-    for word in words.split():
-        name, _, value = word.partition("=")
-        try:
-            colours[name] = ImageColor.getrgb(value or name)[:3]
-        except ValueError as error:
-            raise UserError(
-                f"data.grounds: {word!r} is no colour", "write a name, or a name=#rrggbb"
-            ) from error
-    _check(bool(colours), "data.grounds", "one colour or more", words)
-    return colours
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """What one training sample shows."""
-
-    union_sampling: bool = True
-    """Draw a random subset of the concepts every step (section 3.3); false: always one concept."""
-
-    flip: float = 0.5
-    """Probability of a mirrored sample; 0 keeps things the way round that they are (lettering)."""
-
-    crop: float = 0.0
-    """Probability of a random crop that holds every sampled concept (not in the paper)."""
-
-    crop_min_side: float = 0.6
-    """Smallest side of such a crop, as a share of the picture's side."""
-
-    cutouts: bool = False
-    """Paste the sampled concepts on a random plain background (the baselines TI-m, DB-m, CD-m)."""
-
-    variants: int = 16
-    """How many crops or cut-outs are prepared (encoded once) per picture."""
-
-    compose: float = 0.0
-    """Probability of a composed picture: the sampled concepts cut out and put at new places (not in
-    the paper; after Seg-Mix of MuDI, arXiv 2404.04243). It unlearns the scene's order and the
-    ghosts of things that a prompt does not name. Some real frames must stay: keep it below 1."""
-
-    compositions: int = 48
-    """How many composed pictures are prepared (encoded once)."""
-
-    compose_plain: float = 0.5
-    """Share of the composed pictures on a plain ground that the prompt names, with the loss over
-    the whole picture: only they say that nothing else is there. The others have an unnamed ground
-    and the masked loss."""
-
-    grounds: str = "white"
-    """Colours of plain grounds, by names that the base model knows, such as `white gray blue`; one
-    may be given as `gray=#8c8c8e`."""
-
-    erase: bool = False
-    """In a sample that does not name all concepts the others are painted over, so that they are
-    not learned as part of what nobody named (not in the paper)."""
-
-    def __post_init__(self) -> None:
-        _check(0 <= self.flip <= 1, "data.flip", "between 0 and 1", self.flip)
-        _check(0 <= self.crop <= 1, "data.crop", "between 0 and 1", self.crop)
-        _check(
-            0 < self.crop_min_side <= 1,
-            "data.crop_min_side",
-            "above 0, up to 1",
-            self.crop_min_side,
-        )
-        _check(self.variants >= 1, "data.variants", "1 or more", self.variants)
-        _check(0 <= self.compose <= 1, "data.compose", "between 0 and 1", self.compose)
-        _check(self.compositions >= 1, "data.compositions", "1 or more", self.compositions)
-        _check(
-            0 <= self.compose_plain <= 1,
-            "data.compose_plain",
-            "between 0 and 1",
-            self.compose_plain,
-        )
-        parse_grounds(self.grounds)
-        if self.cutouts and (self.compose > 0 or self.erase):
-            raise UserError(
-                "data.cutouts replaces the scene: nothing is left to compose or to erase",
-                "set data.compose=0 and data.erase=false",
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """AdamW as in the released script; a fresh one starts at the phase switch."""
-
-    beta1: float = 0.9
-    """Decay of the gradient's running mean."""
-
-    beta2: float = 0.999
-    """Decay of its running square (the paper's text says 0.99, its script 0.999)."""
-
-    epsilon: float = 1e-8
-    """Added to the denominator."""
-
-    weight_decay: float = 1e-2
-    """Decoupled weight decay."""
-
-    clip_norm: float = 1.0
-    """Gradient-norm clip over the trained parameters; 0 switches it off."""
-
-    clip_whole_embedding: bool = False
-    """Phase 1: clip by the norm of the whole embedding gradient, frozen rows included, exactly as
-    the released script does (slower; only for reproduction)."""
-
-    def __post_init__(self) -> None:
-        _check(0 <= self.beta1 < 1, "optimizer.beta1", "in [0, 1)", self.beta1)
-        _check(0 <= self.beta2 < 1, "optimizer.beta2", "in [0, 1)", self.beta2)
-        _check(self.epsilon > 0, "optimizer.epsilon", "above 0", self.epsilon)
-        _check(self.weight_decay >= 0, "optimizer.weight_decay", "0 or more", self.weight_decay)
-        _check(self.clip_norm >= 0, "optimizer.clip_norm", "0 or more", self.clip_norm)
+from engine.core.method_config import (
+    DataConfig,
+    LoraConfig,
+    LossConfig,
+    OptimizerConfig,
+    Phase1Config,
+    Phase2Config,
+    check,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,9 +39,9 @@ class PreviewConfig:
     """Seed of the preview pictures' own generator."""
 
     def __post_init__(self) -> None:
-        _check(self.every >= 0, "preview.every", "0 or more", self.every)
-        _check(self.steps >= 1, "preview.steps", "1 or more", self.steps)
-        _check(
+        check(self.every >= 0, "preview.every", "0 or more", self.every)
+        check(self.steps >= 1, "preview.steps", "1 or more", self.steps)
+        check(
             self.attention_every >= 0, "preview.attention_every", "0 or more", self.attention_every
         )
 
@@ -303,8 +57,8 @@ class SamplingConfig:
     """Classifier-free guidance scale; 1 switches it off."""
 
     def __post_init__(self) -> None:
-        _check(self.steps >= 1, "sampling.steps", "1 or more", self.steps)
-        _check(self.guidance >= 0, "sampling.guidance", "0 or more", self.guidance)
+        check(self.steps >= 1, "sampling.steps", "1 or more", self.steps)
+        check(self.guidance >= 0, "sampling.guidance", "0 or more", self.guidance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -393,19 +147,19 @@ class TrainConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
-        _check(self.resolution >= 0, "resolution", "0 or more", self.resolution)
-        _check(self.batch_size >= 1, "batch_size", "1 or more", self.batch_size)
-        _check(
+        check(self.resolution >= 0, "resolution", "0 or more", self.resolution)
+        check(self.batch_size >= 1, "batch_size", "1 or more", self.batch_size)
+        check(
             self.gradient_accumulation >= 1,
             "gradient_accumulation",
             "1 or more",
             self.gradient_accumulation,
         )
-        _check(self.checkpoint_every >= 1, "checkpoint_every", "1 or more", self.checkpoint_every)
-        _check(
+        check(self.checkpoint_every >= 1, "checkpoint_every", "1 or more", self.checkpoint_every)
+        check(
             self.checkpoint_minutes >= 0, "checkpoint_minutes", "0 or more", self.checkpoint_minutes
         )
-        _check(self.checkpoint_keep >= 1, "checkpoint_keep", "1 or more", self.checkpoint_keep)
+        check(self.checkpoint_keep >= 1, "checkpoint_keep", "1 or more", self.checkpoint_keep)
         if self.total_steps == 0:
             raise UserError("a run needs at least one step", "raise phase1.steps or phase2.steps")
 

@@ -18,7 +18,7 @@ from engine.core.durations import PHASE2_COST
 from engine.core.errors import UserError
 from engine.files.space import MARGIN
 from engine.models.device_guess import Device
-from engine.models.facts import base_shape
+from engine.models.facts import base_facts
 from engine.models.sizes import KNOWN, Sizes, base_sizes
 from engine.runs.folder import RunDir
 from engine.runs.library import list_runs
@@ -188,7 +188,7 @@ def _known_times(
     if sizes is None:
         return None, "no figure for this model; the first run will measure it"
     # A UNet's arithmetic grows with its weights and with the picture's area.
-    side = config.resolution or base_shape(base).resolution
+    side = config.resolution or base_facts(base).shape.resolution
     scale = sizes.unet / KNOWN["sd21"].unet * (side / 512) ** 2
     scaled = "" if base in ("sd15", "sd21") and side == 512 else ", scaled from SD 2.1 by size"
     if device.kind == "cpu":
@@ -230,7 +230,7 @@ def _memory(
     copies = 2 * moved if half and not adapter else 0.0
     static = (4 + 4 + 8) * moved + 4 * frozen + copies
     large = sizes.all > XL_TEXT_AND_UNET
-    side = config.resolution or base_shape(base).resolution
+    side = config.resolution or base_facts(base).shape.resolution
     plain, spared = (XL_ROW_GB, XL_CHECKPOINTED_ROW_GB) if large else (ROW_GB, CHECKPOINTED_ROW_GB)
     row = (spared if config.gradient_checkpointing else plain) * (
         side / (1024 if large else 512)

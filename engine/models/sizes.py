@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 from engine.core.config import TrainConfig
 from engine.core.errors import UserError
-from engine.models.detection import folder_weights, read_header
+from engine.models.headers import read_header
 from engine.models.names import BASE_MODELS, check_base
+from engine.models.weight_files import folder_weights
 
 Shapes = Mapping[str, tuple[int, ...]]
+DIFFUSERS = "diffusion_pytorch_model"
+"""Beginning of the names of weight files of the UNet and the VAE."""
 UNET, TEXT, VAE = ("model.diffusion_model.",), ("cond_stage_model.", "conditioner."), ("first_",)
 
 
@@ -68,16 +71,16 @@ def base_sizes(base: str) -> Sizes | None:
 
 
 def _of_folder(folder: Path) -> Sizes:
-    def shapes(component: str) -> Shapes:
+    def shapes(component: str, stem: str = "model") -> Shapes:
         if not (folder / component).is_dir():
             return {}
         found: dict[str, tuple[int, ...]] = {}
-        for name in folder_weights(folder, component).files:
+        for name in folder_weights(folder, component, stem).files:
             found |= read_header(folder / component / name).shapes
         return found
 
     text = {**shapes("text_encoder"), **{f"2.{k}": v for k, v in shapes("text_encoder_2").items()}}
-    return _sizes(shapes("unet"), text, shapes("vae"))
+    return _sizes(shapes("unet", DIFFUSERS), text, shapes("vae", DIFFUSERS))
 
 
 def _of_file(path: Path) -> Sizes:

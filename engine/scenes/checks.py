@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.core.config import PAPER_MAX_CONCEPTS
+from engine.core.method_config import PAPER_MAX_CONCEPTS
 from engine.scenes.mask_grid import GridRule, falls_between, grid_cells
 
 BoolMask = npt.NDArray[np.bool_]

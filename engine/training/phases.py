@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn, optim
 
 from engine.adapters.contract import Adapter
-from engine.core.config import OptimizerConfig, TrainConfig
+from engine.core.config import TrainConfig
+from engine.core.method_config import OptimizerConfig
 from engine.families.contract import Family
 from engine.runs.events import PhasePlan
 

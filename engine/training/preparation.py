@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from engine.core.config import DataConfig, LossConfig, TrainConfig, parse_grounds
+from engine.core.config import TrainConfig
+from engine.core.method_config import DataConfig, LossConfig, parse_grounds
 from engine.core.prompt_grammar import ground_phrase
 from engine.drawing.sampler import Cancelled
 from engine.families.contract import Family, Posterior

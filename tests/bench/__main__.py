@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.adapters.full import FullChange
-from engine.core.config import OptimizerConfig
+from engine.core.method_config import OptimizerConfig
 from engine.families.devices import make_accelerator
 from engine.training.batches import DrawnBatch, DrawnRow
 from engine.training.optimizer_step import OptimizerStep

@@ -85,7 +85,7 @@ BAD_BASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty folder": (lambda folder: folder.mkdir() or folder, "model_index.json"),
     "damaged index": (lambda folder: file("model_index.json", b"{")(folder).parent, "model_index"),
     "only pickles": (pickled_unet, "convert them to safetensors"),
-    "a transformer": (no_unet, "only Stable Diffusion 1.x and 2.x"),
+    "a transformer": (no_unet, "only Stable Diffusion 1.x or 2.x"),
     "ckpt": (file("model.ckpt", b"x"), "convert it to safetensors"),
     "bin": (file("model.bin", b"x"), "convert it to safetensors"),
     "pt": (file("model.pt", b"x"), "convert it to safetensors"),

@@ -29,7 +29,7 @@ from engine.models.facts import base_facts
 from engine.scenes.scene import Scene
 from engine.training.batches import Batch, Prompts, draw_batch
 from engine.training.phases import row_parameters, select_parameters
-from engine.training.pictures import Picture, Window, encode_picture
+from engine.training.pictures import Picture, TrainingPictures, Window, encode_picture
 from engine.training.step import TrainingStep
 from tests.families.ldm_layout import write_ldm_file
 
@@ -132,11 +132,11 @@ def test_a_step_equals_diffusers_training_semantics(
     masks = np.stack([concept.mask for concept in scene.concepts])
     window = Window(10, 20, 40)
     picture = Picture(scene.image, masks, (0, 1), whole=False, window=window)
-    pairs = [encode_picture(family, picture, 8, original=200)]
+    pictures = TrainingPictures(encode_picture(family, picture, 8, original=200))
     learn_tokens(family)
     prompts = Prompts(family, "a photo of", ["<asset0>", "<asset1>"])
     batch, (row,) = draw_batch(
-        pairs, prompts, family.noise, torch.Generator().manual_seed(4), size=1, crop=0, flip=0.5,
+        pictures, prompts, family.noise, torch.Generator().manual_seed(4), size=1, crop=0, flip=0.5,
         union=True,
     )  # fmt: skip
     select_parameters(family, row_parameters(family, words=False))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.core.config import OptimizerConfig
 from engine.core.errors import UserError
+from engine.core.method_config import OptimizerConfig
 from engine.drawing.sampler import whole_pictures
 from engine.families.contract import Conditioning, Geometry
 from engine.families.recorder import Recorder

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from engine.adapters.full import FullChange
-from engine.core.config import DataConfig
 from engine.core.errors import TrainingError, UserError
+from engine.core.method_config import DataConfig
 from engine.core.settings import build_config
 from engine.drawing.sampler import draw
 from engine.families.devices import make_accelerator

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from engine.adapters.full import FullChange
-from engine.core.config import OptimizerConfig
+from engine.core.method_config import OptimizerConfig
 from engine.drawing.sampler import whole_pictures
 from engine.families.contract import Posterior
 from engine.families.devices import make_accelerator

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.core.config import DataConfig, LossConfig, parse_grounds
 from engine.core.errors import UserError
+from engine.core.method_config import DataConfig, LossConfig, parse_grounds
 from engine.core.prompt_grammar import Join, join_names
 from engine.core.settings import build_config
 from engine.families.stable_diffusion import StableDiffusion
