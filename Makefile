@@ -9,7 +9,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint types layers house bench pocket-eval clean
+.PHONY: help venv demo test test-faults check lint types layers house bench pocket-eval clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(RUNTIME) ## install, learn the bundled scene, draw it anew (minutes on a
 
 test: $(DEV) ## run the tests
 	$(BIN)/python -m pytest
+
+test-faults: $(DEV) ## inject faults: kills, damage, full disks, hostile files (half an hour)
+	$(BIN)/python -m pytest -m 'faults or not faults' tests/faults
 
 check: lint types layers house ## format, lint, types, architecture, house rules (make -k check: all of them)
 

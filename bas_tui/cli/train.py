@@ -65,6 +65,16 @@ def train(
             autocompletion=options.complete_method,
         ),
     ] = None,
+    gpus: Annotated[
+        int,
+        typer.Option(
+            "--gpus",
+            metavar="N",
+            min=1,
+            max=64,
+            help="GPUs of this machine that share every step: N samples a step, one on each.",
+        ),
+    ] = 1,
     detach: options.DetachOption = False,
     plain: options.PlainOption = False,
     as_json: options.JsonOption = False,
@@ -82,11 +92,24 @@ def train(
         name=name,
         words=init or (),
         settings_file=settings,
-        set_words=set_ or (),
+        set_words=share_steps(gpus, set_ or ()),
         method=method,
         vae=vae,
     )
     raise typer.Exit(launch(run, detach=detach, plain=plain, as_json=as_json))
+
+
+def share_steps(gpus: int, words: Sequence[str]) -> list[str]:
+    """The settings with which N GPUs share a step; says what a step then is."""
+    from engine.core.settings import parse_words
+
+    if gpus == 1:
+        return list(words)
+    passes = parse_words(words).get("gradient_accumulation", "1")
+    if passes == "1":
+        stderr.say(f"a step sees {gpus} samples, one on each GPU (gradient_accumulation={gpus})")
+        passes = str(gpus)
+    return [*words, f"gradient_accumulation={passes}", f"gpus={gpus}"]
 
 
 def make_run(

@@ -16,11 +16,14 @@ from typing import Any
 import engine
 from engine.core.errors import BasError, UserError
 from engine.core.process_environment import TRAINING_ENVIRONMENT
+from engine.core.settings import build_config, flatten
+from engine.files.space import MARGIN, free_bytes
 from engine.runs.description import describe
 from engine.runs.event_reading import read_events
 from engine.runs.events import RunEnded
 from engine.runs.folder import RunDir
 from engine.runs.liveness import host_pid, socket_path
+from engine.runs.manifest import read_manifest
 
 START_SECONDS = 120.0
 """A cold disk may take this long to load a Python with torch."""
@@ -32,6 +35,15 @@ LEAVE_SECONDS = 10.0
 def host_command(*arguments: str) -> list[str]:
     """`python -m engine ARGUMENTS`; -P keeps the person's folder off the module path."""
     return [sys.executable, "-P", "-m", "engine", *arguments]
+
+
+def run_command(run: RunDir) -> list[str]:
+    """The command of a run's host; with more than one GPU, of as many processes that share it."""
+    gpus = build_config(flatten(read_manifest(run).settings)).gpus
+    if gpus == 1:
+        return host_command("run", str(run.path))
+    launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m"]
+    return [sys.executable, "-P", "-m", *launcher, "engine", "run", str(run.path)]
 
 
 def host_environment() -> dict[str, str]:
@@ -51,10 +63,11 @@ def start_host(run: RunDir) -> int:
     the last line of host.log when it crashed on the way.
     """
     _wait_for_the_old_host(run)
+    _require_room(run)
     logged = _size(run.events)
     with run.log.open("ab") as log:
         process = subprocess.Popen(
-            host_command("run", str(run.path)),
+            run_command(run),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -157,6 +170,14 @@ def _read_reply(link: socket.socket) -> dict[str, Any] | None:
         data += chunk
     reply: dict[str, Any] = json.loads(data.splitlines()[-1])
     return reply
+
+
+def _require_room(run: RunDir) -> None:
+    """On a full disk the host could not even say why it does not start."""
+    if free_bytes(run.path) < MARGIN:
+        raise UserError(
+            f"the disk of {run.path} is full", f"free some space, then bas resume {run.name}"
+        )
 
 
 def _wait_for_the_old_host(run: RunDir) -> None:

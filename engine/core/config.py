@@ -96,6 +96,10 @@ class TrainConfig:
     gradient_accumulation: int = 1
     """Forward passes per optimiser step."""
 
+    gpus: int = 1
+    """Processes that share the passes of a step, each on a GPU of its own; gradient_accumulation
+    must be a multiple of it. The same samples are seen, so a run may go on with another number."""
+
     checkpoint_every: int = 200
     """Steps between checkpoints of phase 1; the phase switch always has one."""
 
@@ -154,6 +158,12 @@ class TrainConfig:
             "gradient_accumulation",
             "1 or more",
             self.gradient_accumulation,
+        )
+        check(
+            self.gpus >= 1 and self.gradient_accumulation % self.gpus == 0,
+            "gpus",
+            f"1 or more and divide gradient_accumulation ({self.gradient_accumulation})",
+            self.gpus,
         )
         check(self.checkpoint_every >= 1, "checkpoint_every", "1 or more", self.checkpoint_every)
         check(

@@ -189,7 +189,14 @@ def _events(
     from engine.scenes.scene import open_saved_scene, scene_hash
     from engine.training.loop import train
 
-    accelerator = make_accelerator(config.device, config.precision, config.gradient_accumulation)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if config.gradient_accumulation % processes:
+        raise UserError(
+            f"{processes} processes cannot share {config.gradient_accumulation} passes a step",
+            f"set gradient_accumulation to a multiple of {processes}",
+        )
+    passes = config.gradient_accumulation // processes
+    accelerator = make_accelerator(config.device, config.precision, passes)
     manifest = read_manifest(run)
     scene = open_saved_scene(run.scene)
     mixed = accelerator.mixed_precision

@@ -58,7 +58,7 @@ def read_header(path: Path) -> Header:
     try:
         shapes = {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
         end = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise UserError(f"{path} is damaged", DAMAGED) from error
     if 8 + length + end > size:
         raise UserError(f"{path} is cut off", DAMAGED)

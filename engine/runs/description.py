@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from engine.core.errors import UserError
 from engine.core.settings import build_config, flatten
 from engine.runs.event_reading import tail_records
-from engine.runs.events import RunEnded, StepDone
+from engine.runs.events import Outcome, RunEnded, StepDone
 from engine.runs.folder import RunDir
 from engine.runs.liveness import host_pid
 from engine.runs.manifest import ConceptEntry, Manifest, read_manifest
@@ -40,17 +40,18 @@ def describe(run: RunDir) -> RunInfo:
     paused = False
     for record in tail_records(run.events):
         kind = record.get("kind")
-        if kind == StepDone.kind:
-            step, phase, loss = record["step"], record["phase"], record["loss"]
-            state = "training"
-        elif kind == "run_started":
+        # A damaged line of a known kind may hold anything; it says nothing.
+        if kind == StepDone.kind and _are(int, record, "step", "phase"):
+            step, phase, state = record["step"], record["phase"], "training"
+            loss = record["loss"] if _are(float, record, "loss") else None
+        elif kind == "run_started" and _are(int, record, "total_steps", "step"):
             total, step, state, paused = record["total_steps"], record["step"], "training", False
         elif kind == "paused":
             paused = True
         elif kind == "resumed":
             paused = False
-        elif kind == RunEnded.kind:
-            state, message = record["outcome"], record["message"]
+        elif kind == RunEnded.kind and record.get("outcome") in get_args(Outcome):
+            state, message = record["outcome"], str(record.get("message", ""))
     alive = host_pid(run) is not None
     if state == "training" and not alive:
         state = "interrupted"
@@ -63,6 +64,10 @@ def describe(run: RunDir) -> RunInfo:
         created=manifest.created, step=step, total_steps=total or _planned_steps(manifest),
         phase=phase, loss=loss, message=message,
     )  # fmt: skip
+
+
+def _are(kind: type, record: dict[str, Any], *keys: str) -> bool:
+    return all(isinstance(record.get(key), kind) for key in keys)
 
 
 def _planned_steps(manifest: Manifest) -> int:

@@ -126,9 +126,10 @@ def _lines(file: BinaryIO, unwritten: bytes) -> Iterator[bytes]:
 
 def _seq_of(line: bytes) -> int | None:
     try:
-        return int(json.loads(line)["seq"])
-    except (ValueError, KeyError, TypeError):
+        seq = json.loads(line)["seq"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    return seq if isinstance(seq, int) and 0 <= seq < 2**53 else None
 
 
 def _next_seq(path: Path) -> int:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, cast
 from engine.core.errors import UserError
 
 PROTOCOL_VERSION = 1
+Outcome = Literal["finished", "stopped", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +199,7 @@ class RunEnded(Event):
 
     kind: ClassVar[str] = "run_ended"
     step: int
-    outcome: Literal["finished", "stopped", "failed"]
+    outcome: Outcome
     message: str = ""
     remedy: str = ""
 
@@ -272,6 +273,10 @@ _NESTED: dict[tuple[str, str], type] = {
 }
 
 
+_KINDS: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str}
+"""What a field of that annotation may hold; a viewer must be able to rely on it."""
+
+
 def to_line(event: Event) -> str:
     """One JSON object on one line, without the newline. Not-a-number becomes null."""
     record: dict[str, Any] = {"kind": event.kind}
@@ -307,9 +312,12 @@ def from_line(line: str | bytes) -> Event | None:
                 value = tuple(cast(list[Any], value))
             elif value is None:
                 value = math.nan
+            kinds = _KINDS.get(str(field.type))
+            if kinds is not None and not isinstance(value, kinds):
+                raise TypeError(f"{field.name} cannot be {type(value).__name__}")
             values[field.name] = value
         return cls(**values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError("a line of the event log is damaged", "the rest is still read") from error
 
 
