@@ -1,10 +1,12 @@
 import subprocess
 import sys
+import zlib
 
 import numpy as np
+import pytest
 
 from engine import pocket
-from engine.pocket.recipe import captions, composer, latents, objects, tokenizer
+from engine.pocket.recipe import captions, composer, latents, layout, objects, tokenizer
 
 
 def test_training_never_draws_heldout_or_reserved_objects(sprites):
@@ -22,6 +24,83 @@ def test_training_never_draws_heldout_or_reserved_objects(sprites):
 
 
 COUNTS = composer.Mixture(counts=(0.5, 0.5, 0.0))
+
+
+def box(mask):
+    """Left, top, right, bottom of a mask in pixels."""
+    ys, xs = np.nonzero(mask > 0.5)
+    return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+
+
+def test_the_scenes_that_measures_are_taken_on_do_not_move(sprites):
+    maker = composer.Composer(sprites, seed=3, variants=1)
+    rng = np.random.default_rng(5)
+    texts = masks = 0
+    for _ in range(12):
+        scene = maker.draw(rng, composer.FIRST)
+        texts = zlib.crc32(scene.caption.encode(), texts)
+        masks = zlib.crc32((scene.masks > 0.5).tobytes(), masks)
+    assert (texts, masks) == (4182488519, 2912703073)
+    scene = maker.compose(np.random.default_rng([8000, 9]), ["dog", "kite", "bear"], "grass")
+    assert [box(mask) for mask in scene.masks] == [
+        (0, 64, 39, 104),
+        (86, 81, 126, 121),
+        (47, 63, 87, 103),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["grass", "plain gray"])
+def test_free_places_and_sizes(sprites, kind):
+    maker = composer.Composer(sprites, variants=1)
+    rng = np.random.default_rng(4)
+    lefts, lowers, larger = [], [], 0
+    for _ in range(120):
+        names = ["dog", "kite", "bear"]
+        scene = maker.compose(rng, names, kind, "", 0.5, 8, layout.FREE)
+        boxes = [box(mask) for mask in scene.masks]
+        # Discs are as wide as high: three of 48 px overlap, and none loses more than a third.
+        assert all(mask.sum() > 0.66 * np.pi / 4 * 36**2 for mask in scene.masks)
+        lefts += [left for left, *_ in boxes]
+        lowers += [bottom for *_, bottom in boxes]
+        larger += max(bottom - top for _, top, _, bottom in boxes) >= 56
+    assert min(lefts) < 8 and max(lefts) > 72
+    assert min(lowers) <= (88 if kind == "grass" else 64) and max(lowers) > 112
+    assert 5 < larger < 40
+
+
+def test_mirrored_things_fill_the_mirrored_cells():
+    # Wider than its last cell: 44 px are five cells and a half.
+    sprite = np.zeros((40, 44, 4), np.uint8)
+    sprite[:, :9, 3] = 255
+    things: layout.Sprites = {"dog": dict.fromkeys(map(int, objects.SIZES), sprite)}
+    rng = np.random.default_rng(1)
+    for flip, side in ((0.0, 0), (1.0, 44)):
+        for _ in range(20):
+            (item,) = layout.freely(rng, things, ["dog"], False, flip, 8, layout.FREE)
+            assert (item.x + side) % 8 == 0 and item.y % 8 == 0
+            assert item.sprite[0, 0, 3] == (0 if flip else 255)
+
+
+def test_captions_list_things_in_both_grammars():
+    joined = [captions.join_phrases(["a cat", "a dog", "a bus"], join) for join in captions.JOINS]
+    assert joined == ["a cat, a dog and a bus", "a cat and a dog and a bus", "a cat, a dog, a bus"]
+    assert captions.join_phrases(["a cat", "a dog"], "comma") == "a cat, a dog"
+    assert {captions.join_phrases(["a cat"], join) for join in captions.JOINS} == {"a cat"}
+    rng = np.random.default_rng(0)
+    text = captions.caption(rng, ["cat", "dog"], ["in the snow"], "paint", "and", bare=True)
+    words = text.removesuffix(" in the snow").removeprefix("a painting of ")
+    assert words in ("cat and dog", "dog and cat")
+
+
+def test_the_mixture_draws_every_join_with_and_without_articles(sprites):
+    maker = composer.Composer(sprites, variants=1)
+    rng = np.random.default_rng(3)
+    mixture = composer.Mixture(counts=(0, 0, 1), styled=0)
+    texts = [maker.draw(rng, mixture).caption for _ in range(80)]
+    ands = [(text.count(","), text.count(" and ")) for text in texts]
+    assert set(ands) == {(1, 1), (0, 2), (2, 0)}
+    bare = sum(not any(f"a {name}" in text for name in sprites) for text in texts)
+    assert 8 < bare < 34
 
 
 def test_the_build_composes_training_objects_only(monkeypatch, tmp_path):

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from engine.core.errors import UserError
 
-STAGES = ("data", "tokenizer", "vae", "latents", "base", "export", "eval")
+DRAWN = 400
+"""Scenes that the base model draws anew for the decoder's training."""
+
+STAGES = ("data", "tokenizer", "vae", "latents", "base", "decoder", "export", "eval")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,10 +28,13 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--device", default="cpu", help="cpu or cuda")
     words.add_argument("--workers", type=int, help="training processes (cpu: 2, cuda: 1)")
     words.add_argument("--decay-steps", type=int, default=0, help="base: start the decay now")
+    words.add_argument("--rate", type=float, help="base: learning rate before the decay")
     words.add_argument("--shards", type=int, default=80, help="latents: files of 512 scenes")
     words.add_argument("--seed", type=int, default=23, help="latents: another one, other scenes")
-    words.add_argument("--batch", type=int, help="samples a step and process (vae 4, base 24)")
-    words.add_argument("--steps", type=int, help="vae: steps in all")
+    words.add_argument(
+        "--batch", type=int, help="samples a step and process (vae, decoder 4, base 24)"
+    )
+    words.add_argument("--steps", type=int, help="vae, decoder: steps in all")
     words.add_argument("--output", type=Path, help="export: the model's folder")
     words.add_argument("--model", type=Path, help="restore: the model to go on from (the shipped)")
     return words
@@ -119,7 +125,7 @@ def make_trainer(options: argparse.Namespace):
     from engine.pocket.recipe import base_model, base_training, tokenizer
 
     config = base_training.BaseConfig()
-    config = replace(config, batch=options.batch or config.batch)
+    config = replace(config, batch=options.batch or config.batch, rate=options.rate or config.rate)
     words = tokenizer.load(options.workdir / "tokenizer")
     return base_training.Trainer(config, base_model.BaseShape(), words, 1.0, options.device)
 
@@ -140,20 +146,69 @@ def base_stage(options: argparse.Namespace, team) -> bool:
     )
 
 
-def export_stage(options: argparse.Namespace, _team) -> bool:
-    """Write the averaged weights as a diffusers folder."""
+def averaged_pipeline(options: argparse.Namespace):
+    """The base model's averaged weights as a pipeline, and how many samples it has seen."""
     from engine.pocket.recipe import base_model, export, tokenizer, vae_training
     from engine.pocket.recipe.base_training import Trainer
 
     trainer: Trainer = make_trainer(options)
     trainer.resume(options.workdir / "base" / "state")
     trainer.average.swap()
+    for part in (trainer.unet, trainer.text):
+        part.eval()
     words = tokenizer.load(options.workdir / "tokenizer")
-    vae = vae_training.load(options.workdir / "vae-final")
+    finer = options.workdir / "decoder-final"
+    vae = vae_training.load(finer if finer.exists() else options.workdir / "vae-final")
     parts = (trainer.unet, trainer.text, words, vae, base_model.build_scheduler())
+    return export.pipeline(*parts), trainer.seen
+
+
+def decoder_stage(options: argparse.Namespace, team) -> bool:
+    """Train the decoder further; latents stay what they are."""
+    from safetensors.torch import load_file, save_file
+
+    from engine.pocket.recipe import decoder_training, vae_training
+
+    folder, final = options.workdir / "decoder", options.workdir / "decoder-final"
+    composer = make_composer(seed=1, variants=16)
+    drawn = folder / "drawn.safetensors"
+    if team.leader and not drawn.exists():
+        pipe, _ = averaged_pipeline(options)
+        made = decoder_training.redraw(pipe.to(options.device), composer, DRAWN, options.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(made._asdict(), drawn.with_suffix(".new"))
+        drawn.with_suffix(".new").replace(drawn)
+    team.agree(0)
+    config = decoder_training.DecoderConfig()
+    config = replace(
+        config, batch=options.batch or config.batch, steps=options.steps or config.steps
+    )
+    vae = vae_training.load(options.workdir / "vae-final")
+    done = decoder_training.train(
+        vae,
+        composer,
+        decoder_training.Features(options.device),
+        decoder_training.Drawn(**load_file(drawn)),
+        vae_training.heldout_scenes(),
+        folder,
+        config,
+        team,
+        options.minutes,
+        options.device,
+    )
+    if done and team.leader:
+        vae_training.load(folder).save_pretrained(final / "vae")
+    return done
+
+
+def export_stage(options: argparse.Namespace, _team) -> bool:
+    """Write the averaged weights as a diffusers folder."""
+    from engine.pocket.recipe import export
+
+    pipe, seen = averaged_pipeline(options)
     folder = options.output or options.workdir / "model"
-    export.export(export.pipeline(*parts), folder, trainer.seen)
-    print(f"export: {export.size_mb(folder):.1f} MB, {trainer.seen} samples seen, in {folder}")
+    export.export(pipe, folder, seen)
+    print(f"export: {export.size_mb(folder):.1f} MB, {seen} samples seen, in {folder}")
     return True
 
 
@@ -185,6 +240,7 @@ STAGE_FUNCTIONS = {
     "vae": vae_stage,
     "latents": latents_stage,
     "base": base_stage,
+    "decoder": decoder_stage,
     "export": export_stage,
     "restore": restore_stage,
     "eval": eval_stage,
@@ -205,7 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
     from engine.pocket.recipe import distributed
 
     workers = options.workers or (2 if options.device == "cpu" else 1)
-    teamwork = options.stage in ("vae", "latents", "base")
+    teamwork = options.stage in ("vae", "latents", "base", "decoder")
     if teamwork and workers > 1 and not distributed.is_worker():
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         return distributed.launch(given, workers, options.workdir)

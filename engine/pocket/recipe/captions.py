@@ -29,15 +29,26 @@ def noun_phrase(name: str) -> str:
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
-def join_phrases(phrases: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a , b and c`` (words stay apart from the comma's token)."""
-    if len(phrases) == 1:
-        return phrases[0]
+JOINS = ("list", "and", "comma")
+"""How things are listed: ``a, b and c``, ``a and b and c``, ``a, b, c``."""
+
+
+def join_phrases(phrases: Sequence[str], join: str = JOINS[0]) -> str:
+    """List phrases in one of ``JOINS`` (the tokenizer makes a token of its own of the comma)."""
+    if join == "and":
+        return " and ".join(phrases)
+    if join == "comma" or len(phrases) == 1:
+        return ", ".join(phrases)
     return ", ".join(phrases[:-1]) + " and " + phrases[-1]
 
 
 def caption(
-    rng: np.random.Generator, names: Sequence[str], places: Sequence[str], style: str
+    rng: np.random.Generator,
+    names: Sequence[str],
+    places: Sequence[str],
+    style: str,
+    join: str = JOINS[0],
+    bare: bool = False,
 ) -> str:
     """Describe a scene: the objects in random order, one of its background's ``places``.
 
@@ -45,9 +56,12 @@ def caption(
         names: the objects in the scene.
         places: phrases that name the background.
         style: a key of ``STYLE_OPENINGS``, or empty.
+        join: one of ``JOINS``.
+        bare: leave out the articles.
     """
     order = [names[int(i)] for i in rng.permutation(len(names))]
     openings = STYLE_OPENINGS[style] if style else OPENINGS
     opening = openings[int(rng.integers(len(openings)))]
     place = places[int(rng.integers(len(places)))] if rng.random() < 0.95 else ""
-    return f"{opening}{join_phrases([noun_phrase(name) for name in order])} {place}".strip()
+    phrases = order if bare else [noun_phrase(name) for name in order]
+    return f"{opening}{join_phrases(phrases, join)} {place}".strip()

@@ -12,23 +12,18 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from engine.pocket import backgrounds
-from engine.pocket.recipe import captions, objects
-from engine.pocket.recipe.objects import FOCUS, SIZES
-
-SIDE = 128
-"""Side of a scene in pixels."""
+from engine.pocket.recipe import captions, layout, objects
+from engine.pocket.recipe.layout import SIDE
+from engine.pocket.recipe.objects import FOCUS
 
 MAX_OBJECTS = 3
-
-# Longer side of an object in pixels, by how many share the scene.
-SIZE_RANGE = {1: (56, 104), 2: (48, 64), 3: (32, 40)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
     """What a stream of scenes is made of; shares need not sum to one."""
 
-    counts: tuple[float, float, float] = (0.36, 0.54, 0.1)
+    counts: tuple[float, float, float] = (0.22, 0.45, 0.33)
     """Shares of scenes with one, two and three objects."""
 
     focus: float = 0.25
@@ -40,12 +35,25 @@ class Mixture:
     styled: float = 0.04
     """Share of scenes in a style (pixel art, black and white, painting)."""
 
-    flip: float = 0.0
+    flip: float = 0.5
     """Probability that an object is mirrored."""
 
     grid: int = 8
     """Objects lie on a grid of this many pixels. At 8, a latent cell, the model need not learn the
     same object at sixty-four phases of the autoencoder's grid."""
+
+    free: layout.Free | None = layout.FREE
+    """Sizes and places; none: narrow columns."""
+
+    joins: tuple[float, float, float] = (0.4, 0.35, 0.25)
+    """Shares of captions in each of ``captions.JOINS``: people write "and" and commas."""
+
+    bare: float = 0.25
+    """Share of captions without articles: a learned token stands without one."""
+
+
+FIRST = Mixture(counts=(0.36, 0.54, 0.1), flip=0.0, free=None, joins=(1.0, 0.0, 0.0), bare=0.0)
+"""What the model saw until 635 thousand samples; measures are taken on it, so it must not move."""
 
 
 class Scene(NamedTuple):
@@ -128,7 +136,15 @@ class Composer:
             kind = places[rng.integers(len(places))]
         styles = list(captions.STYLE_OPENINGS)
         style = styles[rng.integers(len(styles))] if rng.random() < mixture.styled else ""
-        return self.compose(rng, names, kind, style, mixture.flip, mixture.grid)
+        # A number is drawn for a freedom only: scenes of ``FIRST`` stay what they were.
+        join = captions.JOINS[0]
+        if any(mixture.joins[1:]):
+            shares = np.array(mixture.joins)
+            join = captions.JOINS[rng.choice(len(shares), p=shares / shares.sum())]
+        bare = bool(mixture.bare) and rng.random() < mixture.bare
+        return self.compose(
+            rng, names, kind, style, mixture.flip, mixture.grid, mixture.free, join, bare
+        )
 
     def view(self, rng: np.random.Generator, kind: str) -> np.ndarray:
         """Crop a view of a background, float32 (SIDE, SIDE, 3) in 0..255."""
@@ -149,10 +165,26 @@ class Composer:
         style: str = "",
         flip: float = 0.0,
         grid: int = 1,
+        free: layout.Free | None = None,
+        join: str = captions.JOINS[0],
+        bare: bool = False,
     ) -> Scene:
-        """Compose the named objects (at most three) on a background."""
+        """Compose the named objects (at most three) on a background.
+
+        Args:
+            style: a key of ``captions.STYLE_OPENINGS``, or empty.
+            flip: probability that an object is mirrored.
+            grid: objects lie on multiples of this many pixels.
+            free: sizes and places; none: narrow columns.
+            join: one of ``captions.JOINS``.
+            bare: leave out the caption's articles.
+        """
         canvas = self.view(rng, kind)
-        items = self._place(rng, names, backgrounds.grounded(kind), flip, grid)
+        grounded = backgrounds.grounded(kind)
+        if free is None:
+            items = layout.columns(rng, self.sprites, names, grounded, flip, grid)
+        else:
+            items = layout.freely(rng, self.sprites, names, grounded, flip, grid, free)
         masks = np.zeros((len(names), SIDE, SIDE), np.float32)
         for index, sprite, x, y in items:
             high, wide = sprite.shape[:2]
@@ -170,31 +202,8 @@ class Composer:
         image = canvas.clip(0, 255).astype(np.uint8)
         if style:
             image = stylise(image, style)
-        text = captions.caption(rng, names, backgrounds.phrases(kind), style)
+        text = captions.caption(rng, names, backgrounds.phrases(kind), style, join, bare)
         return Scene(image, masks, tuple(names), text, kind)
-
-    def _place(self, rng, names: Sequence[str], grounded: bool, flip: float, grid: int):
-        """Choose size and place of each object: (index, sprite, x, y), far to near."""
-        count = len(names)
-        low, high = SIZE_RANGE[count]
-        ladder = [size for size in SIZES if low <= size <= high]
-        columns = (rng.permutation(count) + 0.5) * SIDE / count
-        items = []
-        for index, name in enumerate(names):
-            sprite = self.sprites[name][ladder[rng.integers(len(ladder))]]
-            if rng.random() < flip:
-                sprite = sprite[:, ::-1]
-            tall, wide = sprite.shape[:2]
-            sway = SIDE / count * 0.14
-            x = columns[index] + rng.uniform(-sway, sway) - wide / 2
-            x = np.clip(x, -0.06 * wide, SIDE - 0.94 * wide)
-            if grounded:
-                y = rng.uniform(0.78, 0.96) * SIDE - tall
-            else:
-                y = rng.uniform(0.44, 0.58) * SIDE - tall / 2
-            y = np.clip(y, 2, SIDE - 2 - tall)
-            items.append((index, sprite, round(x / grid) * grid, round(y / grid) * grid))
-        return sorted(items, key=lambda item: item[3] + item[1].shape[0])
 
 
 def composer_of(names: dict[str, str]) -> Composer:

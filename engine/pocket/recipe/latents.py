@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
+from engine.core.errors import UserError
 from engine.families.devices import mixed_precision
 from engine.pocket.recipe import tokenizer as words
 from engine.pocket.recipe.composer import MAX_OBJECTS, Composer, Mixture
@@ -106,8 +107,18 @@ def make(
 
 def load(folder: Path, count: int) -> Scenes:
     """The first ``count`` shards as one set of rows."""
-    shards = [load_file(folder / f"{number:05d}.safetensors") for number in range(count)]
-    return Scenes(*(torch.cat([shard[field] for shard in shards]) for field in Scenes._fields))
+    whole: Scenes | None = None
+    for number in range(count):
+        # Row by row into one block: a list of shards would hold everything twice.
+        shard = Scenes(**load_file(folder / f"{number:05d}.safetensors"))
+        size = len(shard.ids)
+        if whole is None:
+            whole = Scenes(*(part.new_empty(count * size, *part.shape[1:]) for part in shard))
+        for rows, part in zip(whole, shard, strict=True):
+            rows[number * size : (number + 1) * size] = part
+    if whole is None:
+        raise UserError(f"no scenes in {folder}", "run --stage latents first")
+    return whole
 
 
 def available(folder: Path) -> int:
