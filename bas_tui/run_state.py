@@ -39,6 +39,7 @@ Status = Literal[
 STAGE_STATUS: dict[str, Status] = {
     "download": "downloading",
     "load": "loading",
+    "words": "encoding",
     "encode": "encoding",
     "prior": "prior",
     "save": "saving",

@@ -13,6 +13,8 @@ from engine.core.errors import UserError
 from engine.runs.event_reading import read_events
 from engine.runs.folder import RunDir
 from engine.runs.liveness import host_pid
+from engine.runs.manifest import read_manifest
+from engine.runs.prompts import all_together
 
 
 def attach(
@@ -88,7 +90,7 @@ def _conclude(run: RunDir, state: RunState, *, quiet: bool, hint: bool) -> int:
             took = duration(state.time - state.started)
             stderr.say(f"finished in {took}: {losses(state)}", "green")
         if hint and not quiet:
-            stderr.say(f"draw with it: {generate_command(run, state)}")
+            stderr.say(f"draw with it: {generate_command(run)}")
         return stderr.DONE
     if state.status == "stopped":
         stderr.say(f"stopped at step {state.step} · go on: bas resume {run.name}")
@@ -106,7 +108,8 @@ def _conclude(run: RunDir, state: RunState, *, quiet: bool, hint: bool) -> int:
     return stderr.FAILED
 
 
-def generate_command(run: RunDir, state: RunState) -> str:
+def generate_command(run: RunDir) -> str:
     """A `bas gen` line that uses every token of the run."""
-    tokens = " and ".join(f"<{concept.name}>" for concept in state.concepts)
+    manifest = read_manifest(run)
+    tokens = all_together(manifest.concepts, manifest.join, by_name=True)
     return f'bas gen "a photo of {tokens} in snow" --run {run.name}'

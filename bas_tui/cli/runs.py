@@ -308,7 +308,9 @@ def useful_commands(run: RunDir, info: RunInfo) -> list[str]:
 
 def gen_example(info: RunInfo) -> str:
     """A `bas gen` line with every token of the run."""
-    tokens = " and ".join(concept.token for concept in info.concepts)
+    from engine.runs.prompts import all_together
+
+    tokens = all_together(info.concepts, info.join)
     return f'bas gen "a photo of {tokens} in snow" --run {info.run.name}'
 
 

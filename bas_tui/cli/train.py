@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from engine.scenes.scene import Scene
 
 
+AUTO = "auto"
+
+
 def train(
     scene: Annotated[
         Path,
@@ -46,8 +49,9 @@ def train(
         list[str] | None,
         typer.Option(
             "--init",
-            metavar="NAME=WORD",
-            help="A word the thing NAME resembles; its token starts there. May be repeated.",
+            metavar="NAME=WORD|auto",
+            help="A word the thing NAME resembles; its token starts there. May be repeated. "
+            "auto: the base model looks for the words of all others, and tells them.",
         ),
     ] = None,
     settings: Annotated[
@@ -137,7 +141,9 @@ def make_run(
     from engine.runs.prompts import known
     from engine.scenes.scene import load_scene
 
-    initializers = parse_initializers(words)
+    if AUTO in words:
+        set_words = [*set_words, "initializer_search=true"]
+    initializers = parse_initializers([word for word in words if word != AUTO])
     chosen = base or default_base()
     if vae is not None:
         set_words = [*set_words, f"base.vae={vae.expanduser().resolve()}"]

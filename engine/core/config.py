@@ -131,6 +131,9 @@ class TrainConfig:
     """Give every token without a word of its own the noun with which the base model predicts its
     thing best, found before the first step (`--init auto`)."""
 
+    initializer_nouns: str = ""
+    """The nouns that are tried, with commas between them; empty: some 280 of everyday life."""
+
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """auto: cuda, else mps, else cpu."""
 

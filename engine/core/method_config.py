@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
-
-from PIL import ImageColor
 
 from engine.core.errors import UserError
 
@@ -152,17 +151,27 @@ class LossConfig:
         check(self.prior_steps >= 1, "loss.prior_steps", "1 or more", self.prior_steps)
 
 
+COLOURS = {
+    "white": "#ffffff", "black": "#000000", "gray": "#808080", "red": "#e02020",
+    "orange": "#ff9020", "yellow": "#ffe030", "green": "#30a040", "blue": "#3060e0",
+    "purple": "#8040b0", "pink": "#ffa0c0", "brown": "#805030",
+}  # fmt: skip
+"""Plain grounds by name; a base model that means another colour by a name gets it with the name."""
+
+
 def parse_grounds(words: str) -> dict[str, tuple[int, int, int]]:
     """Colour name -> RGB of `data.grounds`; raises UserError for none or an unknown one."""
     colours: dict[str, tuple[int, int, int]] = {}
     for word in words.split():
         name, _, value = word.partition("=")
-        try:
-            colours[name] = ImageColor.getrgb(value or name)[:3]
-        except ValueError as error:
+        found = re.fullmatch(r"#([0-9a-f]{6})", value or COLOURS.get(name, ""), re.IGNORECASE)
+        if not name or found is None:
             raise UserError(
-                f"data.grounds: {word!r} is no colour", "write a name, or a name=#rrggbb"
-            ) from error
+                f"data.grounds: {word!r} is no colour",
+                f"write one of {', '.join(COLOURS)}, or a name=#rrggbb",
+            )
+        red, green, blue = bytes.fromhex(found.group(1))
+        colours[name] = red, green, blue
     check(bool(colours), "data.grounds", "one colour or more", words)
     return colours
 

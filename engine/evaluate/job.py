@@ -50,6 +50,7 @@ from engine.runs.description import describe
 from engine.runs.events import Progress
 from engine.runs.folder import RunDir, cache_dir
 from engine.runs.manifest import ConceptEntry, Manifest, read_manifest, write_manifest
+from engine.runs.prompts import resolve_prompt
 from engine.scenes.scene import Scene, open_saved_scene, save_scene, scene_hash
 from engine.training.preparation import prepare_prior_posteriors
 
@@ -76,7 +77,7 @@ def run_job(folder: EvaluationDir, scene: str, method: str, *, keep_models: bool
             _create_run(run, plan, scene, method, loaded_scene)
         if not _train(run):
             return STOPPED
-        shots = plan_shots(plan, scene, class_words(loaded_scene))
+        shots = plan_shots(plan, scene, class_words(loaded_scene), read_manifest(run).join)
         facts = _draw(run, shots)
         measures, sums = _score(plan, run, loaded_scene, shots)
         record = {
@@ -202,7 +203,12 @@ def _draw(run: RunDir, shots: Sequence[ShotPlan]) -> dict[str, str]:
             for batch in missing:
                 drawn = draw(
                     loaded.family,
-                    [shot.tokens for shot in batch],
+                    [
+                        resolve_prompt(
+                            shot.tokens, manifest.concepts, with_nouns=manifest.with_nouns
+                        )
+                        for shot in batch
+                    ],
                     seeds=[shot.seed for shot in batch],
                     steps=config.sampling.steps,
                     guidance=config.sampling.guidance,

@@ -20,6 +20,7 @@ import tomli_w
 
 from engine.core.errors import UserError
 from engine.core.methods import METHODS, method_settings
+from engine.core.prompt_grammar import Join
 from engine.core.settings import build_config
 from engine.evaluate import store
 from engine.evaluate.package_versions import versions
@@ -180,8 +181,13 @@ def job_settings(plan: Plan, method: str) -> dict[str, Any]:
     return method_settings(method, recipe) | quiet
 
 
-def plan_shots(plan: Plan, scene: str, words: Sequence[str]) -> tuple[ShotPlan, ...]:
-    """The pictures of a job, in order. All methods draw a scene from the same seeds."""
+def plan_shots(
+    plan: Plan, scene: str, words: Sequence[str], join: Join = "and"
+) -> tuple[ShotPlan, ...]:
+    """The pictures of a job, in order. All methods draw a scene from the same seeds.
+
+    `join`: how the method's training named several things. Class words are joined alike for all.
+    """
     shots: list[ShotPlan] = []
     for subset in subsets(len(words), plan.subsets):
         for index, prompt in enumerate(plan.prompts):
@@ -194,7 +200,7 @@ def plan_shots(plan: Plan, scene: str, words: Sequence[str]) -> tuple[ShotPlan, 
                         subset=subset,
                         prompt=index,
                         image=image,
-                        tokens=fill(prompt.text, [f"<asset{k}>" for k in subset]),
+                        tokens=fill(prompt.text, [f"<asset{k}>" for k in subset], join),
                         words=fill(prompt.text, [words[k] for k in subset]),
                         place=prompt.place,
                         seed=seed,

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from engine.core.errors import UserError
 from engine.core.methods import METHODS
+from engine.core.prompt_grammar import Join, join_names
 from engine.core.settings import build_config, flatten
 
 SUITES_DIR = Path(__file__).parent / "suites"
@@ -133,9 +134,9 @@ def subsets(count: int, rule: Subsets) -> tuple[tuple[int, ...], ...]:
     return tuple(itertools.chain.from_iterable(sizes))
 
 
-def fill(text: str, words: Sequence[str]) -> str:
-    """The prompt for tokens or class words, joined as in training: `a and b and c`."""
-    return text.replace(TOKENS, " and ".join(words))
+def fill(text: str, words: Sequence[str], join: Join = "and") -> str:
+    """The prompt for tokens or class words, joined as in training."""
+    return text.replace(TOKENS, join_names(words, join))
 
 
 def _parse(table: dict[str, Any], path: Path) -> Suite:

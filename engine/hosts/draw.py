@@ -110,7 +110,7 @@ class _GenerationHost:
     def _generate(self, request: GenerationRequest) -> None:
         run = request.run
         manifest = read_manifest(run)
-        prompt = resolve_prompt(request.prompt, manifest.concepts)
+        prompt = resolve_prompt(request.prompt, manifest.concepts, with_nouns=manifest.with_nouns)
         family, config = self._family(run, request.device)
         opening = missing_opening(prompt, config.prompt)
         prompt = f"{opening} {prompt}" if opening else prompt

@@ -9,17 +9,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from engine.core.prompt_grammar import Join, training_prompt
 from engine.drawing.sampler import draw
 from engine.families.contract import Family
 from engine.files.atomic import write_atomic
 
 
-def preview_prompts(prefix: str, tokens: Sequence[str]) -> list[str]:
+def preview_prompts(prefix: str, names: Sequence[str], join: Join = "and") -> list[str]:
     """One prompt per token, then all tokens together."""
-    prompts = [f"{prefix} {token}".strip() for token in tokens]
-    if len(tokens) > 1:
-        prompts.append(f"{prefix} {' and '.join(tokens)}".strip())
-    return prompts
+    prompts = [training_prompt(prefix, [name]) for name in names]
+    return prompts if len(names) < 2 else [*prompts, training_prompt(prefix, names, join)]
 
 
 def render_preview(

@@ -84,7 +84,7 @@ class Progress(Event):
     """A stage outside the step loop: loading, encoding, prior pictures, a preview, generation."""
 
     kind: ClassVar[str] = "progress"
-    stage: Literal["download", "load", "encode", "prior", "preview", "generate", "save"]
+    stage: Literal["download", "load", "words", "encode", "prior", "preview", "generate", "save"]
     done: int
     total: int
     """0 where the total is unknown."""

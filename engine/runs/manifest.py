@@ -9,6 +9,7 @@ from typing import Any
 import tomli_w
 
 from engine.core.errors import UserError
+from engine.core.prompt_grammar import Join
 from engine.files.atomic import write_atomic
 from engine.runs.folder import RunDir
 
@@ -39,6 +40,16 @@ class Manifest:
     """sha256 of the UNet's weights, filled in by the host."""
     scene_hash: str = ""
     versions: dict[str, str] | None = None
+
+    @property
+    def join(self) -> Join:
+        """How its prompts name several things (the setting `prompt_join`)."""
+        return "comma" if self.settings.get("prompt_join") == "comma" else "and"
+
+    @property
+    def with_nouns(self) -> bool:
+        """Whether its tokens are followed by their start words (the setting `prompt_nouns`)."""
+        return self.settings.get("prompt_nouns") is True
 
 
 def write_manifest(run: RunDir, manifest: Manifest) -> None:

@@ -6,26 +6,39 @@ import re
 from collections.abc import Sequence
 
 from engine.core.errors import UserError
+from engine.core.prompt_grammar import Join, anchored, join_names
 from engine.runs.manifest import ConceptEntry
 
 TOKEN = re.compile(r"<([^<>\s]+)>")
 
 
-def resolve_prompt(prompt: str, concepts: Sequence[ConceptEntry]) -> str:
+def resolve_prompt(
+    prompt: str, concepts: Sequence[ConceptEntry], *, with_nouns: bool = False
+) -> str:
     """The prompt with every `<name>` replaced by its `<assetK>`.
 
-    Raises UserError for an unknown token, naming the known ones.
+    `with_nouns`: the token's start word is put behind it, as in training, where it does not stand
+    there already. Raises UserError for an unknown token, naming the known ones.
     """
     table = {concept.token: concept.token for concept in concepts}
     table |= {f"<{concept.name}>": concept.token for concept in concepts}
+    nouns = {concept.token: concept.initializer for concept in concepts}
 
     def replace(match: re.Match[str]) -> str:
         token = table.get(match.group(0).lower(), table.get(match.group(0)))
         if token is None:
             raise UserError(f"unknown token {match.group(0)}", f"this run knows {known(concepts)}")
-        return token
+        noun = nouns[token] if with_nouns else ""
+        there = noun and re.match(rf"\s*{re.escape(noun)}\b", prompt[match.end() :])
+        return token if there else anchored(token, noun)
 
     return TOKEN.sub(replace, prompt)
+
+
+def all_together(concepts: Sequence[ConceptEntry], join: Join, *, by_name: bool = False) -> str:
+    """All of a run's tokens (or `<name>`s) as its prompts were trained to name them."""
+    names = [f"<{concept.name}>" if by_name else concept.token for concept in concepts]
+    return join_names(names, join)
 
 
 def missing_opening(prompt: str, opening: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from accelerate.utils import broadcast_object_list
 from engine.adapters.choose import choose_adapter
 from engine.adapters.contract import Adapter
 from engine.core.config import TrainConfig
+from engine.core.prompt_grammar import anchored
 from engine.core.settings import to_table
 from engine.families.contract import Family, Geometry, Posterior, Recording
 from engine.families.devices import make_accelerator
@@ -33,7 +35,7 @@ from engine.runs.events import (
     SettingChanged,
 )
 from engine.runs.folder import RunDir, cache_dir
-from engine.runs.manifest import ConceptEntry
+from engine.runs.manifest import ConceptEntry, read_manifest, write_manifest
 from engine.scenes.scene import Scene, resize_scene
 from engine.training.batches import Prompts
 from engine.training.checkpoints import CheckpointState, gather_checkpoint
@@ -49,6 +51,7 @@ from engine.training.preparation import (
 from engine.training.preview import draw_preview
 from engine.training.saving import Saver
 from engine.training.session import PhaseSession, TrainingData
+from engine.training.start_words import find_words, nouns_of, with_words, word_notice
 from engine.training.step_events import attention_event, run_started, step_done
 
 GENERATOR = "steps0"
@@ -133,6 +136,13 @@ class _Trainer:
         config, family = self.config, self.family
         layers = family.maps.layers(self.resolution, self.grid)
         resume, damaged = self._find_checkpoint()
+        wordless = any(not concept.initializer for concept in self.concepts)
+        if config.initializer_search and wordless and resume is None:
+            try:
+                yield from self._find_words()
+            except Stopped:
+                yield RunEnded(step=self.step, outcome="stopped")
+                return
         add_concept_tokens(family, config, [c.initializer for c in self.concepts])
         adapter = choose_adapter(
             family, config.phase2.train, config.lora, stream(config.seed, "lora")
@@ -183,6 +193,25 @@ class _Trainer:
         yield RunEnded(step=self.step, outcome="finished")
         self.saver.tidy()
 
+    def _find_words(self) -> Generator[Event, None, None]:
+        """Give the tokens without a word of their own one; raises Stopped."""
+        config, family = self.config, self.family
+        search = find_words(
+            family, self.scene, nouns_of(config.initializer_nouns), grid=self.grid,
+            opening=config.prompt, seed=config.seed, precision=self.precision,
+            latent_mask=config.loss.latent_mask,
+        )  # fmt: skip
+        found = yield from until_stopped(search, self.commands)
+        # Arithmetic that differs between devices must not give processes different tokens.
+        found = self._agreed(found)
+        self.concepts = with_words(self.concepts, found)
+        if self.run is not None and self.accelerator.is_main_process:
+            # So that drawing, the lists of runs and a start anew know them.
+            manifest = read_manifest(self.run)
+            write_manifest(self.run, replace(manifest, concepts=self.concepts))
+        for concept, words in zip(self.concepts, found, strict=True):
+            yield Notice(level="info", message=word_notice(concept, words))
+
     def _prepare(self) -> Generator[Event, None, TrainingData]:
         """Encode the pictures and sample the prior; raises Stopped."""
         config, family = self.config, self.family
@@ -194,7 +223,7 @@ class _Trainer:
         tokens = [concept.token for concept in self.concepts]
         prompts = Prompts(
             family, config.prompt, tokens, config.loss.prior_prompt, join=config.prompt_join,
-            nouns=[c.initializer if config.prompt_nouns else "" for c in self.concepts],
+            nouns=self._nouns(),
         )  # fmt: skip
         prior: Posterior | None = None
         wanted = config.phase2.steps > 0 or config.optimizer.clip_whole_embedding
@@ -316,11 +345,15 @@ class _Trainer:
             self.config,
             self.run,
             recorder,
-            tokens=[concept.token for concept in self.concepts],
+            names=[anchored(c.token, n) for c, n in zip(self.concepts, self._nouns(), strict=True)],
             step=self.step,
             precision=self.precision,
             resolution=self.resolution,
         )
+
+    def _nouns(self) -> list[str]:
+        """The word behind each token in prompts; empty ones where there is none."""
+        return [c.initializer if self.config.prompt_nouns else "" for c in self.concepts]
 
     def _save(self, session: PhaseSession, adapter: Adapter) -> Iterator[Event]:
         """Write a checkpoint, and the concepts as they are now."""

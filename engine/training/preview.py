@@ -21,13 +21,13 @@ def draw_preview(
     run: RunDir,
     recorder: Recording,
     *,
-    tokens: Sequence[str],
+    names: Sequence[str],
     step: int,
     precision: str,
     resolution: int,
 ) -> Iterator[Event]:
     """Draw a picture per token and one of all; nothing of the training state is touched."""
-    prompts = preview_prompts(config.prompt, tokens)
+    prompts = preview_prompts(config.prompt, names, config.prompt_join)
     yield Progress(stage="preview", done=0, total=len(prompts))
     path = run.previews / f"step-{step:06d}.png"
     try:

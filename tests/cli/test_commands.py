@@ -28,13 +28,15 @@ def test_train_talks_on_stderr_and_names_the_run_on_stdout(
     bas: Bas, fake: Fake, desk: Path
 ) -> None:
     fake(steps=5)
-    result = bas("train", str(desk), "--name", "r", "--base", "pocket", "--init", "teapot=pot")
+    words = ("--init", "teapot=pot", "--init", "auto")
+    result = bas("train", str(desk), "--name", "r", "--base", "pocket", *words)
     assert result.exit_code == 0, result.output
     assert result.stdout == "r\n"
     for words in ("base model pocket", "<asset1> (<teapot>)", "finished", 'bas gen "a photo of'):
         assert words in result.stderr
-    entry = {c.name: c.initializer for c in read_manifest(find_run("r")).concepts}
-    assert entry == {"penguin": "", "teapot": "pot"}
+    manifest = read_manifest(find_run("r"))
+    assert {c.name: c.initializer for c in manifest.concepts} == {"penguin": "", "teapot": "pot"}
+    assert manifest.settings["initializer_search"] is True
 
 
 def test_the_default_base_is_said(bas: Bas, fake: Fake, desk: Path) -> None:

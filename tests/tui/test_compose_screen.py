@@ -115,6 +115,13 @@ def test_tokens_go_in_with_blanks_where_words_would_touch() -> None:
     assert insert(Typed("a photo of", 10), "<asset0>") == Typed("a photo of <asset0> ", 20)
     assert insert(Typed("in snow", 0), "<asset0>") == Typed("<asset0> in snow", 9)
     assert insert(Typed("a , b", 2), "<asset0>") == Typed("a <asset0>, b", 10)
+    # Behind other tokens the run's grammar joins them.
+    assert insert(Typed("of <a> ", 7), "<b>").text == "of <a> and <b> "
+    assert insert(Typed("of <a> and <b> ", 15), "<c>").text == "of <a> and <b> and <c> "
+    assert insert(Typed("of <a> and <b> ", 15), "<c>", "comma").text == "of <a>, <b> and <c> "
+    assert insert(Typed("<a>, <b> and <c>", 16), "<d>", "comma").text == "<a>, <b>, <c> and <d> "
+    assert insert(Typed("<a> on <b> in snow", 10), "<c>").text == "<a> on <b> and <c> in snow"
+    assert insert(Typed("<a> in ", 7), "<b>").text == "<a> in <b> "
     assert complete(Typed("a <te in snow", 5), "<teapot>") == Typed("a <teapot> in snow", 10)
     assert complete(Typed("a <teapot> x", 5), "<penguin>") == Typed("a <penguin> x", 11)
 
@@ -217,7 +224,7 @@ async def test_completion_numbers_and_unknown_tokens_while_typing() -> None:
         await pilot.pause()
         assert "token <x>" in message(pilot) and screen.queue.current is None
         await pilot.press("backspace", "backspace", "backspace", "escape", "2")
-        assert screen.prompts.prompt.value == "a <penguin> <asset0> <asset1> "
+        assert screen.prompts.prompt.value == "a <penguin> <asset0> and <asset1> "
         chips = screen.query_one("TokenChips")
         await pilot.click(chips, offset=(4, 0))
         assert screen.prompts.prompt.value.endswith("<asset0> ")

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.core.prompt_grammar import Join, join_names
 from engine.files.atomic import write_atomic
 from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry
 
 HISTORY_NAME = "prompts.txt"
 HISTORY_LENGTH = 200
+TOKEN_TEXT = re.compile(r"<[^<>\s]+>")
+_LIST = re.compile(r"<[^<>\s]+>(?:(?:, | and )<[^<>\s]+>)*\s*$")
 _OPEN = re.compile(r"<[^<>\s]*$")
 
 
@@ -70,9 +73,15 @@ def complete(typed: Typed, token: str) -> Typed:
     return _join(typed.text[:start], token, after)
 
 
-def insert(typed: Typed, token: str) -> Typed:
-    """Put a token at the cursor, with blanks where words would touch it."""
+def insert(typed: Typed, token: str, join: Join = "and") -> Typed:
+    """Put a token at the cursor, with blanks where words would touch it.
+
+    Behind other tokens it joins them as the run's training prompts do: `<a> and <b>`.
+    """
     before, after = typed.text[: typed.cursor], typed.text[typed.cursor :]
+    if listed := _LIST.search(before):
+        names = [*TOKEN_TEXT.findall(listed.group(0)), token]
+        return _join(before[: listed.start()], join_names(names, join), after)
     if before and not before[-1].isspace():
         before += " "
     return _join(before, token, after)

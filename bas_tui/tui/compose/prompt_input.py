@@ -24,6 +24,7 @@ from bas_tui.tui.compose.prompt_editing import (
 )
 from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.shell.clickable import ClickableWords, clickable
+from engine.core.prompt_grammar import Join
 from engine.runs.manifest import ConceptEntry
 from engine.runs.prompts import TOKEN
 
@@ -85,6 +86,8 @@ class PromptInput(Input):
             select_on_focus=False,
         )  # fmt: skip
         self.history = History([])
+        self.join: Join = "and"
+        """How the run's prompts name several things."""
         self._offers: tuple[Completion, ...] = ()
         self._chosen = 0
 
@@ -116,7 +119,7 @@ class PromptInput(Input):
 
     def insert_token(self, token: str) -> None:
         """A token at the cursor."""
-        self.put(insert(self.typed, token))
+        self.put(insert(self.typed, token, self.join))
 
     def watch_value(self) -> None:
         """Offer completions for what is typed."""

@@ -21,7 +21,7 @@ from engine.core.errors import UserError
 from engine.core.settings import build_config
 from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry, Manifest
-from engine.runs.prompts import known, unknown_tokens
+from engine.runs.prompts import all_together, known, unknown_tokens
 
 HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: keys"
 
@@ -72,11 +72,11 @@ class PromptPane(Vertical):
         """Take a run's tokens, its earlier prompts and its own settings."""
         self._run, self._concepts = run, manifest.concepts
         for line in self.query(PromptInput):
-            line.concepts = manifest.concepts
+            line.concepts, line.join = manifest.concepts, manifest.join
         prompt = self.prompt
         prompt.history = read_history(run)
         if not prompt.value:
-            tokens = " and ".join(concept.token for concept in manifest.concepts)
+            tokens = all_together(manifest.concepts, manifest.join)
             prompt.placeholder = f"a photo of {tokens} in the snow"
         chips = self.query_one(TokenChips)
         chips.concepts, chips.run = manifest.concepts, run.name

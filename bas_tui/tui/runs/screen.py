@@ -23,6 +23,7 @@ from bas_tui.tui.shell.screen import BasScreen
 from engine.core.errors import BasError
 from engine.runs.folder import RunDir
 from engine.runs.library import remove_run
+from engine.runs.prompts import all_together
 
 REFRESH_CADENCES = 2
 """Redraw cadences between two looks at the run folders."""
@@ -110,7 +111,7 @@ class RunsScreen(BasScreen):
         entry = self._current
         if entry is None or entry.info is None:
             return {}
-        tokens = " and ".join(f"<{concept.name}>" for concept in entry.info.concepts)
+        tokens = all_together(entry.info.concepts, entry.info.join, by_name=True)
         return {"run": entry.run.name, "tokens": tokens}
 
     def _show(self) -> None:

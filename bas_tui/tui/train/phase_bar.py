@@ -9,7 +9,8 @@ from bas_tui.tui.train.pane import Pane
 PHASE_NAMES = {1: "tokens", 2: "weights"}
 STAGE_NAMES = {
     "download": "downloading the base model", "load": "loading the base model",
-    "encode": "encoding the scene", "prior": "drawing prior pictures",
+    "words": "looking for start words", "encode": "encoding the scene",
+    "prior": "drawing prior pictures",
     "preview": "drawing a preview", "generate": "drawing", "save": "saving",
 }  # fmt: skip
 

@@ -97,8 +97,10 @@ def judge(
         for concept, region in zip(asked, regions, strict=True)
     )
     found = tuple(value > thresholds[concept] for concept, value in zip(asked, values, strict=True))
+    # Concepts differ in how similar anything is to them: what counts is by how much each is passed.
+    margins_NR = similarity_NR - np.array(thresholds[: len(similarity_NR)])[:, None]
     mixed = any(
-        region != NOWHERE and whole[region] and int(similarity_NR[:, region].argmax()) != concept
+        region != NOWHERE and whole[region] and int(margins_NR[:, region].argmax()) != concept
         for concept, region in zip(asked, regions, strict=True)
     )
     return Verdict(regions, values, found, sum(whole) > len(asked), mixed)

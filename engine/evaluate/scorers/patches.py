@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine.evaluate.scorers.backbone import SIDE, Backbone
+from engine.evaluate.scorers.backbone import BATCH, SIDE, Backbone
 from engine.evaluate.scorers.base import Pixels
 from engine.evaluate.scorers.regions import Mask, cut, cut_mask
 
@@ -27,14 +27,19 @@ def thing_patches(
     A place counts where the thing covers more than half of it; a thing thinner than that
     everywhere keeps the place that it covers most.
     """
-    if not masks:
-        return []
     pairs = list(zip(pictures, masks, strict=True))
+    found: list[torch.Tensor] = []
+    for start in range(0, len(pairs), BATCH):
+        found += _batch_patches(backbone, pairs[start : start + BATCH])
+    return found
+
+
+def _batch_patches(backbone: Backbone, pairs: Sequence[tuple[Pixels, Mask]]) -> list[torch.Tensor]:
     cuts = [cut(picture, mask, SIDE) for picture, mask in pairs]
     # Enlarged twice, the network told composites apart no better, at more than twice the work.
     local_BDGG = backbone.local_features(cuts, enlarged=1)
     local_BQD = F.adaptive_avg_pool2d(local_BDGG, PLACES).flatten(2).transpose(1, 2)
-    inside = np.stack([cut_mask(mask, SIDE) for mask in masks])
+    inside = np.stack([cut_mask(mask, SIDE) for _, mask in pairs])
     covered_BQ = F.adaptive_avg_pool2d(torch.from_numpy(inside).float()[:, None], PLACES).flatten(1)
     return [
         F.normalize(local_QD[covered_Q >= min(0.5, float(covered_Q.max()))], dim=1)

@@ -25,9 +25,8 @@ from engine.pocket.recipe.judges import Classifier, Features
 from engine.pocket.recipe.silhouettes import Fit, best_fit
 from engine.scenes.scene import Scene
 
-QUANTILE = 0.05
-"""A thing's threshold lies between this quantile of its own crops' similarities and the opposite
-one of all others'."""
+QUANTILE = 0.95
+"""A thing is there where something is more like it than this share of all other things is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,8 +267,7 @@ def _references(
     belongs = np.array(labels)[None] == np.arange(len(names))[:, None]
     thresholds = {}
     for name, row, mine in zip(names, table, belongs, strict=True):
-        high, low = np.quantile(row[mine], QUANTILE), np.quantile(row[~mine], 1 - QUANTILE)
-        thresholds[name] = float((high + low) / 2)
+        thresholds[name] = float(np.quantile(row[~mine], QUANTILE))
     return dict(zip(names, own, strict=True)), thresholds
 
 
