@@ -53,6 +53,16 @@ def gen(
             show_default="the run's: 7.5",
         ),
     ] = None,
+    strength: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            min=0.0,
+            max=2.0,
+            help="How much of the learned weight change is added: less keeps the base model's own "
+            "way of drawing, most of all with a LoRA run.",
+        ),
+    ] = 1.0,
     negative: Annotated[str, typer.Option(help="What to keep away from.")] = "",
     out: Annotated[
         Path | None,
@@ -87,6 +97,7 @@ def gen(
         count=count,
         steps=steps,
         guidance=guidance,
+        strength=strength,
         device=device.value,
     )
     with client.Generator() as generator:

@@ -204,6 +204,10 @@ class Codec(Protocol):
         """Move the autoencoder out of the accelerator's memory, or back."""
         ...
 
+    def move(self, device: torch.device) -> None:
+        """Compute on another device from now on."""
+        ...
+
 
 class Recording(AbstractContextManager["Recording"], Protocol):
     """Records attention of chosen layers while it is entered; restores them after."""

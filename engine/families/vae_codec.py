@@ -50,3 +50,8 @@ class VaeCodec:
     def park(self, *, parked: bool) -> None:
         """Move the autoencoder to main memory, or back to the device."""
         self.vae.to(torch.device("cpu") if parked else self._device)
+
+    def move(self, device: torch.device) -> None:
+        """Compute on another device from now on."""
+        self._device = device
+        self.vae.to(device)

@@ -16,18 +16,15 @@ import time
 import traceback
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from PIL import Image
 
-from engine.core.config import TrainConfig
 from engine.core.errors import BasError
-from engine.core.settings import build_config
 from engine.drawing.sampler import Cancelled, Denoised, draw
 from engine.families.contract import Family
-from engine.families.devices import autocast, choose_device, choose_precision
-from engine.families.loading import load_family
-from engine.results.concepts import load_concepts
+from engine.families.devices import choose_device
+from engine.results.learned_model import LearnedModel, load_learned
 from engine.results.pictures import save_generated, save_sheet, slug
 from engine.results.previews import save_picture
 from engine.runs.events import (
@@ -54,12 +51,21 @@ def serve_generation(requests: TextIO, events: TextIO) -> int:
     return 0
 
 
+class _Loaded(NamedTuple):
+    """What is kept between requests."""
+
+    key: tuple[str, int, str]
+    """Run, time of its result, device."""
+    strength: float
+    model: LearnedModel
+
+
 class _GenerationHost:
     def __init__(self, requests: TextIO, events: TextIO, scratch: Path) -> None:
         self._requests, self._events, self._scratch = requests, events, scratch
         self._pending: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: set[str] = set()
-        self._loaded: tuple[tuple[str, int, str], Family, TrainConfig] | None = None
+        self._loaded: _Loaded | None = None
         self._seq = 0
 
     def serve(self) -> None:
@@ -111,7 +117,8 @@ class _GenerationHost:
         run = request.run
         manifest = read_manifest(run)
         prompt = resolve_prompt(request.prompt, manifest.concepts, with_nouns=manifest.with_nouns)
-        family, config = self._family(run, request.device)
+        model = self._model(run, request)
+        family, config = model.family, model.config
         opening = missing_opening(prompt, config.prompt)
         prompt = f"{opening} {prompt}" if opening else prompt
         steps = request.steps or config.sampling.steps
@@ -135,6 +142,7 @@ class _GenerationHost:
             "negative": request.negative,
             "steps": steps,
             "guidance": guidance,
+            "strength": request.strength,
             "run": run.name,
             "base": manifest.base,
             "software": f"bas {_version('bas-tui')}, torch {_version('torch')}, "
@@ -153,7 +161,7 @@ class _GenerationHost:
             on_step=self._on_step(request, steps, family),
         )
         pictures = []
-        with autocast(family.device, choose_precision(config.precision, family.device)):
+        with model.computing():
             for index, picture in enumerate(drawn):
                 name = f"{stem}-{seeds[index]}"
                 path = save_generated(picture, out, name, recipe | {"seed": seeds[index]})
@@ -191,18 +199,24 @@ class _GenerationHost:
 
         return on_step
 
-    def _family(self, run: RunDir, device: str) -> tuple[Family, TrainConfig]:
+    def _model(self, run: RunDir, request: GenerationRequest) -> LearnedModel:
         """The run's model with its concepts; loaded again only when they have changed."""
-        manifest = read_manifest(run)
         result = run.concepts / "concepts.json"
         stamp = result.stat().st_mtime_ns if result.is_file() else 0
-        key = (str(run.path), stamp, device)
-        if self._loaded is None or self._loaded[0] != key:
-            self._loaded = None
-            loaded = load_family(manifest.base, device=choose_device(device), report=self._emit)
-            load_concepts(run.concepts, loaded.family, base_hash=loaded.base_hash)
-            self._loaded = (key, loaded.family, build_config(manifest.settings))
-        return self._loaded[1], self._loaded[2]
+        key = (str(run.path), stamp, request.device)
+        strength = request.strength
+        if self._loaded is not None and self._loaded.key == key:
+            change = self._loaded.model.change
+            if change is not None:
+                change.strength = strength
+            if change is not None or self._loaded.strength == strength:
+                return self._loaded.model
+        self._loaded = None
+        model = load_learned(
+            run, device=choose_device(request.device), report=self._emit, strength=strength
+        )
+        self._loaded = _Loaded(key, strength, model)
+        return model
 
 
 def _version(package: str) -> str:

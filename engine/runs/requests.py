@@ -28,6 +28,8 @@ class GenerationRequest:
     count: int = 1
     steps: int | None = None
     guidance: float | None = None
+    strength: float = 1.0
+    """Times the learned weight change: 0 draws with the base's weights (and the learned tokens)."""
     step_previews: bool = False
     device: str = "auto"
     request: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
@@ -59,5 +61,7 @@ class GenerationRequest:
             raise UserError(f"cannot take {self.steps} steps", "use 1 to 1000, 50 is usual")
         if self.guidance is not None and not 0 <= self.guidance <= 100:
             raise UserError(f"guidance cannot be {self.guidance}", "use 0 to 100, 7.5 is usual")
+        if not 0 <= self.strength <= 2:
+            raise UserError(f"the strength cannot be {self.strength}", "use 0 to 2, 1 is usual")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise UserError(f"the seed cannot be {self.seed}", "use a whole number, 0 or more")

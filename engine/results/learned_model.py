@@ -1,0 +1,73 @@
+"""A base model with the concepts of a run in it: what draws, edits and is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+
+from engine.adapters.lora import LowRankChange
+from engine.core.config import TrainConfig
+from engine.core.settings import build_config
+from engine.families.contract import Family
+from engine.families.devices import autocast, choose_precision
+from engine.families.loading import load_for
+from engine.families.placement import place
+from engine.models.facts import prefers_half
+from engine.results.concepts import load_concepts
+from engine.runs.events import Event
+from engine.runs.folder import RunDir
+from engine.runs.manifest import Manifest, read_manifest
+
+CPU = torch.device("cpu")
+
+
+class LearnedModel(NamedTuple):
+    """A loaded run."""
+
+    family: Family
+    config: TrainConfig
+    manifest: Manifest
+    base_hash: str
+    change: LowRankChange | None
+    """The low-rank change where the run has one: its `strength` may be set anew."""
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Around everything that runs the networks: mixed precision over fp32 weights."""
+        weight = next(iter(self.family.targets.weights().values()))
+        precision = choose_precision(self.config.precision, self.family.device)
+        if weight.dtype != torch.float32:
+            # Weights in half precision compute in it by themselves; autocast would only add casts.
+            precision = "fp32"
+        with autocast(self.family.device, precision):
+            yield
+
+
+def load_learned(
+    run: RunDir,
+    *,
+    device: torch.device,
+    report: Callable[[Event], None],
+    strength: float = 1.0,
+) -> LearnedModel:
+    """The model of a run for drawing, its weight change added `strength` times.
+
+    On an accelerator the networks are kept in half precision. Raises UserError where the run has
+    no concepts yet or its base model cannot be loaded.
+    """
+    manifest = read_manifest(run)
+    config = build_config(manifest.settings)
+    precision = choose_precision(config.precision, device)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    # A full change is added in fp32 and rounded once: added to rounded weights it would be lost.
+    first = device if prefers_half(config) or device.type == "cpu" else CPU
+    loaded = load_for(manifest.base, config, device=first, precision=precision, report=report)
+    change = load_concepts(
+        run.concepts, loaded.family, base_hash=loaded.base_hash, strength=strength
+    )
+    if first != device:
+        place(loaded.family, device, half)
+    return LearnedModel(loaded.family, config, manifest, loaded.base_hash, change)
