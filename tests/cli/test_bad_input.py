@@ -80,6 +80,10 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "mask of another size": (other_size, "size"),
     "empty mask": (empty_mask, "empty"),
     "no mask at all": (no_mask, "--masks"),
+    "no such grid": (
+        lambda d: ["train", str(d), "--base", "pocket", "--set", "loss.attention_grid=5"],
+        "set loss.attention_grid to one of: 8, 16",
+    ),
     "no such mask": (lambda d: ["train", str(d / "img.png"), "-m", str(d / "no.png")], " - "),
     "base: unknown name": (lambda d: ["train", str(d), "--base", "pokcet"], "did you mean pocket"),
     "base: no such folder": (lambda d: ["train", str(d), "--base", "./no"], "check the path"),

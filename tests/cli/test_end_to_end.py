@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from engine.runs.event_reading import read_events
 from engine.runs.folder import RunDir
 from engine.runs.library import list_runs
 from engine.runs.liveness import host_pid
+from tests.families.ldm_layout import write_ldm_file
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 STEPS = 150
@@ -56,10 +58,13 @@ def last_step(run: RunDir) -> int:
 
 
 def test_a_run_outlives_its_viewers_and_its_own_death(
-    shell: Shell, desk: Path, tiny_pipeline: Path, home: Path, tmp_path: Path
+    shell: Shell, desk: Path, tiny_sdxl: Path, home: Path, tmp_path: Path
 ) -> None:
+    """On a single file of Stable Diffusion XL; every other end-to-end run is on another family."""
     bas = [sys.executable, "-m", "bas_tui"]
-    command = words("train", str(desk), "--base", str(tiny_pipeline), "--name", "r")
+    model = write_ldm_file(tiny_sdxl, tmp_path / "xl.safetensors")
+    shutil.copytree(tiny_sdxl, tmp_path / "xl", ignore=shutil.ignore_patterns("*.safetensors"))
+    command = words("train", str(desk), "--base", str(model), "--name", "r")
     # Its own session stands for a terminal that is closed: the whole group gets the hang-up.
     trainer = subprocess.Popen(
         [*bas, *command], start_new_session=True, stderr=subprocess.DEVNULL, text=True
@@ -109,12 +114,13 @@ def test_a_run_outlives_its_viewers_and_its_own_death(
 
 
 def test_what_only_the_engine_can_refuse_fails_with_one_line(
-    shell: Shell, desk: Path, tiny_pipeline: Path, home: Path
+    shell: Shell, desk: Path, tiny_pipeline: Path, home: Path, tmp_path: Path
 ) -> None:
     """The run exists by then, so it is a failure while running: exit code 1."""
-    result = shell(
-        *words("train", str(desk), "--base", str(tiny_pipeline)), "--set", "loss.attention_grid=5"
-    )
+    model = Path(shutil.copytree(tiny_pipeline, tmp_path / "model"))
+    config = model / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"layers_per_block": 2}))
+    result = shell(*words("train", str(desk), "--base", str(model)))
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert result.returncode == 1 and len(errors) == 1, result.stderr
     assert " - " in errors[0] and "Traceback" not in result.stderr
