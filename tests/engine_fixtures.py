@@ -33,6 +33,11 @@ def bas_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def scene() -> Scene:
     """Two coloured blocks on a gradient, 64 px."""
+    return two_blocks()
+
+
+def two_blocks() -> Scene:
+    """A scene of a teapot and a penguin, which are blocks."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[..., 2] = np.arange(64)[None, :] * 3
     left, right = np.zeros((64, 64), bool), np.zeros((64, 64), bool)

@@ -9,6 +9,7 @@ import typer
 from bas_tui.cli import (
     demo,
     evaluate,
+    exchange,
     generate,
     information,
     open_app,
@@ -28,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-START, RUNS, DRAW, KNOW, MEASURE = "Learn", "Runs", "Draw", "Choose", "Measure"
+START, RUNS, DRAW, SHARE, KNOW, MEASURE = "Learn", "Runs", "Draw", "Share", "Choose", "Measure"
 
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=START)(train.train)
@@ -45,6 +46,8 @@ app.command(rich_help_panel=RUNS)(runs.checkpoint)
 app.command(rich_help_panel=RUNS)(runs.preview)
 app.command(rich_help_panel=RUNS)(runs.resume)
 app.command(rich_help_panel=RUNS)(runs.rm)
+app.command(rich_help_panel=SHARE)(exchange.export)
+app.command("import", rich_help_panel=SHARE)(exchange.import_)
 app.command(rich_help_panel=KNOW)(information.models)
 app.command(rich_help_panel=KNOW)(information.settings)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=MEASURE)

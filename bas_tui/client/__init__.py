@@ -6,6 +6,7 @@ nor waits for its viewers. All functions may be called from any thread.
 
 from bas_tui.client.bases import resolve_base
 from bas_tui.client.create import change_settings, create_run, tidy
+from bas_tui.client.exchange import Exchange, ExportOrder, ImportOrder
 from bas_tui.client.follow import follow
 from bas_tui.client.generator import Generator
 from bas_tui.client.host_process import send, start_host, wait_until_gone
@@ -13,8 +14,11 @@ from bas_tui.client.prompt_checks import check_learned, check_prompt, token_name
 from engine.runs.requests import GenerationRequest
 
 __all__ = [
+    "Exchange",
+    "ExportOrder",
     "GenerationRequest",
     "Generator",
+    "ImportOrder",
     "change_settings",
     "check_learned",
     "check_prompt",

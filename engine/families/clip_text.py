@@ -28,7 +28,7 @@ class ClipText:
 
     def __init__(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel) -> None:
         self.tokenizer, self.encoder = tokenizer, encoder
-        self.encoders = (encoder,)
+        self.encoders, self.tokenizers = (encoder,), (tokenizer,)
         self.limit = prompt_limit(tokenizer, encoder)
 
     def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:

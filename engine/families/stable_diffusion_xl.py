@@ -63,7 +63,7 @@ class TwoClipTexts:
         zero_empty: bool,
     ) -> None:
         """`zero_empty`: an empty negative prompt is all zeros (`force_zeros_for_empty_prompt`)."""
-        self._tokenizers, self.encoders, self._zero_empty = tokenizers, encoders, zero_empty
+        self.tokenizers, self.encoders, self.zero_empty = tokenizers, encoders, zero_empty
         pairs = list(zip(tokenizers, encoders, strict=True))
         self.limit = min(prompt_limit(*pair) for pair in pairs)
         for tokenizer, encoder in pairs:
@@ -71,12 +71,12 @@ class TwoClipTexts:
 
     def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
         """Ids for both encoders, which differ in their padding; int64 (B, 2, L)."""
-        ids = [encode_prompts(tokenizer, prompts, self.limit) for tokenizer in self._tokenizers]
+        ids = [encode_prompts(tokenizer, prompts, self.limit) for tokenizer in self.tokenizers]
         return torch.stack(ids, dim=1)
 
     def length(self, prompt: str) -> int:
         """Positions that the prompt would need, end markers included."""
-        return len(self._tokenizers[0](prompt).input_ids)
+        return len(self.tokenizers[0](prompt).input_ids)
 
     def initial_rows(
         self, initializers: Sequence[str], generator: torch.Generator, *, default: str = ""
@@ -84,12 +84,12 @@ class TwoClipTexts:
         """Start values of the new rows from each encoder's own words; (N, width) each."""
         return tuple(
             initial_rows(tokenizer, encoder, initializers, generator, default=default)
-            for tokenizer, encoder in zip(self._tokenizers, self.encoders, strict=True)
+            for tokenizer, encoder in zip(self.tokenizers, self.encoders, strict=True)
         )
 
     def add_tokens(self, rows: Sequence[torch.Tensor], word_ids: Sequence[int] = ()) -> None:
         """Teach both tokenizers and encoders `<asset0>`..., starting from `rows`."""
-        for tokenizer, encoder, own in zip(self._tokenizers, self.encoders, rows, strict=True):
+        for tokenizer, encoder, own in zip(self.tokenizers, self.encoders, rows, strict=True):
             add_placeholders(tokenizer, encoder, own, word_ids)
 
     def embeddings(self) -> tuple[PlaceholderEmbedding, ...]:
@@ -102,7 +102,7 @@ class TwoClipTexts:
 
     def token_ids(self, tokens: Sequence[str]) -> torch.Tensor:
         """Ids of the placeholder tokens, equal in both tokenizers; int64 (N,)."""
-        return torch.tensor(self._tokenizers[0].convert_tokens_to_ids(list(tokens)))
+        return torch.tensor(self.tokenizers[0].convert_tokens_to_ids(list(tokens)))
 
     def encode(self, input_ids_BEL: torch.Tensor) -> Conditioning:
         """States (B, L, 2048 in SDXL) and the pooled embedding (B, 1280)."""
@@ -115,7 +115,7 @@ class TwoClipTexts:
         """The negative prompt's; all zeros for none, as the model was taught."""
         ids_1EL = self.tokenize([negative]).to(self.encoders[0].device)
         states_1LD, extra = self.encode(ids_1EL)
-        if self._zero_empty and not negative:
+        if self.zero_empty and not negative:
             states_1LD = torch.zeros_like(states_1LD)
             extra = {key: torch.zeros_like(value) for key, value in extra.items()}
         return Conditioning(

@@ -87,10 +87,10 @@ def only_these() -> str:
     return f"only {' and '.join(kind.title for kind in kinds())} work"
 
 
-def check_folder(folder: Path) -> FamilyKind:
+def check_folder(folder: Path, *, trained: bool = False) -> FamilyKind:
     """The kind of a diffusers folder; raises UserError unless it is whole and of a known kind.
 
-    Reads JSON files and safetensors headers only.
+    Reads JSON files and safetensors headers only. `trained`: it may know learned tokens already.
     """
     index = read_json(folder / "model_index.json")
     if index is None:
@@ -104,7 +104,7 @@ def check_folder(folder: Path) -> FamilyKind:
             raise UserError(f"{folder / part} has no readable config.json", DAMAGED)
     _check_scheduler(folder)
     for tokenizer in kind.tokenizers:
-        _check_tokenizer(folder / tokenizer)
+        _check_tokenizer(folder / tokenizer, trained=trained)
     _check_unet(folder)
     for part, stem in kind.weights.items():
         for name in folder_weights(folder, part, stem).files:
@@ -225,7 +225,7 @@ def _check_scheduler(folder: Path) -> None:
         )
 
 
-def _check_tokenizer(folder: Path) -> None:
+def _check_tokenizer(folder: Path, *, trained: bool) -> None:
     if not any(all((folder / name).is_file() for name in names) for names in TOKENIZER_FILES):
         raise UserError(
             f"{folder} has neither tokenizer.json nor vocab.json and merges.txt", DAMAGED
@@ -238,7 +238,7 @@ def _check_tokenizer(folder: Path) -> None:
         for entry in entries
         if isinstance(entry, dict)
     }
-    if "<asset0>" in {*added, *contents}:
+    if not trained and "<asset0>" in {*added, *contents}:
         raise UserError(
             f"{folder.parent} already knows <asset0>: it is the result of a training",
             "draw from it with `bas import`, or train on the model that it was made from",

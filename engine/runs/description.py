@@ -55,6 +55,7 @@ def describe(run: RunDir) -> RunInfo:
             paused = False
         elif kind == RunEnded.kind and record.get("outcome") in get_args(Outcome):
             state, message = record["outcome"], str(record.get("message", ""))
+            step = max(step, record["step"]) if _are(int, record, "step") else step
     alive = host_pid(run) is not None
     if state == "training" and not alive:
         state = "interrupted"

@@ -21,6 +21,10 @@ PROTOCOL_VERSION = 1
 Outcome = Literal["finished", "stopped", "failed"]
 
 
+EVENTS: dict[str, type[Event]] = {}
+"""Every kind of event that this process knows, by its name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """Base of all events. `seq` and `time` are filled in by whoever logs the event (the host)."""
@@ -28,6 +32,9 @@ class Event:
     kind: ClassVar[str] = "event"
     seq: int = 0
     time: float = 0.0
+
+    def __init_subclass__(cls) -> None:
+        EVENTS[cls.kind] = cls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,15 +263,6 @@ class GenerationEnded(Event):
     message: str = ""
     remedy: str = ""
 
-
-EVENTS: dict[str, type[Event]] = {
-    cls.kind: cls
-    for cls in (
-        RunStarted, Notice, Progress, PhaseStarted, StepDone, AttentionMaps, PreviewSaved,
-        CheckpointSaved, Paused, Resumed, SettingChanged, RunEnded, GenerationStarted,
-        GenerationStep, PictureSaved, GenerationEnded,
-    )
-}  # fmt: skip
 
 _NESTED: dict[tuple[str, str], type] = {
     ("run_started", "phases"): PhasePlan,

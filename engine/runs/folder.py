@@ -76,6 +76,11 @@ class RunDir:
         return self.path / "pictures"
 
     @property
+    def exports(self) -> Path:
+        """Where files for other programs go unless the person names another folder."""
+        return self.path / "exports"
+
+    @property
     def log(self) -> Path:
         return self.path / "host.log"
 

@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from bas_tui.cli.main import app
+from bas_tui.client import exchange as exchange_module
 from bas_tui.client import generator as generator_module
 from bas_tui.client import host_process
 from engine.runs.library import list_runs
@@ -86,10 +87,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put the client tests' fake hosts in the place of `python -m engine`."""
 
     def command(*arguments: str) -> list[str]:
-        script = "fake_host.py" if arguments[0] == "run" else "fake_generator.py"
+        script = {
+            "run": "fake_host.py", "generate": "fake_generator.py", "exchange": "fake_exchange.py"
+        }[arguments[0]]  # fmt: skip
         return [sys.executable, str(FAKES / script), *arguments]
 
     monkeypatch.setattr(host_process, "host_command", command)
+    monkeypatch.setattr(exchange_module, "host_command", command)
     monkeypatch.setattr(generator_module, "host_command", command)
 
     def set_up(**behaviour: object) -> None:

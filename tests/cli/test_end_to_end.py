@@ -112,6 +112,11 @@ def test_a_run_outlives_its_viewers_and_its_own_death(
     row = json.loads(shell("runs", "--json").stdout)
     assert (row["state"], row["step"]) == ("finished", STEPS + 2)
 
+    result = shell("export", "--to", "comfyui", "-o", tmp_path / "out", "--no-check")
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path}/out/r-comfyui\n"), result.stderr
+    assert "teapot   r_teapot" in result.stderr
+    assert (tmp_path / "out/r-comfyui/models/embeddings/r_teapot.safetensors").is_file()
+
 
 def test_what_only_the_engine_can_refuse_fails_with_one_line(
     shell: Shell, desk: Path, tiny_pipeline: Path, home: Path, tmp_path: Path

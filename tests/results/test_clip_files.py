@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from engine.models.detection import read_header
+from engine.models.headers import read_header
 from engine.pocket import MODEL_DIR
 from engine.results.exports.clip_files import write_text_encoder, write_tokenizer
 from tests.tiny import tiny_tokenizer

@@ -63,9 +63,8 @@ def export(pipe: StableDiffusionPipeline, folder: Path, samples: int) -> None:
             continue
         # Where the parts lay on the build machine is nobody's business.
         facts.pop("_name_or_path", None)
-        for key in ("dtype", "torch_dtype"):
-            if facts.get(key) == "float16":
-                facts[key] = "float32"
+        if facts.get("dtype") == "float16":
+            facts["dtype"] = "float32"
         path.write_text(json.dumps(facts, indent=2) + "\n")
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)

@@ -38,18 +38,19 @@ def write_text_encoder(
 ) -> None:
     """Write `model.safetensors` and `config.json` of a text encoder.
 
-    `config` is the model's own; vocabulary size and precision are taken from the tensors.
+    `config` is the model's own; the vocabulary's size is taken from the tensors. Half precision is
+    how weights are stored, not how they must be computed with: read without a wish, they become
+    float32 like the pipeline's other parts.
     """
     published = {published_name(name): tensor for name, tensor in tensors.items()}
     rows = published[f"{PREFIX}embeddings.token_embedding.weight"]
-    precision = str(rows.dtype).removeprefix("torch.")
     save_tensors(folder / "model.safetensors", published, {"format": "pt"})
     facts = {key: value for key, value in config.items() if key not in PRIVATE}
     facts |= {
         "architectures": [class_name],
         "vocab_size": len(rows),
-        "dtype": precision,
-        "torch_dtype": precision,
+        "dtype": "float32",
+        "torch_dtype": "float32",
     }
     write_json(folder / "config.json", facts)
 

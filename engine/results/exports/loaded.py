@@ -1,0 +1,126 @@
+"""What exports need of a loaded base model with its concepts: the one place that asks a family.
+
+Shape legend: V rows of an embedding matrix, N placeholder tokens, D its width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.core.config import TrainConfig
+from engine.core.errors import UserError
+from engine.drawing.sampler import draw
+from engine.families.contract import Family
+from engine.families.devices import autocast, choose_precision
+from engine.families.tokens import PlaceholderEmbedding
+from engine.results.exports.lora_names import published_weight
+from engine.results.exports.low_rank import LowRank
+
+EMBEDDING = "embeddings.token_embedding."
+
+
+class Encoder(NamedTuple):
+    """A tokenizer and its text encoder."""
+
+    tokenizer: Any
+    text_encoder: Any
+
+
+class Parts(NamedTuple):
+    """The libraries' own models inside a family."""
+
+    unet: Any
+    vae: Any
+    encoders: tuple[Encoder, ...]
+    scheduler_config: dict[str, Any]
+    settings: dict[str, Any]
+    """Of the pipeline itself, as model_index.json keeps them."""
+
+
+def parts_of(family: Family) -> Parts:
+    """The models of a family; raises UserError for one that is built otherwise."""
+    text: Any = family.text
+    codec: Any = family.codec
+    noise: Any = family.noise
+    tokenizers = getattr(text, "tokenizers", ())
+    if not tokenizers or not hasattr(codec, "vae") or not hasattr(noise, "config"):
+        raise UserError(
+            f"{family.name} is of a family that has no diffusers pipeline",
+            "use --to pack",
+        )
+    settings: dict[str, Any] = {}
+    if len(tokenizers) > 1:
+        settings["force_zeros_for_empty_prompt"] = text.zero_empty
+    return Parts(
+        unet=family.targets.networks["unet"],
+        vae=codec.vae,
+        encoders=tuple(map(Encoder, tokenizers, text.encoders)),
+        scheduler_config=dict(noise.config),
+        settings=settings,
+    )
+
+
+def weights_of(family: Family) -> dict[str, nn.Parameter]:
+    """Every weight that training may change, by the names of `changes.safetensors`."""
+    return family.targets.weights()
+
+
+def add_changes(family: Family, changes: Mapping[str, torch.Tensor]) -> None:
+    """Add changes to the weights of these names; raises KeyError or RuntimeError for a misfit."""
+    weights = {published_weight(name): weight for name, weight in weights_of(family).items()}
+    with torch.no_grad():
+        for name, change in changes.items():
+            weight = weights[published_weight(name)]
+            weight.add_(change.to(weight))
+
+
+def add_layers(family: Family, layers: Mapping[str, LowRank]) -> None:
+    """Add a LoRA to the weights; raises KeyError or RuntimeError where it does not fit."""
+    for layer, factors in layers.items():
+        add_changes(family, {f"{layer}.weight": factors.product()})
+
+
+def draw_pictures(
+    family: Family, prompts: Sequence[str], seeds: Sequence[int], config: TrainConfig
+) -> Iterator[np.ndarray]:
+    """One picture per prompt and seed as `bas gen` draws it, uint8 (H, W, 3)."""
+    with autocast(family.device, choose_precision(config.precision, family.device)):
+        yield from draw(
+            family,
+            prompts,
+            seeds=seeds,
+            steps=config.sampling.steps,
+            guidance=config.sampling.guidance,
+            resolution=config.resolution or None,
+        )
+
+
+def text_tensors(text_encoder: Any, *, with_tokens: bool) -> dict[str, torch.Tensor]:
+    """A text encoder's tensors as if it had been trained as one matrix of words.
+
+    The trained words stand in their places, the placeholder rows behind the vocabulary: (V + N, D)
+    with them, (V, D) without.
+    """
+    embedding = text_encoder.get_input_embeddings()
+    assert isinstance(embedding, PlaceholderEmbedding), "no placeholder tokens were added"
+    rows_VD = embedding.vocabulary.detach().clone()
+    rows_VD[embedding.word_ids] = embedding.word_rows.detach().to(rows_VD)
+    if with_tokens:
+        placeholders_ND = embedding.placeholder_rows.detach().to(rows_VD)
+        # A model may keep room behind its last word, or have words in its tokenizer only.
+        first = embedding.num_embeddings - len(placeholders_ND)
+        gap_GD = rows_VD.new_zeros(max(0, first - len(rows_VD)), rows_VD.shape[1])
+        rows_VD = torch.cat([rows_VD[:first], gap_GD, placeholders_ND])
+    tensors: dict[str, torch.Tensor] = {}
+    for name, tensor in text_encoder.state_dict().items():
+        before, found, _ = name.partition(EMBEDDING)
+        if found:
+            tensors[f"{before}{EMBEDDING}weight"] = rows_VD
+        else:
+            tensors[name] = tensor
+    return tensors
