@@ -19,6 +19,7 @@ from engine.results.exports.learned import Learned
 from engine.results.exports.loaded import add_changes, add_layers, draw_pictures
 from engine.results.previews import save_picture
 from engine.runs.events import Progress
+from engine.runs.prompts import all_together, resolve_prompt
 
 PICTURES = 4
 SMALL_SIDE = 256
@@ -45,9 +46,16 @@ def compare(
 
     Prompts are each token's in turn and all together; seeds 0, 1, ... Writes both rows to `sheet`.
     """
-    tokens = [concept.token for concept in learned.concepts]
-    kinds = [*tokens, " and ".join(tokens)] if len(tokens) > 1 else tokens
-    prompts = [f"{config.prompt} {kinds[k % len(kinds)]}".strip() for k in range(PICTURES)]
+    manifest, concepts = learned.manifest, learned.concepts
+    tokens = [concept.token for concept in concepts]
+    kinds = [*tokens, all_together(concepts, manifest.join)] if len(tokens) > 1 else tokens
+    prompts = [
+        resolve_prompt(
+            f"{config.prompt} {kinds[k % len(kinds)]}".strip(), concepts,
+            with_nouns=manifest.with_nouns,
+        )
+        for k in range(PICTURES)
+    ]  # fmt: skip
 
     def base() -> LoadedBase:
         precision = choose_precision(config.precision, device)

@@ -11,6 +11,7 @@ import torch
 
 from engine.core.config import TrainConfig
 from engine.core.errors import BasError, UserError
+from engine.core.prompt_grammar import anchored
 from engine.core.settings import build_config
 from engine.families.devices import choose_device
 from engine.families.loading import load_for
@@ -119,6 +120,9 @@ class _Export:
             lambda word: len(tokenizer(word, add_special_tokens=False).input_ids) == 1,
         )
         """Their names in other programs."""
+        self._nouns = tuple(
+            concept.initializer if manifest.with_nouns else "" for concept in self._learned.concepts
+        )
 
     def check(self) -> None:
         """Refuse what cannot be written, before anything is."""
@@ -206,6 +210,8 @@ class _Export:
             concepts=self.names,
             words=self.words,
             opening=self._config.prompt,
+            nouns=self._nouns,
+            join=self._learned.manifest.join,
             base=self._base,
             change=self._change.sentence if cut else "whole, as it was trained",
             rest=cut and bool(self._change.rest),
@@ -252,7 +258,7 @@ class _Export:
             save_tensors(folder / f"{word}.safetensors", embedding_tensors(self._rows(index)))
 
     def _lora(self, path: Path, tensors: dict[str, torch.Tensor]) -> None:
-        words = ", ".join(self.words)
+        words = ", ".join(map(anchored, self.words, self._nouns))
         metadata = lora_metadata(
             self._base,
             self._change.layers,

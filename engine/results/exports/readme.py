@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.core.prompt_grammar import Join, anchored, join_names
 from engine.results.exports.base_facts import TITLES, BaseFacts
 from engine.runs.export_targets import HEAD, TARGETS, Target
 
@@ -23,6 +24,9 @@ class Story:
     """Their words in other programs."""
     opening: str
     """The training prompt's words before the things."""
+    nouns: tuple[str, ...]
+    """What has to stand behind each word, as in training; empty texts for nothing."""
+    join: Join
     base: BaseFacts
     change: str
     """How the change is kept, in one sentence; empty where nothing but the words was trained."""
@@ -180,14 +184,17 @@ def _strength(story: Story, where: str) -> list[str]:
 def _words(story: Story, more: str) -> list[str]:
     width = max(map(len, story.concepts))
     rows = [
-        f"     {name:{width}}  {word}"
-        for name, word in zip(story.concepts, story.words, strict=True)
+        f"     {name:{width}}  {anchored(word, noun)}"
+        for name, word, noun in zip(story.concepts, story.words, story.nouns, strict=True)
     ]
+    if any(story.nouns):
+        more = f"Each word is followed by its noun, as in training. {more}".strip()
     return ["Words:\n\n" + "\n".join(rows) + (f"\n\n{_wrap(more)}" if more else "")]
 
 
 def _things(story: Story, words: Sequence[str]) -> str:
-    return f"{story.opening} {' and '.join(words[:2])} in snow".strip()
+    things = [anchored(word, noun) for word, noun in zip(words, story.nouns, strict=True)]
+    return f"{story.opening} {join_names(things[:2], story.join)} in snow".strip()
 
 
 def _code(lines: Sequence[str]) -> str:
