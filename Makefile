@@ -9,7 +9,8 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-faults check lint types layers house bench pocket-eval clean
+.PHONY: help venv demo test test-faults check lint types layers house bench dist try-dist \
+  pocket-eval clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +43,13 @@ house: $(DEV)
 
 bench: $(DEV) ## count the operations of a training step, time the parts
 	$(BIN)/python -m tests.bench
+
+dist: $(DEV) ## build the source distribution, and the wheel from it, in dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation >/dev/null
+
+try-dist: dist ## install the wheel in a fresh environment elsewhere and use it there
+	.ci/try-dist $(BIN)/python
 
 pocket-eval: $(RUNTIME) ## measure the embedded model
 	$(PIP) -e '.[pocket-eval]'

@@ -9,17 +9,42 @@ from typing import Any
 import numpy as np
 
 from engine.core.config import TrainConfig
+from engine.core.errors import UserError
 from engine.core.settings import build_config
 from engine.drawing.sampler import draw as _draw
 from engine.families.devices import autocast, choose_device, choose_precision
 from engine.families.loading import LoadedBase, load_family
 from engine.models.facts import recipe_settings
+from engine.pocket import DEFAULT_DEMO, demo_scenes
+from engine.pocket import demo_scene as _demo_files
 from engine.runs.events import Event
 from engine.scenes.scene import Scene
 from engine.scenes.scene import load_scene as _load_scene
 from engine.training.loop import train
 
-__all__ = ["LoadedBase", "Scene", "config_for", "draw", "load_base", "load_scene", "train"]
+__all__ = [
+    "LoadedBase",
+    "Scene",
+    "config_for",
+    "demo_scene",
+    "draw",
+    "load_base",
+    "load_scene",
+    "train",
+]
+
+
+def demo_scene(name: str = DEFAULT_DEMO) -> Scene:
+    """One of the bundled pictures with its masks, as `bas demo --list` names them.
+
+    Raises UserError for another name.
+    """
+    if name not in demo_scenes():
+        raise UserError(
+            f"there is no demo scene {name!r}", f"take one of {', '.join(demo_scenes())}"
+        )
+    picture, masks = _demo_files(name)
+    return _load_scene(picture, list(masks.values()))
 
 
 def load_scene(path: str | Path, masks: Sequence[str | Path] = ()) -> Scene:

@@ -21,7 +21,6 @@ import os
 from setuptools.dist import Distribution
 distribution = Distribution()
 distribution.parse_config_files()
-distribution.include_package_data = False
 build = distribution.get_command_obj("build_py")
 build.ensure_finalized()
 for package, source, _, files in build.data_files:

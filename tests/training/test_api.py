@@ -23,7 +23,7 @@ def test_the_readme_example_runs(
     assert len(code.strip().splitlines()) <= 12
     save_scene(scene, tmp_path / "scene")
     few = '"phase1.steps": 1, "phase2.steps": 1, "loss.prior_weight": 0, "sampling.steps": 2, '
-    code = code.replace("engine/pocket/scenes/teapot_penguin", str(tmp_path / "scene"))
+    code = code.replace("demo_scene()", f"load_scene({str(tmp_path / 'scene')!r})")
     code = code.replace('"pocket"', repr(str(tiny_pipeline))).replace(
         '{"preview', "{" + few + '"preview'
     )
