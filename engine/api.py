@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,17 @@ def draw(
     config: TrainConfig | None = None,
     negative: str = "",
 ) -> Iterator[np.ndarray]:
-    """One picture per prompt and seed, uint8 (H, W, 3), with the configuration's sampling."""
+    """One picture per prompt and seed, uint8 (H, W, 3), with the configuration's sampling.
+
+    Tokens are read with the article that the configuration's training put before them.
+    """
     config = config or TrainConfig()
+    grammar = replace(config.grammar, nouns=False)
     family = base.family
     with autocast(family.device, choose_precision(config.precision, family.device)):
         yield from _draw(
             family,
-            prompts,
+            [grammar.spoken(prompt) for prompt in prompts],
             seeds=seeds,
             steps=config.sampling.steps,
             guidance=config.sampling.guidance,

@@ -111,5 +111,5 @@ def _conclude(run: RunDir, state: RunState, *, quiet: bool, hint: bool) -> int:
 def generate_command(run: RunDir) -> str:
     """A `bas gen` line that uses every token of the run."""
     manifest = read_manifest(run)
-    tokens = all_together(manifest.concepts, manifest.join, by_name=True)
+    tokens = all_together(manifest.concepts, manifest.grammar, by_name=True)
     return f'bas gen "a photo of {tokens} in snow" --run {run.name}'

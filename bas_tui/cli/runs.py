@@ -310,7 +310,7 @@ def gen_example(info: RunInfo) -> str:
     """A `bas gen` line with every token of the run."""
     from engine.runs.prompts import all_together
 
-    tokens = all_together(info.concepts, info.join)
+    tokens = all_together(info.concepts, info.grammar)
     return f'bas gen "a photo of {tokens} in snow" --run {info.run.name}'
 
 

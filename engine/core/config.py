@@ -20,6 +20,7 @@ from engine.core.method_config import (
     Phase2Config,
     check,
 )
+from engine.core.prompt_grammar import Grammar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,10 @@ class TrainConfig:
     prompt_join: Literal["and", "comma"] = "and"
     """How several things are named. `and`: `a and b and c` (the paper). `comma`: `a, b and c`."""
 
+    prompt_article: bool = False
+    """An article before every token, as nouns have it: `a photo of a <asset0>`. A prompt without
+    is read with it."""
+
     prompt_nouns: bool = False
     """Every token is followed by its start word where it has one: `<asset0> cup` (not in the paper;
     AttnDreamBooth, arXiv 2406.05000)."""
@@ -175,6 +180,11 @@ class TrainConfig:
         check(self.checkpoint_keep >= 1, "checkpoint_keep", "1 or more", self.checkpoint_keep)
         if self.total_steps == 0:
             raise UserError("a run needs at least one step", "raise phase1.steps or phase2.steps")
+
+    @property
+    def grammar(self) -> Grammar:
+        """How prompts speak of the things."""
+        return Grammar(join=self.prompt_join, article=self.prompt_article, nouns=self.prompt_nouns)
 
     @property
     def total_steps(self) -> int:

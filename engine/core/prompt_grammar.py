@@ -6,8 +6,21 @@ were trained in one grammar are drawn best in the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
+
+TOKEN = re.compile(r"<([^<>\s]+)>")
+"""A concept's token in a prompt: `<asset0>`, `<teapot>`."""
+
+LEADS = frozenset({
+    "of", "and", "or", "with", "without", "beside", "near", "by", "at", "in", "on", "under", "over",
+    "above", "below", "behind", "to", "from", "into", "inside", "between", "like", "plus", "next",
+    "around", "against", "holding", "wearing",
+})  # fmt: skip
+"""Words after which a thing needs an article. After others one stands farther ahead, or none."""
 
 Join = Literal["and", "comma"]
 
@@ -19,16 +32,54 @@ def join_names(names: Sequence[str], join: Join = "and") -> str:
     return " and ".join(names)
 
 
-def training_prompt(
-    opening: str, names: Sequence[str], join: Join = "and", ending: str = ""
-) -> str:
-    """`a photo of <asset2> and <asset0>`, and what `ending` says of the ground."""
-    return " ".join(part for part in (opening, join_names(names, join), ending) if part)
+@dataclass(frozen=True, kw_only=True)
+class Grammar:
+    """How a run's prompts speak of its things (the settings `prompt_...`)."""
+
+    join: Join = "and"
+    article: bool = False
+    """An article before each token: `a <asset0>`."""
+    nouns: bool = False
+    """The start word behind each token: `<asset0> cup`."""
+
+    def name(self, token: str, noun: str = "") -> str:
+        """A token as training prompts have it."""
+        anchored = self.anchored(token, noun)
+        return f"a {anchored}" if self.article else anchored
+
+    def anchored(self, token: str, noun: str) -> str:
+        """A token without the article."""
+        return f"{token} {noun}" if self.nouns and noun else token
+
+    def together(self, names: Sequence[str]) -> str:
+        """Several things."""
+        return join_names(names, self.join)
+
+    def training_prompt(self, opening: str, names: Sequence[str], ending: str = "") -> str:
+        """`a photo of <asset2> and <asset0>`, and what `ending` says of the ground."""
+        return " ".join(part for part in (opening, self.together(names), ending) if part)
+
+    def spoken(self, prompt: str, nouns: Mapping[str, str] = MappingProxyType({})) -> str:
+        """A person's prompt with the articles and nouns that training put around its tokens.
+
+        Words that stand there already stay alone: `the <asset0>`, `a blue <asset0>`, `<asset0>
+        cup`. `nouns`: the start word of each token.
+        """
+
+        def replace(match: re.Match[str]) -> str:
+            token, noun = match.group(0), nouns.get(match.group(0), "") if self.nouns else ""
+            if noun and re.match(rf"\s*{re.escape(noun)}\b", prompt[match.end() :]):
+                noun = ""
+            before = prompt[: match.start()].split()
+            bare = not before or before[-1].lower() in LEADS or before[-1][-1] in ",;:"
+            words = ("a" if self.article and bare else "", token, noun)
+            return " ".join(word for word in words if word)
+
+        return TOKEN.sub(replace, prompt)
 
 
-def anchored(token: str, noun: str) -> str:
-    """A token with the noun of its class behind it: `<asset0> cup`; without a noun, the token."""
-    return f"{token} {noun}" if noun else token
+PAPER_GRAMMAR = Grammar()
+"""`a photo of <asset0> and <asset1>`."""
 
 
 def noun_phrase(noun: str) -> str:

@@ -77,7 +77,7 @@ def run_job(folder: EvaluationDir, scene: str, method: str, *, keep_models: bool
             _create_run(run, plan, scene, method, loaded_scene)
         if not _train(run):
             return STOPPED
-        shots = plan_shots(plan, scene, class_words(loaded_scene), read_manifest(run).join)
+        shots = plan_shots(plan, scene, class_words(loaded_scene), read_manifest(run).grammar.join)
         facts = _draw(run, shots)
         measures, sums = _score(plan, run, loaded_scene, shots)
         record = {
@@ -204,9 +204,7 @@ def _draw(run: RunDir, shots: Sequence[ShotPlan]) -> dict[str, str]:
                 drawn = draw(
                     loaded.family,
                     [
-                        resolve_prompt(
-                            shot.tokens, manifest.concepts, with_nouns=manifest.with_nouns
-                        )
+                        resolve_prompt(shot.tokens, manifest.concepts, manifest.grammar)
                         for shot in batch
                     ],
                     seeds=[shot.seed for shot in batch],

@@ -116,10 +116,10 @@ class _GenerationHost:
     def _generate(self, request: GenerationRequest) -> None:
         run = request.run
         manifest = read_manifest(run)
-        prompt = resolve_prompt(request.prompt, manifest.concepts, with_nouns=manifest.with_nouns)
+        prompt = resolve_prompt(request.prompt, manifest.concepts, manifest.grammar)
         model = self._model(run, request)
         family, config = model.family, model.config
-        opening = missing_opening(prompt, config.prompt)
+        opening = missing_opening(request.prompt, config.prompt)
         prompt = f"{opening} {prompt}" if opening else prompt
         steps = request.steps or config.sampling.steps
         guidance = config.sampling.guidance if request.guidance is None else request.guidance
@@ -139,6 +139,7 @@ class _GenerationHost:
         recipe = {
             "prompt": request.prompt,
             "opening": opening,
+            "read": prompt,
             "negative": request.negative,
             "steps": steps,
             "guidance": guidance,

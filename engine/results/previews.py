@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from engine.core.prompt_grammar import Join, training_prompt
+from engine.core.prompt_grammar import PAPER_GRAMMAR, Grammar
 from engine.drawing.sampler import draw
 from engine.families.contract import Family
 from engine.files.atomic import write_atomic
 
 
-def preview_prompts(prefix: str, names: Sequence[str], join: Join = "and") -> list[str]:
-    """One prompt per token, then all tokens together."""
-    prompts = [training_prompt(prefix, [name]) for name in names]
-    return prompts if len(names) < 2 else [*prompts, training_prompt(prefix, names, join)]
+def preview_prompts(
+    prefix: str, names: Sequence[str], grammar: Grammar = PAPER_GRAMMAR
+) -> list[str]:
+    """One prompt per token (`names` holds them as training does), then all together."""
+    subjects = [[name] for name in names] + ([list(names)] if len(names) > 1 else [])
+    return [grammar.training_prompt(prefix, subject) for subject in subjects]
 
 
 def render_preview(

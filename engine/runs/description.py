@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from engine.core.errors import UserError
-from engine.core.prompt_grammar import Join
+from engine.core.prompt_grammar import PAPER_GRAMMAR, Grammar
 from engine.core.settings import build_config, flatten
 from engine.runs.event_reading import tail_records
 from engine.runs.events import Outcome, RunEnded, StepDone
@@ -31,8 +31,8 @@ class RunInfo:
     phase: int
     loss: float | None
     message: str = ""
-    join: Join = "and"
-    """How its prompts name several things."""
+    grammar: Grammar = PAPER_GRAMMAR
+    """How its prompts speak of its things."""
 
 
 def describe(run: RunDir) -> RunInfo:
@@ -66,7 +66,7 @@ def describe(run: RunDir) -> RunInfo:
     return RunInfo(
         run=run, state=state, base=manifest.base, concepts=manifest.concepts,
         created=manifest.created, step=step, total_steps=total or _planned_steps(manifest),
-        phase=phase, loss=loss, message=message, join=manifest.join,
+        phase=phase, loss=loss, message=message, grammar=manifest.grammar,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 
 from engine.core.errors import UserError
-from engine.core.prompt_grammar import Join
+from engine.core.prompt_grammar import Grammar
 from engine.files.atomic import write_atomic
 from engine.runs.folder import RunDir
 
@@ -42,14 +42,13 @@ class Manifest:
     versions: dict[str, str] | None = None
 
     @property
-    def join(self) -> Join:
-        """How its prompts name several things (the setting `prompt_join`)."""
-        return "comma" if self.settings.get("prompt_join") == "comma" else "and"
-
-    @property
-    def with_nouns(self) -> bool:
-        """Whether its tokens are followed by their start words (the setting `prompt_nouns`)."""
-        return self.settings.get("prompt_nouns") is True
+    def grammar(self) -> Grammar:
+        """How its prompts speak of its things."""
+        return Grammar(
+            join="comma" if self.settings.get("prompt_join") == "comma" else "and",
+            article=self.settings.get("prompt_article") is True,
+            nouns=self.settings.get("prompt_nouns") is True,
+        )
 
 
 def write_manifest(run: RunDir, manifest: Manifest) -> None:

@@ -6,19 +6,16 @@ import re
 from collections.abc import Sequence
 
 from engine.core.errors import UserError
-from engine.core.prompt_grammar import Join, anchored, join_names
+from engine.core.prompt_grammar import PAPER_GRAMMAR, TOKEN, Grammar
 from engine.runs.manifest import ConceptEntry
-
-TOKEN = re.compile(r"<([^<>\s]+)>")
 
 
 def resolve_prompt(
-    prompt: str, concepts: Sequence[ConceptEntry], *, with_nouns: bool = False
+    prompt: str, concepts: Sequence[ConceptEntry], grammar: Grammar = PAPER_GRAMMAR
 ) -> str:
-    """The prompt with every `<name>` replaced by its `<assetK>`.
+    """The prompt with every `<name>` replaced by its `<assetK>`, spoken as in training.
 
-    `with_nouns`: the token's start word is put behind it, as in training, where it does not stand
-    there already. Raises UserError for an unknown token, naming the known ones.
+    Raises UserError for an unknown token, naming the known ones.
     """
     table = {concept.token: concept.token for concept in concepts}
     table |= {f"<{concept.name}>": concept.token for concept in concepts}
@@ -28,17 +25,17 @@ def resolve_prompt(
         token = table.get(match.group(0).lower(), table.get(match.group(0)))
         if token is None:
             raise UserError(f"unknown token {match.group(0)}", f"this run knows {known(concepts)}")
-        noun = nouns[token] if with_nouns else ""
-        there = noun and re.match(rf"\s*{re.escape(noun)}\b", prompt[match.end() :])
-        return token if there else anchored(token, noun)
+        return token
 
-    return TOKEN.sub(replace, prompt)
+    return grammar.spoken(TOKEN.sub(replace, prompt), nouns)
 
 
-def all_together(concepts: Sequence[ConceptEntry], join: Join, *, by_name: bool = False) -> str:
-    """All of a run's tokens (or `<name>`s) as its prompts were trained to name them."""
+def all_together(
+    concepts: Sequence[ConceptEntry], grammar: Grammar, *, by_name: bool = False
+) -> str:
+    """All of a run's tokens (or `<name>`s), for a person's prompt."""
     names = [f"<{concept.name}>" if by_name else concept.token for concept in concepts]
-    return join_names(names, join)
+    return grammar.together(names)
 
 
 def missing_opening(prompt: str, opening: str) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from engine.core.prompt_grammar import Join, anchored, training_prompt
+from engine.core.prompt_grammar import PAPER_GRAMMAR, Grammar
 from engine.families.contract import Family, Geometry, Noise, Posterior
 from engine.method.losses import balanced_weights, weights_of
 from engine.method.union_sampling import randint, sample_subset
@@ -57,15 +57,14 @@ class Prompts:
         tokens: Sequence[str],
         prior: str = "",
         *,
-        join: Join = "and",
+        grammar: Grammar = PAPER_GRAMMAR,
         nouns: Sequence[str] = (),
     ) -> None:
-        """`prior`: the prompt of the prior rows. `nouns`: a word behind each token, or an empty
+        """`prior`: the prompt of the prior rows. `nouns`: each token's start word, or an empty
         one."""
-        self._text, self._prefix = family.text, prefix
-        self._join: Join = join
+        self._text, self._prefix, self._grammar = family.text, prefix, grammar
         words = nouns or ("",) * len(tokens)
-        self._names = [anchored(*pair) for pair in zip(tokens, words, strict=True)]
+        self._names = [grammar.name(*pair) for pair in zip(tokens, words, strict=True)]
         self._cache: dict[tuple[tuple[int, ...], str], EncodedPrompt] = {}
         self.token_ids_N = self._text.token_ids(tokens)
         self.prior_ids_EL = self._text.tokenize([prior])[0]
@@ -73,7 +72,7 @@ class Prompts:
     def text(self, subset: Sequence[int], ground: str = "") -> str:
         """The prompt of a subset in its order, with what it says of the ground."""
         names = [self._names[index] for index in subset]
-        return training_prompt(self._prefix, names, self._join, ground)
+        return self._grammar.training_prompt(self._prefix, names, ground)
 
     def encoded(self, subset: tuple[int, ...], ground: str = "") -> EncodedPrompt:
         """The prompt of a subset, encoded."""

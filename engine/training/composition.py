@@ -37,6 +37,9 @@ OVERLAP = 0.1
 PLACINGS = 30
 """Tries to place one thing before the whole composition is drawn anew."""
 COMPOSINGS = 50
+CUT = 0.35
+"""A thing that touches the picture's edge with this share of its height or width is cut off by
+it, and not only near it."""
 SWAY = 10
 """A plain ground's colour moves by this much (of 255) in each channel."""
 
@@ -203,14 +206,16 @@ def _place(
     alpha = cv2.resize(
         mask[window].astype(np.float32), size, interpolation=cv2.INTER_LINEAR
     ).astype(np.float32)
+    cut_across = max(mask[:, 0].sum(), mask[:, -1].sum()) > CUT * high
+    cut_along = max(mask[0].sum(), mask[-1].sum()) > CUT * wide
     for _ in range(PLACINGS):
         x = _on_grid(randint(side - size[0] + 1, generator), left, cell, side - size[0])
         # It stays near its height: things stand on a ground.
         drop = cell * (randint(3, generator) - 1)
         y = min(max(bottom + drop - size[1], 0), side - size[1])
         # What the picture's edge cuts off stays at that edge: its cut is no outline.
-        x = _at_edge(x, left, right, size[0], side)
-        y = _at_edge(y, top, bottom, size[1], side)
+        x = _at_edge(x, left, right, size[0], side) if cut_across else x
+        y = _at_edge(y, top, bottom, size[1], side) if cut_along else y
         box = (y, x, y + size[1], x + size[0])
         if all(_shared(box, other.box) <= OVERLAP * size[0] * size[1] for other in placed):
             return _Cutout(pixels, alpha, box)

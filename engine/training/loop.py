@@ -18,7 +18,6 @@ from accelerate.utils import broadcast_object_list
 from engine.adapters.choose import choose_adapter
 from engine.adapters.contract import Adapter
 from engine.core.config import TrainConfig
-from engine.core.prompt_grammar import anchored
 from engine.core.settings import to_table
 from engine.families.contract import Family, Geometry, Posterior, Recording
 from engine.families.devices import make_accelerator
@@ -222,8 +221,8 @@ class _Trainer:
         pictures = yield from until_stopped(encoding, self.commands)
         tokens = [concept.token for concept in self.concepts]
         prompts = Prompts(
-            family, config.prompt, tokens, config.loss.prior_prompt, join=config.prompt_join,
-            nouns=self._nouns(),
+            family, config.prompt, tokens, config.loss.prior_prompt, grammar=config.grammar,
+            nouns=[concept.initializer for concept in self.concepts],
         )  # fmt: skip
         prior: Posterior | None = None
         wanted = config.phase2.steps > 0 or config.optimizer.clip_whole_embedding
@@ -345,15 +344,11 @@ class _Trainer:
             self.config,
             self.run,
             recorder,
-            names=[anchored(c.token, n) for c, n in zip(self.concepts, self._nouns(), strict=True)],
+            names=[self.config.grammar.name(c.token, c.initializer) for c in self.concepts],
             step=self.step,
             precision=self.precision,
             resolution=self.resolution,
         )
-
-    def _nouns(self) -> list[str]:
-        """The word behind each token in prompts; empty ones where there is none."""
-        return [c.initializer if self.config.prompt_nouns else "" for c in self.concepts]
 
     def _save(self, session: PhaseSession, adapter: Adapter) -> Iterator[Event]:
         """Write a checkpoint, and the concepts as they are now."""

@@ -77,6 +77,8 @@ def prompt_words(config: TrainConfig, initializers: Sequence[str]) -> list[str]:
     texts = [f"{config.prompt} and".strip()]
     if config.prompt_join == "comma":
         texts.append(",")
+    if config.prompt_article:
+        texts.append("a")
     if config.data.compose > 0 and config.data.compose_plain > 0:
         texts += [ground_phrase(colour) for colour in parse_grounds(config.data.grounds)]
     if config.prompt_nouns:

@@ -27,7 +27,7 @@ def draw_preview(
     resolution: int,
 ) -> Iterator[Event]:
     """Draw a picture per token and one of all; nothing of the training state is touched."""
-    prompts = preview_prompts(config.prompt, names, config.prompt_join)
+    prompts = preview_prompts(config.prompt, names, config.grammar)
     yield Progress(stage="preview", done=0, total=len(prompts))
     path = run.previews / f"step-{step:06d}.png"
     try:

@@ -12,7 +12,7 @@ import torch
 
 from engine.core.errors import UserError
 from engine.core.method_config import DataConfig, LossConfig, parse_grounds
-from engine.core.prompt_grammar import Join, join_names
+from engine.core.prompt_grammar import Grammar, Join, join_names
 from engine.core.settings import build_config
 from engine.families.stable_diffusion import StableDiffusion
 from engine.runs.commands import CommandQueue
@@ -32,7 +32,8 @@ TOKENS = ["<asset0>", "<asset1>"]
 EVERYTHING: dict[str, Any] = {
     "data.compose": 0.5, "data.compositions": 4, "data.erase": True, "data.crop": 0.4,
     "data.variants": 3, "loss.balanced": True, "loss.latent_mask": "grown",
-    "loss.attention": "competing", "prompt_join": "comma", "phase2.noise_high": 0.7,
+    "loss.attention": "competing", "prompt_join": "comma", "prompt_article": True,
+    "phase2.noise_high": 0.7,
 }  # fmt: skip
 
 
@@ -120,7 +121,8 @@ def test_one_grammar(join: Join, texts: tuple[str, ...]) -> None:
 def test_prompts_name_grounds_and_nouns(fresh_family: Load) -> None:
     family = fresh_family()
     with_tokens(family)
-    prompts = Prompts(family, "a photo of", TOKENS, nouns=["teapot", ""])
+    grammar = Grammar(nouns=True)
+    prompts = Prompts(family, "a photo of", TOKENS, grammar=grammar, nouns=["teapot", ""])
     assert prompts.text((1, 0)) == "a photo of <asset1> and <asset0> teapot"
     assert prompts.text((0,), "on a red background").endswith("<asset0> teapot on a red background")
     found = prompts.encoded((1, 0))
@@ -136,7 +138,7 @@ def test_all_words_of_the_prompts_may_move(fresh_family: Load) -> None:
     config = build_config({**EVERYTHING, "data.grounds": "red blue", "prompt_nouns": True})
     nouns = ["teapot", ""]
     kept = set(family.text.tokenize(prompt_words(config, nouns)).flatten().tolist())
-    prompts = Prompts(family, config.prompt, TOKENS, join="comma", nouns=nouns)
+    prompts = Prompts(family, config.prompt, TOKENS, grammar=config.grammar, nouns=nouns)
     for ground in ("", "on a red background", "on a blue background"):
         used = prompts.encoded((0, 1), ground).ids_EL
         assert set(used[~torch.isin(used, prompts.token_ids_N)].tolist()) <= kept

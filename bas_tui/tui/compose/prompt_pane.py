@@ -72,11 +72,11 @@ class PromptPane(Vertical):
         """Take a run's tokens, its earlier prompts and its own settings."""
         self._run, self._concepts = run, manifest.concepts
         for line in self.query(PromptInput):
-            line.concepts, line.join = manifest.concepts, manifest.join
+            line.concepts, line.join = manifest.concepts, manifest.grammar.join
         prompt = self.prompt
         prompt.history = read_history(run)
         if not prompt.value:
-            tokens = all_together(manifest.concepts, manifest.join)
+            tokens = all_together(manifest.concepts, manifest.grammar)
             prompt.placeholder = f"a photo of {tokens} in the snow"
         chips = self.query_one(TokenChips)
         chips.concepts, chips.run = manifest.concepts, run.name

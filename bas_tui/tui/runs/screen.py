@@ -111,7 +111,7 @@ class RunsScreen(BasScreen):
         entry = self._current
         if entry is None or entry.info is None:
             return {}
-        tokens = all_together(entry.info.concepts, entry.info.join, by_name=True)
+        tokens = all_together(entry.info.concepts, entry.info.grammar, by_name=True)
         return {"run": entry.run.name, "tokens": tokens}
 
     def _show(self) -> None:

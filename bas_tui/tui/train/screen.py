@@ -34,7 +34,7 @@ from bas_tui.tui.train.run_follower import Feed
 from bas_tui.tui.train.warning_lines import WarningLines
 from engine.core.config import PreviewConfig
 from engine.core.errors import BasError, UserError
-from engine.core.prompt_grammar import join_names
+from engine.core.prompt_grammar import Grammar
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run
 from engine.runs.manifest import Manifest, read_manifest
@@ -242,8 +242,8 @@ class TrainScreen(BasScreen):
         """The run and its tokens."""
         if self.control is None:
             return {}
-        join = self._manifest.join if self._manifest else "and"
-        tokens = join_names([f"<{concept.name}>" for concept in self._state.concepts], join)
+        grammar = self._manifest.grammar if self._manifest else Grammar()
+        tokens = grammar.together([f"<{concept.name}>" for concept in self._state.concepts])
         return {"run": self.control.run.name, **({"tokens": tokens} if tokens else {})}
 
     # Control

@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 
 from engine.core.config import TrainConfig
-from engine.core.prompt_grammar import join_names
 from engine.core.settings import build_config
 from engine.families.stable_diffusion import load_folder
 from engine.models.facts import recipe_settings
@@ -78,14 +77,15 @@ def measure(
     """Figures of one learned scene, and its pictures: a row for each token, then by place."""
     pipe = learned.pipe
     known = scene_references(judge, scene)
-    tokens = [f"<asset{index}>" for index in range(len(known.names))]
+    grammar = learned.config.grammar
+    tokens = [grammar.name(f"<asset{index}>") for index in range(len(known.names))]
     rows, singles = [], []
     for index, token in enumerate(tokens):
         pictures = make(pipe, [f"a photo of {token} on a gray background"] * SINGLES,
                         seed + 50 * index)  # fmt: skip
         rows.append(pictures)
         singles += [judge_single(judge, known, index, picture) for picture in pictures]
-    together = join_names(tokens, learned.config.prompt_join)
+    together = grammar.together(tokens)
     single = [f"a photo of {tokens[0]} {backgrounds.phrases(place)[0]}" for place in PLACES]
     joint = [f"a photo of {together} {backgrounds.phrases(place)[0]}" for place in PLACES]
     single_pictures, joint_pictures = make(pipe, single, seed + 500), make(pipe, joint, seed + 600)
@@ -127,10 +127,10 @@ def demo_sheets(folder: Path, out: Path, settings: Mapping[str, Any] | None = No
     for name in demo_scenes():
         scene = load_scene(SCENES_DIR / name)
         learned = learn(folder, scene, 0, settings)
-        tokens = [f"<asset{index}>" for index in range(len(scene.concepts))]
+        grammar = learned.config.grammar
+        tokens = [grammar.name(f"<asset{index}>") for index in range(len(scene.concepts))]
         rows = []
-        together = join_names(tokens, learned.config.prompt_join)
-        for number, subject in enumerate([*tokens, together]):
+        for number, subject in enumerate([*tokens, grammar.together(tokens)]):
             prompts = [f"a photo of {subject} {backgrounds.phrases(p)[0]}" for p in DEMO_PLACES]
             pictures = make(learned.pipe, prompts, 60_000 + 100 * number)
             rows.append([Image.fromarray(scene.image), *pictures])

@@ -48,14 +48,13 @@ def compare(
     """
     manifest, concepts = learned.manifest, learned.concepts
     tokens = [concept.token for concept in concepts]
-    kinds = [*tokens, all_together(concepts, manifest.join)] if len(tokens) > 1 else tokens
+    kinds = [*tokens, all_together(concepts, manifest.grammar)] if len(tokens) > 1 else tokens
     prompts = [
         resolve_prompt(
-            f"{config.prompt} {kinds[k % len(kinds)]}".strip(), concepts,
-            with_nouns=manifest.with_nouns,
+            f"{config.prompt} {kinds[k % len(kinds)]}".strip(), concepts, manifest.grammar
         )
         for k in range(PICTURES)
-    ]  # fmt: skip
+    ]
 
     def base() -> LoadedBase:
         precision = choose_precision(config.precision, device)

@@ -11,7 +11,6 @@ import torch
 
 from engine.core.config import TrainConfig
 from engine.core.errors import BasError, UserError
-from engine.core.prompt_grammar import anchored
 from engine.core.settings import build_config
 from engine.families.devices import choose_device
 from engine.families.loading import load_for
@@ -120,9 +119,7 @@ class _Export:
             lambda word: len(tokenizer(word, add_special_tokens=False).input_ids) == 1,
         )
         """Their names in other programs."""
-        self._nouns = tuple(
-            concept.initializer if manifest.with_nouns else "" for concept in self._learned.concepts
-        )
+        self._nouns = tuple(concept.initializer for concept in self._learned.concepts)
 
     def check(self) -> None:
         """Refuse what cannot be written, before anything is."""
@@ -211,7 +208,7 @@ class _Export:
             words=self.words,
             opening=self._config.prompt,
             nouns=self._nouns,
-            join=self._learned.manifest.join,
+            grammar=self._learned.manifest.grammar,
             base=self._base,
             change=self._change.sentence if cut else "whole, as it was trained",
             rest=cut and bool(self._change.rest),
@@ -258,7 +255,8 @@ class _Export:
             save_tensors(folder / f"{word}.safetensors", embedding_tensors(self._rows(index)))
 
     def _lora(self, path: Path, tensors: dict[str, torch.Tensor]) -> None:
-        words = ", ".join(map(anchored, self.words, self._nouns))
+        grammar = self._learned.manifest.grammar
+        words = ", ".join(map(grammar.anchored, self.words, self._nouns))
         metadata = lora_metadata(
             self._base,
             self._change.layers,

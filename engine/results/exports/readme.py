@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.core.prompt_grammar import Join, anchored, join_names
+from engine.core.prompt_grammar import Grammar
 from engine.results.exports.base_facts import TITLES, BaseFacts
 from engine.runs.export_targets import HEAD, TARGETS, Target
 
@@ -25,8 +25,9 @@ class Story:
     opening: str
     """The training prompt's words before the things."""
     nouns: tuple[str, ...]
-    """What has to stand behind each word, as in training; empty texts for nothing."""
-    join: Join
+    """The start word of each concept; empty texts where there was none."""
+    grammar: Grammar
+    """How prompts speak of the concepts, as in training."""
     base: BaseFacts
     change: str
     """How the change is kept, in one sentence; empty where nothing but the words was trained."""
@@ -184,17 +185,20 @@ def _strength(story: Story, where: str) -> list[str]:
 def _words(story: Story, more: str) -> list[str]:
     width = max(map(len, story.concepts))
     rows = [
-        f"     {name:{width}}  {anchored(word, noun)}"
+        f"     {name:{width}}  {story.grammar.anchored(word, noun)}"
         for name, word, noun in zip(story.concepts, story.words, story.nouns, strict=True)
     ]
-    if any(story.nouns):
+    if story.grammar.article:
+        more = f"Write an article before each word, as in training. {more}".strip()
+    if story.grammar.nouns and any(story.nouns):
         more = f"Each word is followed by its noun, as in training. {more}".strip()
     return ["Words:\n\n" + "\n".join(rows) + (f"\n\n{_wrap(more)}" if more else "")]
 
 
 def _things(story: Story, words: Sequence[str]) -> str:
-    things = [anchored(word, noun) for word, noun in zip(words, story.nouns, strict=True)]
-    return f"{story.opening} {join_names(things[:2], story.join)} in snow".strip()
+    grammar = story.grammar
+    things = [grammar.name(word, noun) for word, noun in zip(words, story.nouns, strict=True)]
+    return f"{story.opening} {grammar.together(things[:2])} in snow".strip()
 
 
 def _code(lines: Sequence[str]) -> str:
