@@ -20,8 +20,9 @@ venv: $(DEV) ## make the virtual environment .venv with all tools
 demo: $(RUNTIME) ## install, learn the bundled scene, draw it anew (minutes on a laptop)
 	$(BIN)/bas demo
 
+# A process per core, each with one thread: a file's tests stay together, they share fixtures.
 test: $(DEV) ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 test-faults: $(DEV) ## inject faults: kills, damage, full disks, hostile files (half an hour)
 	$(BIN)/python -m pytest -m 'faults or not faults' tests/faults

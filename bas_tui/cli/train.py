@@ -207,9 +207,13 @@ def start(run: RunDir) -> int:
 
 def say_base(base: str, *, by_default: bool) -> None:
     """Which base model trains, and why where nobody chose it."""
+    from engine.models.facts import FEW_STEPS_WARNING, base_facts
+
     gpu = "without" if base == "pocket" else "with"
     why = f" (the default {gpu} an NVIDIA GPU; choose another with --base)"
     stderr.say(f"base model {base}{why if by_default else ''}")
+    if base_facts(base).few_steps:
+        stderr.note("warning", FEW_STEPS_WARNING)
 
 
 def say_scene(scene: Scene) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bas_tui.client.bases import resolve_base
 from engine.core.config import TrainConfig
 from engine.core.errors import UserError
+from engine.core.extras import need
 from engine.core.settings import build_config, flatten, to_table
 from engine.core.versions import versions
 from engine.models.facts import check_grid
@@ -55,6 +56,8 @@ def create_run(
     config = build_config(settings or {})
     recorded = resolve_base(base, own_vae=bool(config.base.vae))
     check_grid(recorded, config)
+    if config.optimizer.kind == "adamw8bit":
+        need("bitsandbytes", "8bit", "optimizer.kind=adamw8bit")
     run = new_run_dir(name, stem or Path(scene_source).stem)
     manifest = Manifest(
         name=run.name,

@@ -249,6 +249,10 @@ class DataConfig:
 class OptimizerConfig:
     """AdamW as in the released script; a fresh one starts at the phase switch."""
 
+    kind: Literal["adamw", "adamw8bit"] = "adamw"
+    """`adamw`, or `adamw8bit`: phase 2's moments in a byte each (arXiv 2110.02861; not in the
+    paper; needs the extra `8bit`)."""
+
     beta1: float = 0.9
     """Decay of the gradient's running mean."""
 

@@ -24,6 +24,10 @@ FEW_STEP_SETTINGS = {
     "preview.steps": 4,
 }
 """What a model distilled to few steps without guidance draws with."""
+FEW_STEPS_WARNING = (
+    "after its name this model is distilled to few steps: it draws with 4 and guidance 1 "
+    "(sampling.steps, sampling.guidance); things are learned better on the model it was made from"
+)
 
 
 class Shape(NamedTuple):

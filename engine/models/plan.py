@@ -18,7 +18,7 @@ from engine.core.durations import PHASE2_COST
 from engine.core.errors import UserError
 from engine.files.space import MARGIN
 from engine.models.device_guess import Device
-from engine.models.facts import base_facts
+from engine.models.facts import FEW_STEPS_WARNING, base_facts
 from engine.models.sizes import KNOWN, Sizes, base_sizes
 from engine.runs.folder import RunDir
 from engine.runs.library import list_runs
@@ -161,6 +161,9 @@ def options(base: str, config: TrainConfig, device: Device, past: StepTimes | No
     if not config.gradient_checkpointing:
         less = replace(config, gradient_checkpointing=True)
         made.append(Option("gradient_checkpointing=true", estimate(base, less, device)))
+    if config.optimizer.kind == "adamw" and config.phase2.steps:
+        less = replace(config, optimizer=replace(config.optimizer, kind="adamw8bit"))
+        made.append(Option("optimizer.kind=adamw8bit", estimate(base, less, device)))
     return made
 
 
@@ -228,7 +231,8 @@ def _memory(
     frozen = sizes.all / 1e9 - (0.0 if adapter else moved)
     half = device.kind != "cpu"
     copies = 2 * moved if half and not adapter else 0.0
-    static = (4 + 4 + 8) * moved + 4 * frozen + copies
+    moments = 2 if config.optimizer.kind == "adamw8bit" else 8
+    static = (4 + 4 + moments) * moved + 4 * frozen + copies
     large = sizes.all > XL_TEXT_AND_UNET
     side = config.resolution or base_facts(base).shape.resolution
     plain, spared = (XL_ROW_GB, XL_CHECKPOINTED_ROW_GB) if large else (ROW_GB, CHECKPOINTED_ROW_GB)
@@ -246,7 +250,8 @@ def _disk(config: TrainConfig, sizes: Sizes | None) -> tuple[int | None, int | N
         return None, None
     moved = sizes.moved(config)
     # Weights and two moments; the change is kept in half precision.
-    checkpoint, concepts = 12 * moved, 2 * moved
+    moments = 2 if config.optimizer.kind == "adamw8bit" else 8
+    checkpoint, concepts = (4 + moments) * moved, 2 * moved
     kept = config.checkpoint_keep * checkpoint if config.checkpoint_keep_after else 0
     return max(2, config.checkpoint_keep) * checkpoint + 2 * concepts + MARGIN, concepts + kept
 
@@ -254,6 +259,8 @@ def _disk(config: TrainConfig, sizes: Sizes | None) -> tuple[int | None, int | N
 def _warning(base: str, config: TrainConfig, device: Device) -> str:
     if base == "pocket":
         return ""
+    if base_facts(base).few_steps:
+        return FEW_STEPS_WARNING
     full = config.phase2.steps > 0 and config.phase2.train in ("all", "unet")
     if device.kind == "cuda" and "T4" in device.name and full:
         return "phase 2 over all weights does not fit a T4: set phase2.train=lora"

@@ -196,8 +196,12 @@ def load_optimizer(
             if name not in parameters:
                 continue
             parameter = parameters[name]
-            # AdamW's fused kernel wants its step counter on the parameter's device, as a float.
-            optimizer.state[parameter][entry] = value.to(parameter.device)
+            # AdamW's fused kernel wants its step counter on the parameter's device, as a float; the
+            # 8-bit one counts with a number.
+            counted = entry == "step" and not value.is_floating_point()
+            optimizer.state[parameter][entry] = (
+                int(value.item()) if counted else value.to(parameter.device)
+            )
 
 
 def _word(error: Exception) -> str:

@@ -67,7 +67,9 @@ class PhaseSession:
         if exact_clipping:
             clipped |= row_parameters(family, words=True)
         select_parameters(family, clipped)
-        self.optimizer = make_optimizer(self.parameters, plan.learning_rate, config.optimizer)
+        self.optimizer = make_optimizer(
+            self.parameters, plan.learning_rate, config.optimizer, phase=plan.number
+        )
         # The prior's gradient on the new rows is exactly zero, so phase 1 leaves it out.
         self._with_prior = data.prior is not None and (plan.number == 2 or exact_clipping)
         loss = config.loss

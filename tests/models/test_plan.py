@@ -9,6 +9,7 @@ import pytest
 from engine.core.settings import build_config
 from engine.files.weights_io import save_tensors
 from engine.models.device_guess import Device
+from engine.models.facts import FEW_STEPS_WARNING, recipe_settings
 from engine.models.plan import estimate, options
 from engine.models.sizes import KNOWN, base_sizes
 
@@ -62,11 +63,19 @@ def test_what_is_not_here_has_no_figure(tmp_path: Path) -> None:
     assert base_sizes(str(tmp_path / "a.safetensors")) is None
 
 
+def test_a_distilled_model_is_noticed_by_its_name() -> None:
+    for name in ("someone/sdxl-turbo", "someone/Lightning-XL", "someone/lcm-dreamshaper"):
+        assert estimate(name, build_config({}), CARD).warning == FEW_STEPS_WARNING
+        assert recipe_settings(name)["sampling.guidance"] == 1
+    assert estimate("someone/falcman", build_config({}), CARD).warning == ""
+
+
 def test_options_change_one_setting() -> None:
     found = options("sdxl", build_config({}), CARD, None)
     words = [option.words for option in found]
     assert words[0] == "" and "phase2.train=lora" in words
-    assert "gradient_checkpointing=true" in words and len(set(words)) == len(words)
+    assert {"gradient_checkpointing=true", "optimizer.kind=adamw8bit"} <= set(words)
+    assert len(set(words)) == len(words)
     by_words = {option.words: option.estimate for option in found}
     full, lora = by_words[""].gigabytes, by_words["phase2.train=lora"].gigabytes
     assert full is not None and lora is not None and lora[1] < full[0] / 1.5

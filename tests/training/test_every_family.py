@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,13 @@ def test_two_phases(load: Load, scene: Scene, trained: str) -> None:
     assert networks == (rows if trained == "lora" else rows | set(family.targets.networks))
 
 
-@pytest.mark.parametrize("trained", TRAINED)
-@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize("trained, stop", [*product(TRAINED, (1, 3)), ("8bit", 3)])
 def test_a_resumed_run_is_the_whole_run(
     load: Load, scene: Scene, tmp_path: Path, trained: str, stop: int
 ) -> None:
     """To the last bit, in both phases."""
-    settings = {"phase2.train": trained, "data.crop": 0.5, "data.variants": 2}
+    settings = {"data.crop": 0.5, "data.variants": 2}
+    settings |= {"optimizer.kind": "adamw8bit"} if trained == "8bit" else {"phase2.train": trained}
     config = build_config(SETTINGS, settings)
     whole_family, resumed_family = load(), load()
     whole = numbers(list(train(whole_family, scene, config)))
