@@ -10,6 +10,7 @@ from torch import nn
 
 from engine.core.errors import UserError
 from engine.families.contract import Family
+from engine.families.unet_targets import plain_name
 from engine.files.weights_io import load_tensors, save_tensors
 
 FILE = "changes.safetensors"
@@ -77,9 +78,10 @@ def apply_change(folder: Path, family: Family, strength: float = 1.0) -> None:
     """
     if not (folder / FILE).is_file():
         return
-    weights = family.targets.weights()
+    weights = {plain_name(name): weight for name, weight in family.targets.weights().items()}
     with torch.no_grad():
         for name, change in load_tensors(folder / FILE).items():
+            weight = weights[plain_name(name)]
             # Unscaled at full strength: one rounding less, and the result as it was trained.
-            added = change.to(weights[name])
-            weights[name].add_(added if strength == 1.0 else added * strength)
+            added = change.to(weight)
+            weight.add_(added if strength == 1.0 else added * strength)

@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from engine.adapters.full import other_change
 from engine.core.errors import BasError
 from engine.families.contract import Family
+from engine.families.unet_targets import plain_name
 from engine.files.weights_io import load_tensors, save_tensors
 
 FILE = "lora.safetensors"
@@ -59,22 +60,24 @@ class LowRankChange:
 
     @classmethod
     def load(cls, file: Path, family: Family) -> LowRankChange:
-        """The change of a file, attached to the family.
+        """The change of a file, attached to the family; it may be of any layer there is.
 
         Raises BasError when the file names layers that the family lacks, or shapes that differ.
         """
         stored = load_tensors(file)
-        names = [name.removesuffix(A) for name in stored if name.endswith(A)]
-        layers = family.targets.layers("all", text_encoder=True)
-        adapter = cls({name: layers[name] for name in names if name in layers})
-        for name in names:
-            a, b = stored[name + A], stored.get(name + B, torch.empty(0))
-            weight: Any = layers[name].weight if name in layers else torch.empty(0)
+        layers = every_layer(family)
+        own = {plain_name(name): name for name in layers}
+        adapter = cls({})
+        for layer in (name.removesuffix(A) for name in stored if name.endswith(A)):
+            name = own.get(plain_name(layer), "")
+            a, b = stored[layer + A], stored.get(layer + B, torch.empty(0))
+            weight: Any = layers[name].weight if name else torch.empty(0)
             if (a.shape[1:], len(b)) != (weight.shape[1:], len(weight)):
                 raise BasError(
-                    f"the low-rank change does not fit this base model ({name})",
+                    f"the low-rank change does not fit this base model ({layer})",
                     "draw with the base model of the run",
                 )
+            adapter._layers[name] = layers[name]
             adapter._factors[name] = _parameters(a, b, weight.device)
         adapter.begin()
         return adapter
@@ -134,6 +137,16 @@ class LowRankChange:
             return out + (change if self.strength == 1 else change * self.strength)
 
         return add_change
+
+
+def every_layer(family: Family) -> dict[str, nn.Module]:
+    """Each linear and convolution layer of the family's networks, those never trained included."""
+    return {
+        f"{network}.{path}": layer
+        for network, module in family.targets.networks.items()
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d)
+    }
 
 
 def _parameters(

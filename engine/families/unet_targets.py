@@ -59,6 +59,15 @@ class UnetTargets:
         return found
 
 
+def plain_name(name: str) -> str:
+    """A layer's or weight's name without `text_model.`.
+
+    Some releases of transformers put it into a text encoder's names, others leave it out, and so do
+    the files that other programs write.
+    """
+    return name.replace(".text_model.", ".", 1)
+
+
 def _named(path: str, roots: Sequence[str]) -> bool:
     return any(path == root or path.startswith(f"{root}.") for root in roots)
 

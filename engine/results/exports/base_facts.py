@@ -68,7 +68,8 @@ def base_facts(base: str, config: TrainConfig, report: Report) -> tuple[Resolved
     prediction = config.base.predicts or prediction or scheduler.get("prediction_type", "epsilon")
     texts = [_config(folder / part) for part in found.kind.weights if part.startswith("text_")]
     return found, BaseFacts(
-        kind=kind_of(unet),
+        # By its make, whatever its size: names of files' tensors follow from that.
+        kind="sdxl" if found.kind is STABLE_DIFFUSION_XL else kind_of(unet),
         name=base if found.path.is_dir() and found.source != str(found.path) else found.name,
         source=found.source,
         sha256=found.sha256,
