@@ -13,7 +13,7 @@ from bas_tui.client.host_process import connect
 from engine.core.errors import UserError
 from engine.runs.events import Event, RunEnded, from_line
 from engine.runs.folder import RunDir
-from engine.runs.liveness import host_pid
+from engine.runs.liveness import host_first_seq, host_pid
 
 POLL_SECONDS = 0.15
 RETRY_SECONDS = 0.5
@@ -163,11 +163,6 @@ def _parse(line: bytes) -> Event | None:
 
 
 def _is_of_this_host(run: RunDir, ended: RunEnded) -> bool:
-    """Whether a RunEnded is the live host's; after a resume the older one's comes first.
-
-    host.pid is written when a host takes the run, so its own last word is younger.
-    """
-    try:
-        return ended.time >= run.pid_file.stat().st_mtime
-    except OSError:
-        return True
+    """Whether a RunEnded is the live host's; after a resume the older one's comes first."""
+    first = host_first_seq(run)
+    return first is None or ended.seq >= first

@@ -22,7 +22,7 @@ from engine.runs.description import describe
 from engine.runs.event_reading import read_events
 from engine.runs.events import RunEnded
 from engine.runs.folder import RunDir
-from engine.runs.liveness import host_pid, socket_path
+from engine.runs.liveness import host_first_seq, host_pid, socket_path
 from engine.runs.manifest import read_manifest
 
 START_SECONDS = 120.0
@@ -187,12 +187,11 @@ def _wait_for_the_old_host(run: RunDir) -> None:
 
 
 def said_last_word(run: RunDir) -> bool:
-    """Whether the live host has already written its RunEnded (it is younger than host.pid)."""
-    try:
-        born = run.pid_file.stat().st_mtime
-    except OSError:
+    """Whether the live host has already written its RunEnded; True where there is no host."""
+    first = host_first_seq(run)
+    if first is None:
         return True
-    return any(isinstance(event, RunEnded) and event.time >= born for event in read_events(run))
+    return any(isinstance(event, RunEnded) and event.seq >= first for event in read_events(run))
 
 
 def _size(path: Path) -> int:

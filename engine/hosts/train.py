@@ -85,10 +85,13 @@ class _Host:
             drop_checkpoints(run, keep=self._config.checkpoint_keep_after)
             print(f"error: {run.name} is finished - draw with it: bas gen", file=sys.stderr)
             return UserError.exit_code
-        record = {"pid": os.getpid(), "started": process_start(os.getpid())}
         try:
-            write_atomic(run.pid_file, json.dumps(record).encode())
             self._log = EventLog(run.events)
+            record = {
+                "pid": os.getpid(), "started": process_start(os.getpid()),
+                "first": self._log.next_seq,
+            }  # fmt: skip
+            write_atomic(run.pid_file, json.dumps(record).encode())
             control = ControlServer(socket_path(run), self._log, self._commands.post)
         except OSError as error:
             run.pid_file.unlink(missing_ok=True)

@@ -48,6 +48,11 @@ class EventLog:
             # The last host was killed within a line: close it, so that only that line is lost.
             self._unwritten = b"\n"
 
+    @property
+    def next_seq(self) -> int:
+        """The number of the next event."""
+        return self._next
+
     def append(self, event: Event) -> Event:
         """Write the event and hand it to the viewers; returns it with `seq` and `time`."""
         with self._lock:

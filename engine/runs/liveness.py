@@ -30,6 +30,17 @@ def host_pid(run: RunDir) -> int | None:
     return pid if started is None or started == record.get("started") else None
 
 
+def host_first_seq(run: RunDir) -> int | None:
+    """Number of the first event of the host in host.pid; None where none is there.
+
+    Tells its last word from an earlier host's, whatever the clock did meanwhile.
+    """
+    try:
+        return int(json.loads(run.pid_file.read_text()).get("first", 0))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+
+
 def process_start(pid: int) -> str | None:
     """An identifier of the process's start; None where the platform has no /proc."""
     try:

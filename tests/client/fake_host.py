@@ -91,12 +91,15 @@ class Host:
 def main(run: RunDir) -> None:
     if MODE == "crash":
         sys.exit("ImportError: the library is broken")
-    record = {"pid": os.getpid(), "started": process_start(os.getpid())}
+    logged = read_events(run)
+    record = {
+        "pid": os.getpid(), "started": process_start(os.getpid()), "first": len(logged),
+    }  # fmt: skip
     write_atomic(run.pid_file, json.dumps(record).encode())
     host = Host(run)
     if MODE != "no-socket":
         threading.Thread(target=host.serve, daemon=True).start()
-    first = max((event.step for event in read_events(run) if isinstance(event, ev.StepDone)),
+    first = max((event.step for event in logged if isinstance(event, ev.StepDone)),
                 default=0)  # fmt: skip
     host.log(
         ev.RunStarted(
