@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,15 +22,18 @@ class SmallDisk:
     def fill(self, leave: int = 0) -> Path:
         """Take all but `leave` bytes; deleting the file gives them back."""
         ballast = self.path / "ballast"
-        free = self.free()
-        with ballast.open("wb") as file:
-            file.write(bytes(max(0, free - leave)))
+        with ballast.open("wb", buffering=0) as file:
+            # Others may write meanwhile: until the disk says so itself.
+            try:
+                while (free := self.free()) > leave:
+                    file.write(bytes(min(free - leave, 2**20)))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
         return ballast
 
     def free(self) -> int:
         """Bytes that are free."""
-        import shutil
-
         return shutil.disk_usage(self.path).free
 
 
