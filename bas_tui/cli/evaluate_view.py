@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -78,7 +79,8 @@ def stop(folder: EvaluationDir, seconds: float = 60.0) -> None:
     pid = driver_pid(folder)
     if pid is None:
         return
-    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):  # it may end meanwhile
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds
     while is_driven(folder) and time.monotonic() < deadline:
         time.sleep(0.1)

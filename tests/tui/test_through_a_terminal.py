@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -139,7 +140,8 @@ def test_paint_train_hang_up_attach_stop(
     finally:
         second.close()
         if (pid := host_pid(run)) is not None:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may end meanwhile
+                os.kill(pid, signal.SIGKILL)
     ended = [event for event in read_events(run) if isinstance(event, RunEnded)]
     assert ended[-1].outcome == "stopped"
     assert (run.concepts / "concepts.json").is_file()
