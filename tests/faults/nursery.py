@@ -40,7 +40,8 @@ def fork_host(run: RunDir, *, memory: int | None = None) -> int:
         os.dup2(log, 2)
         if memory is not None:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
-            resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory,) * 2)
+            limit = pages * resource.getpagesize() + memory
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         os._exit(run_host(run.path))
     return pid
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from engine.runs.description import describe
 from engine.runs.event_reading import read_events
 from engine.runs.events import StepDone
 from engine.runs.folder import RunDir
-from tests.faults.test_faults import ROOT, make_run
+from engine.runs.liveness import host_pid
+from tests.faults.nursery import ROOT
+from tests.faults.runs import make_run, step_of
 
 STEPS = {"phase1.steps": 10, "phase2.steps": 10}
 
@@ -28,16 +32,32 @@ def change(run: RunDir, **settings: object) -> None:
     run.manifest.write_text(tomli_w.dumps(table))
 
 
-def finish(run: RunDir) -> dict[int, float]:
-    """Train to the end; the losses by step."""
+def start(run: RunDir) -> subprocess.Popen[bytes]:
+    """The run's host, or its hosts."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with run.log.open("ab") as log:
-        code = subprocess.call(
+        return subprocess.Popen(
             run_command(run), env=environment, stdout=log, stderr=log, cwd=run.path
         )
-    assert code == 0, run.log.read_text()[-3000:]
+
+
+def finish(run: RunDir) -> dict[int, float]:
+    """Train to the end; the losses by step."""
+    assert start(run).wait() == 0, run.log.read_text()[-3000:]
     assert describe(run).state == "finished"
     return {e.step: e.loss for e in read_events(run) if isinstance(e, StepDone)}
+
+
+def stop_within(run: RunDir, step: int) -> None:
+    """Train until the step, then stop with a checkpoint."""
+    host = start(run)
+    while step_of(run) < step and host.poll() is None:
+        time.sleep(0.01)
+    pid = host_pid(run)
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
+    host.wait()
+    assert describe(run).state == "stopped", run.log.read_text()[-3000:]
 
 
 @pytest.mark.faults
@@ -51,3 +71,21 @@ def test_two_processes_train_what_one_does(tiny_pipeline: Path, tmp_path: Path) 
     assert len(alone) == 20 and alone.keys() == together.keys()
     for step, loss in alone.items():
         assert together[step] == pytest.approx(loss, abs=1e-6), step
+
+
+@pytest.mark.faults
+def test_a_run_goes_on_with_another_number_of_processes(
+    tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    """One, then two, then one again, stopped in each phase: equal to one process throughout."""
+    whole, changed = (make_run(tmp_path / name, tiny_pipeline) for name in ("whole", "changed"))
+    change(whole, gradient_accumulation=2)
+    alone = finish(whole)
+    for gpus, step in ((1, 3), (2, 12)):
+        change(changed, gradient_accumulation=2, gpus=gpus)
+        stop_within(changed, step)
+    change(changed, gradient_accumulation=2, gpus=1)
+    mixed = finish(changed)
+    assert mixed.keys() == alone.keys()
+    for step, loss in alone.items():
+        assert mixed[step] == pytest.approx(loss, abs=1e-6), step
