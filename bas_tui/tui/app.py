@@ -30,6 +30,7 @@ from bas_tui.tui.scene.keys import KEYS as SCENE
 from bas_tui.tui.shell import preferences
 from bas_tui.tui.shell.bindings import Registry, bindings_of, keymap_text, read_keymap
 from bas_tui.tui.shell.clipboard import osc52
+from bas_tui.tui.shell.key_queue import KeyQueue
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.shell.keys import KEYS
 from bas_tui.tui.shell.screen import BasScreen, shown_screen
@@ -105,6 +106,7 @@ class BasApp(App[int]):
         self.no_color = self.terminal.colors == 0
         self.animation_level = "none"
         self.registry = REGISTRY
+        self._keys = KeyQueue(self, super().on_event)
         self.unprinted = ""
         """The last text that could not be copied; printed when the application closes."""
         for name, (module, cls) in SCREEN_CLASSES.items():
@@ -170,10 +172,32 @@ class BasApp(App[int]):
         screen = self.bas_screen
         await self.go(name, **(screen.leads_to(name) if screen is not None else {}))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is a cancel key only while there is something to cancel."""
+        if action == "cancel":
+            return any(screen.under_way() for screen in self._bas_screens())
+        return super().check_action(action, parameters)
+
+    def action_cancel(self) -> None:
+        """Cancel what is under way on the screen that is shown, else on any other."""
+        shown = self.bas_screen
+        for screen in sorted(self._bas_screens(), key=lambda screen: screen is not shown):
+            if work := screen.under_way():
+                screen.cancel()
+                self.say(f"cancelling: {work}")
+                return
+
     def possible(self, action: str, node: DOMNode) -> bool:
         """Whether an action is possible now (the palette lists only those)."""
         name = action.partition("(")[0].rpartition(".")[2]
         return bool(node.check_action(name, ()))
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys wait for each other."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self._keys.type(event)
+        else:
+            await super().on_event(event)
 
     def on_resize(self, event: events.Resize) -> None:
         """Ask for more room where there is too little."""

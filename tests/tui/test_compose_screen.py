@@ -41,6 +41,7 @@ from engine.runs.events import (
 )
 from engine.runs.folder import RunDir, runs_dir
 from engine.runs.manifest import ConceptEntry, Manifest, write_manifest
+from tests.tui.pilots import app_of, screen_text
 
 CONCEPTS = (
     ConceptEntry(token="<asset0>", name="teapot", initializer=""),
@@ -282,6 +283,34 @@ async def test_a_new_drawing_is_in_view(monkeypatch: pytest.MonkeyPatch) -> None
         await pilot.press("end")
         gallery.show(gallery.tiles)
         assert gallery.selected == len(gallery.tiles) - 1
+
+
+async def test_one_key_cancels_from_anywhere_and_escape_never_comes_back_to_typing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "check_learned", lambda _run: None)
+    monkeypatch.setattr(DrawingQueue, "_hand_in", lambda _queue, _request: None)
+    async with composing(make_run("tea", 2)) as (pilot, screen):
+        app, prompt = pilot.app, screen.prompts.prompt
+        await pilot.press(*"in", "enter")
+        assert prompt.has_focus and screen.queue.current is not None
+        await pilot.pause()
+        assert "^x Cancel" in screen_text(app_of(pilot)).splitlines()[-1]
+        await pilot.press("x")
+        assert prompt.value == "inx", "a letter is text where text is typed"
+        await pilot.press("ctrl+x")
+        assert screen.queue.current.cancelling and prompt.value == "inx"
+        await pilot.press("ctrl+x")
+        assert "cancelling: in" in message(pilot)
+        await pilot.press("escape", "escape", "escape")
+        assert screen.gallery.has_focus
+        # From another screen, too.
+        screen.queue.current = None
+        await pilot.press("g", "f2")
+        await pilot.pause()
+        assert app.screen is not screen and screen.queue.current is not None
+        await pilot.press("ctrl+x")
+        assert screen.queue.current.cancelling
 
 
 async def test_pictures_of_several_runs_are_compared() -> None:

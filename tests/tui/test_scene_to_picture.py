@@ -89,7 +89,7 @@ async def test_open_train_and_draw() -> None:
                 lambda: bool(compose.queue.current and compose.queue.current.done),
                 "the first drawing step",
             )
-            await pilot.press("escape", "x")
+            await pilot.press("ctrl+x")
             await until(lambda: compose.queue.current is None, "the end of the cancelled drawing")
             assert "cancelled" in compose.query_one(KeyBar).message
     finally:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.command import CommandPalette
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
 from bas_tui.tui.runs.run_list import RunList
 from bas_tui.tui.shell import preferences
+from bas_tui.tui.shell.ask import Ask
 from bas_tui.tui.shell.commands import CommandsScreen
 from bas_tui.tui.shell.dialogs import Confirm, TextDialog, TooSmall
 from bas_tui.tui.shell.help import HelpScreen
@@ -226,3 +228,45 @@ async def test_an_empty_library_says_how_to_begin() -> None:
         screen = await runs_screen(pilot, 0)
         await until(pilot, lambda: "bas demo" in screen_text(app), "the way to begin")
         assert isinstance(screen.focused, RunList)
+
+
+async def test_keys_typed_while_a_dialog_opens_are_its_own() -> None:
+    app = make_app()
+    answers: list[object] = []
+
+    def type_(*keys: str) -> None:
+        for key in keys:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+    async with app.run_test(size=(100, 30)) as pilot:
+        await runs_screen(pilot, 0)
+        app.push_screen(Ask("a name"), answers.append)
+        type_(*"abc", "enter")
+        await until(pilot, lambda: answers == ["abc"], "the typed name")
+        app.push_screen(Confirm("sure?"), answers.append)
+        type_("y")
+        await until(pilot, lambda: answers == ["abc", True], "the answer")
+        type_("colon", *"theme")
+
+        def palette() -> bool:
+            screen = app.screen
+            return isinstance(screen, CommandPalette) and screen.query_one(Input).value == "theme"
+
+        await until(pilot, palette, "the search")
+        await until(pilot, lambda: app.screen.query_one(OptionList).option_count > 1, "its end")
+        await pilot.press("escape")
+
+
+async def test_the_footer_shows_only_keys_that_work_where_the_focus_is() -> None:
+    make_run("one", **SHORT)
+    app = make_app("compose", run="one")
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: bool(app.screen.header.run), "the run")  # pyright: ignore
+        line = screen_text(app).splitlines()[-1]
+        assert "⏎ Draw" in line and "esc Keys" in line
+        for dead in (" g ", " p ", " r ", "Run"):
+            assert dead not in line
+        await pilot.press("escape")
+        await pilot.pause()
+        line = screen_text(app).splitlines()[-1]
+        assert "g Draw" in line and "r Run" in line and "esc Keys" not in line

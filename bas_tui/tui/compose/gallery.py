@@ -68,9 +68,6 @@ class Gallery(QuietFocus):
     class Chosen(Message):
         """Another picture, or another view."""
 
-    class Left(Message):
-        """Escape, with nothing to go back from."""
-
     class Loaded(Message):
         """Pictures were decoded."""
 
@@ -321,10 +318,8 @@ class Gallery(QuietFocus):
         self._moved()
 
     def action_back(self) -> None:
-        """Back to all; from there to the prompt."""
-        if self.mode == "all":
-            self.post_message(self.Left())
-        else:
+        """Back to all."""
+        if self.mode != "all":
             self.mode = "all"
             self._moved()
 

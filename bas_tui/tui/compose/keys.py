@@ -11,8 +11,9 @@ KEYS = (
         help="Draw the prompt (enter does it from the prompt line).", command=GENERATE,
     ),
     Key(
-        id="compose.cancel", keys="x,ctrl+x", action="cancel", label="Cancel", show=True,
-        help="Stop drawing; finished pictures stay. The model stays loaded.",
+        id="compose.cancel", keys="x", action="app.cancel", label="Cancel", show=True,
+        help="Stop drawing; finished pictures stay. The model stays loaded. ctrl+x does it "
+        "from anywhere.",
     ),
     Key(
         id="compose.prompt", keys="p,i", action="focus_on('prompt')", label="Prompt", show=True,
@@ -111,7 +112,27 @@ KEYS = (
     ),
     Key(
         id="gallery.back", keys="escape", action="back", label="Back",
-        help="From one picture or a comparison back to all; then to the prompt.",
+        help="From one picture or a comparison back to all.",
+    ),
+    Key(
+        id="prompt.draw", keys="enter", action="submit", label="Draw", show=True,
+        help="Take the offered token; where none is offered, draw the prompt.",
+    ),
+    Key(
+        id="prompt.take", keys="tab", action="take", label="Complete", show=True,
+        help="Take the offered token; where none is offered, go to the next part.",
+    ),
+    Key(
+        id="prompt.earlier", keys="up", action="earlier", label="Earlier", show=True,
+        help="This run's earlier prompt, or the token offered before.",
+    ),
+    Key(
+        id="prompt.later", keys="down", action="later", label="Later",
+        help="The later prompt, or the next offered token.",
+    ),
+    Key(
+        id="prompt.leave", keys="escape", action="leave", label="Keys", show=True,
+        help="Leave the line, so that letters are keys again; p comes back to it.",
     ),
     Key(
         id="settings.left", keys="left,h", action="field(-1)", label="Left",

@@ -56,5 +56,5 @@ def _of_drawing(drawing: Drawing, width: int) -> Content:
         Content.styled("━" * full, "$accent"),
         Content.styled("─" * (room - full), "$faint"),
         words,
-        clickable(Content.styled("  x cancels", "$primary"), "screen.cancel()"),
+        clickable(Content.styled("  ^x cancels", "$primary"), "app.cancel()"),
     )

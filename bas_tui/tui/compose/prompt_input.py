@@ -8,12 +8,13 @@ from typing import ClassVar
 from rich.highlighter import Highlighter
 from rich.style import Style
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Input
 
+from bas_tui.tui.compose.keys import KEYS
 from bas_tui.tui.compose.prompt_editing import (
     Completion,
     History,
@@ -23,6 +24,7 @@ from bas_tui.tui.compose.prompt_editing import (
     insert,
 )
 from bas_tui.tui.drawing.palette import concept_color
+from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.clickable import ClickableWords, clickable
 from engine.core.prompt_grammar import Join
 from engine.runs.manifest import ConceptEntry
@@ -61,12 +63,7 @@ class PromptInput(Input):
         "escape leaves the line for the single-letter keys. A prompt that begins with a token is "
         "read with the training's words before it (a photo of)."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "earlier", "Earlier", show=False),
-        Binding("down", "later", "Later", show=False),
-        Binding("tab", "take", "Complete", show=False),
-        Binding("escape", "leave", "Leave", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "prompt"))
 
     class Completing(Message):
         """The offered completions changed; empty: none."""

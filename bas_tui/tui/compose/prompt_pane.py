@@ -23,7 +23,7 @@ from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry, Manifest
 from engine.runs.prompts import all_together, known, unknown_tokens
 
-HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: keys"
+HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: letters are keys again"
 
 
 class PromptPane(Vertical):

@@ -98,8 +98,8 @@ class PromptSettings(ClickableWords, can_focus=True):
     def render(self) -> Content:
         """All settings, the chosen one marked while it has the focus."""
         if self.busy:
-            button = Content.styled(" Cancel (x) ", "bold $background on $warning")
-            button = clickable(button, "screen.cancel()")
+            button = Content.styled(" Cancel (^x) ", "bold $background on $warning")
+            button = clickable(button, "app.cancel()")
         else:
             button = Content.styled(" Draw (g) ", "bold $background on $success")
             button = clickable(button, "screen.generate()")

@@ -145,7 +145,7 @@ class ComposeScreen(BasScreen):
             self.say("no run is chosen: press r", "warning")
             return
         if self.queue.current is not None:
-            self.say("a drawing is under way: x cancels it", "warning")
+            self.say("a drawing is under way: ctrl+x cancels it", "warning")
             return
         try:
             request = self.prompts.request(step_previews=not self.bas.terminal.low_bandwidth)
@@ -157,18 +157,15 @@ class ComposeScreen(BasScreen):
         # The gallery stays at the picture that was chosen; the new ones are what one waits for.
         self.gallery.action_move_to(0)
 
-    def action_cancel(self) -> None:
-        """Stop drawing."""
-        if self.queue.cancel():
-            self._show_progress()
-        else:
-            self.say("nothing is being drawn")
+    def under_way(self) -> str:
+        """The drawing."""
+        drawing = self.queue.current
+        return drawing.request.prompt if drawing is not None and not drawing.cancelling else ""
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Cancel is offered only while there is something to cancel."""
-        if action == "cancel":
-            return self.queue.current is not None
-        return super().check_action(action, parameters)
+    def cancel(self) -> None:
+        """Stop drawing."""
+        self.queue.cancel()
+        self._show_progress()
 
     @on(DrawingQueue.Drawn)
     def _drawn(self, event: DrawingQueue.Drawn) -> None:
@@ -208,7 +205,7 @@ class ComposeScreen(BasScreen):
 
     def _show_drawing(self) -> None:
         self.prompts.settings.busy = self.queue.current is not None
-        self.refresh_bindings()
+        self.app.refresh_bindings()
         self._show_header()
         self._show_gallery()
         self._show_progress()
@@ -252,10 +249,6 @@ class ComposeScreen(BasScreen):
     @on(PromptInput.Left)
     def _left_prompt(self) -> None:
         self.set_focus(self.gallery if self.gallery.tiles else self.prompts.settings)
-
-    @on(Gallery.Left)
-    def _left_gallery(self) -> None:
-        self.set_focus(self.prompts.prompt)
 
     def action_focus_on(self, part: str) -> None:
         """To a part of the screen."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from textual import events
 from textual.dom import DOMNode
+from textual.keys import key_to_character
 from textual.timer import Timer
 
 from bas_tui.tui.drawing.cells import CellCanvas, Cells
@@ -99,13 +100,16 @@ class KeyBar(CellCanvas):
     def _write_keys(self, cells: Cells, room: int) -> None:
         column = 1
         seen: set[str] = set()
-        for active in self.screen.active_bindings.values():
+        focused = self.screen.focused
+        for key, active in self.screen.active_bindings.items():
             binding = active.binding
-            name = binding.id or binding.action
-            if not binding.show or name in seen or not active.enabled:
+            if not binding.show or binding.action in seen or not active.enabled:
                 continue
-            seen.add(name)
-            pressed = display(binding.key)
+            # Where text is typed, a letter is text: another key of the action, or none, is shown.
+            if focused is not None and focused.check_consume_key(key, key_to_character(key)):
+                continue
+            seen.add(binding.action)
+            pressed = display(key)
             if column + len(pressed) + 1 + len(binding.description) > room:
                 continue
             self._write_item(

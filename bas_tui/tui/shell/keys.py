@@ -39,6 +39,11 @@ KEYS = (
         help="Show the `bas` command that does the same as each action here, ready to copy.",
     ),
     Key(
+        id="app.cancel", keys="ctrl+x", action="app.cancel", label="Cancel", show=True,
+        priority=True,
+        help="Cancel what is under way, such as a drawing - from anywhere, also while typing.",
+    ),
+    Key(
         id="app.theme", keys="at,f9", action="app.next_theme", label="Theme",
         help="Change to the next theme: dark, light, high contrast.",
     ),

@@ -62,6 +62,13 @@ class BasScreen(Screen[None]):
         del name
         return {}
 
+    def under_way(self) -> str:
+        """What this screen is doing that can be cancelled, in a few words; empty: nothing."""
+        return ""
+
+    def cancel(self) -> None:
+        """Cancel it; called only while something is under way."""
+
     def unsaved(self) -> str:
         """What would be lost by quitting, as a sentence; empty when nothing would."""
         return ""
