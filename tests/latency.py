@@ -135,7 +135,7 @@ def main() -> None:
     for variable in ("NO_COLOR", "SSH_CONNECTION", "TMUX", "COLORTERM"):
         environ.pop(variable, None)
     code = (
-        "from bas_tui.tui.app import run; raise SystemExit(run('train', run="
+        "from bas_tui.tui.run_app import run; raise SystemExit(run('train', run="
         f"{name!r}, low_bandwidth={options.low_bandwidth}, color={options.color!r}))"
     )
     terminal = Terminal(code, columns, rows, environ)

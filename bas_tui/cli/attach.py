@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 
 from bas_tui import client
 from bas_tui.cli import stderr, stdout
 from bas_tui.cli.progress import display, duration, losses
+from bas_tui.run_health import failure_of
 from bas_tui.run_state import RunState, interrupted, reduce, reduce_all
 from engine.core.errors import UserError
 from engine.runs.event_reading import read_events
@@ -39,7 +39,7 @@ def attach(
             for event in past:
                 stdout.event_line(event)
     state = reduce_all(event for event in past if event.seq < show_from)
-    live = sys.stderr.isatty() and not plain
+    live = stderr.is_live() and not plain
     while True:
         try:
             with nullcontext() if as_json else display(state, live=live) as shown:
@@ -100,6 +100,9 @@ def _conclude(run: RunDir, state: RunState, *, quiet: bool, hint: bool) -> int:
             ended.message or f"the run failed at step {state.step}",
             ended.remedy or f"see {run.log}, then: bas resume {run.name}",
         )
+        failure = failure_of(run, state, read_manifest(run).settings)
+        if failure is not None and failure.changes:
+            stderr.say(f"go on: {failure.command}")
         return stderr.FAILED
     stderr.error(
         f"the host of {run.name} is gone since step {state.step}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import abc
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,7 +130,7 @@ def draw(
     cancelled = heard = False
     while ended is None:
         try:
-            with _bar(not as_json and sys.stderr.isatty()) as show:
+            with _bar(not as_json and stderr.is_live()) as show:
                 for event in events:
                     heard = True
                     if as_json:

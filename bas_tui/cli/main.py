@@ -16,6 +16,7 @@ from bas_tui.cli import (
     options,
     plan,
     runs,
+    streams,
     study,
     train,
 )
@@ -99,4 +100,5 @@ def bas(
 
 def main() -> None:
     """The console script."""
+    streams.mend()
     app(prog_name="bas")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bas_tui.cli import options, stderr
+from bas_tui.cli import options, stderr, streams
 
 
 def can_open(plain: bool) -> bool:
-    """Whether the application can run here: both ends are terminals and lines were not asked."""
-    return not plain and sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether the application can run here: on a terminal on all sides, and lines not asked for.
+
+    It draws through stderr, as Textual does.
+    """
+    return not plain and all(streams.live(number) for number in range(3))
 
 
 def start(
     screen: str, low_bandwidth: bool | None = None, color: str = "auto", **arguments: Any
 ) -> None:
     """Run the application on one of its screens; ends with its exit code."""
-    from bas_tui.tui.app import run
+    from bas_tui.tui.run_app import run
 
     raise typer.Exit(run(screen, low_bandwidth=low_bandwidth, color=color, **arguments))
 

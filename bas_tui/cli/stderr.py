@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
+from bas_tui.cli import streams
 from engine.core.errors import BasError
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def console() -> Console:
 
 def say(text: str, style: str = "") -> None:
     """One line of talk; plain where stderr is no terminal."""
-    if style and sys.stderr.isatty():
+    if style and is_live():
         from rich.text import Text
 
         console().print(Text(text, style=style), soft_wrap=True)
@@ -55,7 +54,12 @@ def error(message: str, remedy: str) -> None:
 
 def waiting(text: str) -> AbstractContextManager[object]:
     """A spinner while the block runs; nothing where stderr is no terminal."""
-    return console().status(text) if sys.stderr.isatty() else nullcontext()
+    return console().status(text) if is_live() else nullcontext()
+
+
+def is_live() -> bool:
+    """Whether stderr is a terminal that can be drawn on."""
+    return streams.live(2)
 
 
 def is_interactive() -> bool:
@@ -91,7 +95,10 @@ def run_guarded(command: Callable[[], Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as problem:
-        error(f"{type(problem).__name__}: {problem}", f"the traceback is in {_log_traceback()}")
+        from bas_tui import error_log
+
+        place = error_log.record(problem)
+        error(f"{type(problem).__name__}: {problem}", f"the traceback is in {place}")
         return FAILED
 
 
@@ -116,18 +123,3 @@ class Commands(TyperGroup):
         if standalone_mode:
             sys.exit(code)
         return code
-
-
-def _log_traceback() -> str:
-    from engine.runs.folder import home
-
-    path = home() / "bas-errors.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n")
-            traceback.print_exc(file=file)
-            file.write("\n")
-    except OSError:
-        return "no file: the folder of runs cannot be written"
-    return str(path)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bas_tui.cli import streams
+
 if TYPE_CHECKING:
     from engine.runs.events import Event
 
@@ -76,7 +78,7 @@ def table(
 
 def picture(path: Path, images: Images) -> None:
     """Show a picture in the terminal; nothing where stdout is none, or colours are unwanted."""
-    if images == "none" or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+    if images == "none" or not streams.live(1) or os.environ.get("NO_COLOR"):
         return
     from rich.console import Console
     from rich.text import Text

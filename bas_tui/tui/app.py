@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import Console
+from rich.text import Text
 from textual import events
 from textual.app import App
 from textual.command import Provider
@@ -19,17 +20,17 @@ from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
-from textual.timer import Timer
 from textual.widget import Widget
 
+from bas_tui import error_log
 from bas_tui.tui.compose.keys import KEYS as COMPOSE
 from bas_tui.tui.drawing.ascii_filter import AsciiFilter
-from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal, detect
+from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
 from bas_tui.tui.runs.keys import KEYS as RUNS
 from bas_tui.tui.scene.keys import KEYS as SCENE
 from bas_tui.tui.shell import preferences
 from bas_tui.tui.shell.bindings import Registry, bindings_of, keymap_text, read_keymap
-from bas_tui.tui.shell.clipboard import osc52
+from bas_tui.tui.shell.copier import Copier
 from bas_tui.tui.shell.key_queue import KeyQueue
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.shell.keys import KEYS
@@ -48,7 +49,6 @@ SCREEN_CLASSES = {
     "compose": ("bas_tui.tui.compose.screen", "ComposeScreen"),
 }
 """Imported when they are first opened: a start pays only for the screen it shows."""
-STORE_SECONDS = 0.5
 REGISTRY = Registry((*KEYS, *RUNS, *SCENE, *TRAIN, *COMPOSE))
 
 
@@ -94,7 +94,7 @@ class BasApp(App[int]):
         self.meter = ByteMeter()
         self.shown = ScreenDiff()
         self.terminal = terminal or Terminal()
-        self.prefs = prefs or preferences.load()
+        self._preferences = preferences.Store(self, prefs or preferences.load())
         super().__init__()
         # Textual asks the environment, which neither ssh nor tmux hands on, and knows no slow link.
         self.console = Console(
@@ -102,13 +102,12 @@ class BasApp(App[int]):
             legacy_windows=False, highlight=False, emoji=False, safe_box=False, soft_wrap=False,
         )  # fmt: skip
         self._start = start or Start()
-        self._storing: Timer | None = None
         self.no_color = self.terminal.colors == 0
         self.animation_level = "none"
         self.registry = REGISTRY
+        self._crash: Exception | None = None
         self._keys = KeyQueue(self, super().on_event)
-        self.unprinted = ""
-        """The last text that could not be copied; printed when the application closes."""
+        self.copier = Copier(self)
         for name, (module, cls) in SCREEN_CLASSES.items():
             self.add_mode(name, self._factory(module, cls))
         for theme in THEMES:
@@ -228,17 +227,8 @@ class BasApp(App[int]):
         self.say(f"{error.message} - {error.remedy}", "error")
 
     def copy(self, text: str, label: str = "") -> None:
-        """Copy by OSC 52; where that cannot work, show the text and print it at the end."""
-        sequence = osc52(text, self.terminal)
-        if sequence is not None and self._driver is not None:
-            self._driver.write(sequence)
-            self.say(f"copied {label or text}")
-            return
-        from bas_tui.tui.shell.dialogs import TextDialog
-
-        self.unprinted = text
-        reason = "This terminal takes no copies; the text is also printed when bas closes."
-        self.push_screen(TextDialog(f"{label or 'Copy'}: {reason}", text))
+        """Put a text into the person's clipboard, as far as the terminal lets it."""
+        self.copier.copy(text, label)
 
     def action_show_commands(self) -> None:
         """The actions of this screen as commands; the chosen one is copied."""
@@ -269,24 +259,18 @@ class BasApp(App[int]):
 
     # Preferences
 
+    @property
+    def prefs(self) -> preferences.Prefs:
+        """What the person chose."""
+        return self._preferences.now
+
     def remember(self, **changes: Any) -> None:
-        """Change preferences; they are stored a moment later, so that no key waits for the disk."""
-        self._use_prefs(dataclasses.replace(self.prefs, **changes))
-
-    def _use_prefs(self, prefs: preferences.Prefs) -> None:
-        self.prefs = prefs
-        if self._storing is None:
-            self._storing = self.set_timer(STORE_SECONDS, self._store)
-
-    def _store(self) -> None:
-        self._storing = None
-        self.run_worker(partial(preferences.save, self.prefs), thread=True, group="prefs")
+        """Change preferences; they outlive this start."""
+        self._preferences.use(dataclasses.replace(self.prefs, **changes))
 
     def on_unmount(self) -> None:
         """Store what is not stored yet."""
-        if self._storing is not None:
-            self._storing = None
-            preferences.save(self.prefs)
+        self._preferences.flush()
 
     @property
     def keymap_path(self) -> Path:
@@ -345,13 +329,29 @@ class BasApp(App[int]):
     def action_reset_layout(self) -> None:
         """Default preferences, on the screen at once."""
         kept = preferences.Prefs(last_run=self.prefs.last_run)
-        self._use_prefs(kept)
+        self._preferences.use(kept)
         self.theme = kept.theme
         if (screen := self.bas_screen) is not None:
             screen.reset_view()
         self.say("view, filters and theme are back to the defaults")
 
     # Leaving
+
+    def _handle_exception(self, error: Exception) -> None:
+        self._crash = error
+        super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        """One line, as every error gets; the traceback goes into a file."""
+        error = self._crash
+        if error is not None:
+            place = error_log.record(error)
+            text = f"error: {type(error).__name__}: {error} - the traceback is in {place}"
+            self.panic(Text(text))
+
+    def action_interrupted(self) -> None:
+        """Ctrl-C, out of habit."""
+        self.say("q closes this window; the training goes on without it")
 
     def action_leave(self) -> None:
         """Close; asks only where something unsaved would be lost."""
@@ -378,35 +378,3 @@ class BasApp(App[int]):
             self.screen.query_one(KeyBar).show_rate(f"{rate:.1f} kB/s" if rate >= 0.3 else "idle")
         except NoMatches:
             return
-
-
-def run(
-    screen: str = "runs",
-    *,
-    scene: Path | None = None,
-    masks: Path | None = None,
-    base: str | None = None,
-    run: str | None = None,
-    control: bool = True,
-    low_bandwidth: bool | None = None,
-    color: str = "auto",
-) -> int:
-    """Run the application on this terminal until the person leaves; the exit code.
-
-    `screen` is runs, scene, train or compose; `run` names a run folder; `control` False shows a
-    run read-only. `low_bandwidth` None means: yes under SSH. `color` is auto, truecolor, 256, 16
-    or none.
-    """
-    terminal = detect(color, low_bandwidth)
-    arguments: dict[str, Any] = {
-        name: value
-        for name, value in (("scene", scene), ("masks", masks), ("base", base), ("run", run))
-        if value is not None
-    }
-    if screen == "train":
-        arguments["control"] = control
-    app = BasApp(Start(screen=screen, arguments=arguments), terminal=terminal)
-    result = app.run()
-    if app.unprinted:
-        print(app.unprinted)
-    return app.return_code or result or 0

@@ -16,7 +16,7 @@ from bas_tui.tui.runs.run_list import RunList
 from bas_tui.tui.shell import preferences
 from bas_tui.tui.shell.ask import Ask
 from bas_tui.tui.shell.commands import CommandsScreen
-from bas_tui.tui.shell.dialogs import Confirm, TextDialog, TooSmall
+from bas_tui.tui.shell.dialogs import Confirm, CopyDialog, TooSmall
 from bas_tui.tui.shell.help import HelpScreen
 from bas_tui.tui.shell.jump import JumpScreen
 from bas_tui.tui.shell.preferences import Prefs
@@ -110,20 +110,27 @@ async def test_theme_is_remembered_and_zero_resets() -> None:
     assert preferences.load() == Prefs()
 
 
-async def test_copy_says_so_or_shows_the_text_and_prints_it_later() -> None:
+async def test_copy_says_what_was_tried_and_shows_the_text_when_asked_again(
+    bas_home: Path,
+) -> None:
     make_run("one", **SHORT)
     app = make_app(terminal=Terminal(clipboard=False))
     async with app.run_test(size=(100, 30)) as pilot:
         await runs_screen(pilot, 1)
         await pilot.press("y")
-        assert isinstance(app.screen, TextDialog)
-        await pilot.pause()
-        assert "one" in screen_text(app)
-        assert app.unprinted == "one"
-        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, CopyDialog), "the text")
+        text = screen_text(app)
+        assert "one" in text and "takes no copies" in text and app.copier.unprinted == "one"
+        await pilot.press("w")
+        assert (bas_home / "runs" / "one" / "copied.txt").read_text() == "one\n"
+        await until(pilot, lambda: "copied.txt" in message_of(app), "where it was written")
         app.terminal = Terminal()
         await pilot.press("y")
-        await until(pilot, lambda: "copied one" in message_of(app), "the message")
+        await until(pilot, lambda: "one - sent to the clipboard" in message_of(app), "the message")
+        assert not isinstance(app.screen, CopyDialog)
+        await pilot.press("y")
+        await until(pilot, lambda: isinstance(app.screen, CopyDialog), "the text again")
+        await until(pilot, lambda: "may refuse that" in screen_text(app), "what was tried")
 
 
 async def test_every_action_shows_its_command() -> None:
@@ -138,7 +145,7 @@ async def test_every_action_shows_its_command() -> None:
         assert "bas attach one" in text
         assert 'bas gen "a photo of <teapot> and <penguin>" --run one' in text
         await pilot.press("enter")
-        await until(pilot, lambda: "copied bas attach one" in message_of(app), "the copy")
+        await until(pilot, lambda: "bas attach one - sent" in message_of(app), "the copy")
 
 
 async def test_a_small_window_asks_for_room() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,9 @@ from textual.color import Color
 
 from bas_tui.tui.drawing.ascii_filter import AsciiFilter
 from bas_tui.tui.drawing.terminal import TRUECOLOR, Terminal, detect
+from bas_tui.tui.drawing.tmux import Tmux, ask_tmux, wrapped
 from bas_tui.tui.shell import preferences
-from bas_tui.tui.shell.clipboard import LIMIT, osc52
+from bas_tui.tui.shell.clipboard import LIMIT, copy, osc52
 from bas_tui.tui.shell.terminal_driver import ByteMeter
 
 
@@ -47,15 +51,44 @@ def test_slow_links_and_old_locales_are_noticed() -> None:
 
 def test_copying_is_wrapped_for_tmux_and_guarded() -> None:
     plain = osc52("bas watch x", Terminal())
-    assert plain is not None
     assert base64.b64decode(plain.removeprefix("\x1b]52;c;").removesuffix("\x07")) == b"bas watch x"
-    inside = osc52("bas watch x", Terminal(tmux=True))
-    assert inside is not None
-    assert inside.startswith(plain)
-    assert inside.endswith("\x07\x1b\\")
-    assert "\x1bPtmux;\x1b\x1b]52" in inside
-    assert osc52("x" * (LIMIT + 1), Terminal()) is None
-    assert osc52("x", Terminal(clipboard=False)) is None
+    both = osc52("bas watch x", Terminal(tmux=Tmux(clipboard="on", passthrough=True)))
+    assert both == plain + wrapped(plain)
+    assert wrapped(plain).startswith("\x1bPtmux;\x1b\x1b]52") and both.endswith("\x07\x1b\\")
+    assert osc52("x", Terminal(tmux=Tmux())) == "", "tmux's defaults let nothing through"
+    assert osc52("x" * (LIMIT + 1), Terminal()) == ""
+    assert osc52("x", Terminal(clipboard=False)) == ""
+
+
+@pytest.fixture
+def tmux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A tmux server of its own, with its defaults, in which this process seems to run."""
+    if shutil.which("tmux") is None:
+        pytest.skip("there is no tmux")
+    socket = str(tmp_path / "s")
+    subprocess.run(["tmux", "-S", socket, "-f", "/dev/null", "new-session", "-d", "sleep", "60"])
+    monkeypatch.setenv("TMUX", f"{socket},1,0")
+    yield socket
+    subprocess.run(["tmux", "-S", socket, "kill-server"])
+
+
+def test_tmux_with_default_options_gets_the_text_into_its_buffer(tmux: str) -> None:
+    assert ask_tmux() == Tmux(clipboard="external", passthrough=False, outer="")
+    written: list[str] = []
+    tried = copy("bas resume x", Terminal(tmux=ask_tmux()), written.append)
+    assert "tmux's buffer" in tried and not written
+    shown = subprocess.run(["tmux", "-S", tmux, "show-buffer"], capture_output=True, text=True)
+    assert shown.stdout == "bas resume x"
+    for command in ("set -s set-clipboard on", "set -g allow-passthrough on"):
+        subprocess.run(["tmux", "-S", tmux, *command.split()])
+    assert ask_tmux() == Tmux(clipboard="on", passthrough=True, outer="")
+    assert "OSC 52" in copy("x", Terminal(tmux=ask_tmux()), written.append) and len(written) == 1
+
+
+def test_a_tmux_that_does_not_answer_has_its_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert ask_tmux() == Tmux()
+    assert copy("x", Terminal(tmux=Tmux()), print) == ""
 
 
 def test_ascii_keeps_every_width() -> None:

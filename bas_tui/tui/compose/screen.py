@@ -108,6 +108,10 @@ class ComposeScreen(BasScreen):
             except BasError as error:
                 self.bas.show_error(error)
 
+    def folder(self) -> Path | None:
+        """The run's."""
+        return self.runs.run.path if self.runs.run is not None else None
+
     def leads_to(self, name: str) -> dict[str, Any]:
         """The run in use."""
         run = self.runs.run

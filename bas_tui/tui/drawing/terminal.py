@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bas_tui.tui.drawing.tmux import Tmux
+
 ColorName = Literal["auto", "truecolor", "256", "16", "none"]
 TRUECOLOR = 1 << 24
 MIN_WIDTH, MIN_HEIGHT = 72, 20
@@ -23,9 +25,11 @@ class Terminal:
     """Write ASCII only: no half-blocks, no braille, no line drawing."""
     low_bandwidth: bool = False
     """Redraw seldom and with few colours, for slow links."""
-    tmux: bool = False
+    tmux: Tmux | None = None
+    """The tmux that the application runs in."""
     clipboard: bool = True
-    """Whether OSC 52 can be expected to reach a clipboard."""
+    """Whether the (outer) terminal may take OSC 52; some that may are set not to, and say nothing.
+    """
 
     @property
     def quantise(self) -> bool:
@@ -75,7 +79,7 @@ def detect(
         colors=colors,
         ascii=ascii_only,
         low_bandwidth=low_bandwidth,
-        tmux=bool(environ.get("TMUX")),
+        tmux=Tmux() if environ.get("TMUX") else None,
         clipboard=term not in ("dumb", "linux") and environ.get("TERM_PROGRAM") != "Apple_Terminal",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from textual import on
@@ -105,6 +106,10 @@ class RunsScreen(BasScreen):
         if self._first_listing:
             self._first_listing = False
             self.query_one(RunList).select_run(self.bas.prefs.last_run)
+
+    def folder(self) -> Path | None:
+        """The run's."""
+        return entry.run.path if (entry := self._current) is not None else None
 
     def command_values(self) -> dict[str, str]:
         """The marked run and its tokens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -12,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH
+from engine.files.atomic import write_atomic
 
 
 class Confirm(ModalScreen[bool]):
@@ -51,20 +53,50 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(answer)
 
 
-class TextDialog(ModalScreen[None]):
-    """A text to read or to select with the terminal's own selection; any closing key ends it."""
+class CopyDialog(ModalScreen[str]):
+    """A text to be taken by hand, or written to a file; closes with what is to be said of it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,enter,f1", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape,q,enter,f1,y,Y", "dismiss('')", "Close"), ("w", "write", "Write to a file"),
+    ]  # fmt: skip
 
-    def __init__(self, title: str, text: str) -> None:
+    def __init__(self, text: str, tried: str, path: Path) -> None:
         super().__init__()
-        self._title, self._text = title, text
+        self._text, self._tried, self._path = text, tried, path
 
     def compose(self) -> ComposeResult:
-        """Title and the scrollable text."""
+        """The text without anything beside it, what was tried, what else there is."""
+        tried = self._tried or "This terminal takes no copies."
+        if self._tried:
+            tried = f"It was {self._tried}; a terminal may refuse that without a word."
         with VerticalScroll(classes="dialog dialog-wide"):
-            yield Static(self._title, classes="dialog-title", markup=False)
-            yield Static(self._text, markup=False)
+            yield Static("Copy", classes="dialog-title")
+            yield Static(self._text, id="copied", markup=False)
+            yield Static(tried, classes="dialog-detail", markup=False)
+            yield Static(
+                "Select the text with shift and the mouse, or press w to write it to\n"
+                f"{self._path}. It is also printed when bas closes.",
+                classes="dialog-detail", markup=False,
+            )  # fmt: skip
+            with Horizontal(classes="dialog-buttons"):
+                yield Button("Write to a file (w)", id="write", compact=True)
+                yield Button("Close (esc)", id="close", compact=True)
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "write":
+            self.action_write()
+        else:
+            self.dismiss("")
+
+    def action_write(self) -> None:
+        """Write the text to the file."""
+        try:
+            write_atomic(self._path, f"{self._text}\n".encode())
+        except OSError as error:
+            self.dismiss(f"cannot write {self._path}: {error.strerror}")
+        else:
+            self.dismiss(f"wrote {self._path}")
 
 
 class TooSmall(ModalScreen[None]):

@@ -70,6 +70,10 @@ KEYS = (
         help="Write a keymap file with every action and its keys, to be edited.",
     ),
     Key(
+        id="app.interrupted", keys="ctrl+c", action="app.interrupted", label="Ctrl-C",
+        help="Say how to leave: ctrl+c itself ends nothing here.",
+    ),
+    Key(
         id="app.quit", keys="q,ctrl+q", action="app.leave", label="Quit",
         help="Close this window. Training goes on in its own process.",
     ),

@@ -7,12 +7,17 @@ import dataclasses
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+from textual.app import App
+from textual.timer import Timer
 
 from engine.files.atomic import write_atomic
+
+STORE_SECONDS = 0.5
 
 
 def config_dir() -> Path:
@@ -67,3 +72,29 @@ def save(prefs: Prefs) -> None:
     """Store the preferences; a read-only home is no reason to fail."""
     with contextlib.suppress(OSError):
         write_atomic(_path(), json.dumps(dataclasses.asdict(prefs), indent=1).encode())
+
+
+class Store:
+    """The preferences of a running application; stored a moment after a change, so that no key
+    waits for the disk."""
+
+    def __init__(self, app: App[Any], prefs: Prefs) -> None:
+        self.now = prefs
+        self._app = app
+        self._timer: Timer | None = None
+
+    def use(self, prefs: Prefs) -> None:
+        """Take other preferences."""
+        self.now = prefs
+        if self._timer is None:
+            self._timer = self._app.set_timer(STORE_SECONDS, self._store)
+
+    def flush(self) -> None:
+        """Store now what is not stored yet."""
+        if self._timer is not None:
+            self._timer = None
+            save(self.now)
+
+    def _store(self) -> None:
+        self._timer = None
+        self._app.run_worker(partial(save, self.now), thread=True, group="prefs")

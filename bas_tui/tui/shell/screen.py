@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from textual.app import App, ComposeResult
@@ -68,6 +69,10 @@ class BasScreen(Screen[None]):
 
     def cancel(self) -> None:
         """Cancel it; called only while something is under way."""
+
+    def folder(self) -> Path | None:
+        """The folder of the run that this screen is about; None where there is none."""
+        return None
 
     def unsaved(self) -> str:
         """What would be lost by quitting, as a sentence; empty when nothing would."""

@@ -144,6 +144,10 @@ class TrainScreen(BasScreen):
         run = self.control.run
         return {"scene": {"scene": run.scene}, "compose": {"run": run}}.get(name, {})
 
+    def folder(self) -> Path | None:
+        """The run's."""
+        return self.control.run.path if self.control is not None else None
+
     @property
     def state(self) -> RunState:
         """What is known of the run."""

@@ -1,0 +1,94 @@
+"""Runs the application on this terminal, and leaves the terminal as it was, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+import sys
+import termios
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from bas_tui.tui.app import BasApp, Start
+from bas_tui.tui.drawing.terminal import detect
+from bas_tui.tui.drawing.tmux import ask_tmux
+
+SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+PATIENCE_SECONDS = 2.0
+"""How long the application may take to leave after a signal before it is cut short."""
+RESTORE = (
+    "\x1b[<u"  # the kitty keyboard protocol that Textual switched on
+    "\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l"  # the mouse
+    "\x1b[?1004l\x1b[?2004l\x1b[?2048l"  # focus, bracketed paste, resizes in band
+    "\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"  # line wrap, the normal screen, the cursor, colours
+)
+
+
+def run(
+    screen: str = "runs",
+    *,
+    scene: Path | None = None,
+    masks: Path | None = None,
+    base: str | None = None,
+    run: str | None = None,
+    control: bool = True,
+    low_bandwidth: bool | None = None,
+    color: str = "auto",
+) -> int:
+    """Run the application until the person leaves; the exit code.
+
+    `screen` is runs, scene, train or compose; `run` names a run folder; `control` False shows a
+    run read-only. `low_bandwidth` None means: yes under SSH. `color` is auto, truecolor, 256, 16
+    or none. A hang-up, SIGTERM and SIGINT close it as `q` does, with the exit code 128 + signal.
+    """
+    terminal = detect(color, low_bandwidth)
+    if terminal.tmux is not None:
+        terminal = dataclasses.replace(terminal, tmux=ask_tmux())
+    arguments: dict[str, Any] = {
+        name: value
+        for name, value in (("scene", scene), ("masks", masks), ("base", base), ("run", run))
+        if value is not None
+    }
+    if screen == "train":
+        arguments["control"] = control
+    app = BasApp(Start(screen=screen, arguments=arguments), terminal=terminal)
+    result = asyncio.run(_run_until_left(app))
+    if app.copier.unprinted:
+        print(app.copier.unprinted)
+    return app.return_code or result or 0
+
+
+async def _run_until_left(app: BasApp) -> int | None:
+    loop = asyncio.get_running_loop()
+    modes = _modes()
+
+    def leave(number: int) -> None:
+        app.exit(return_code=128 + number)
+        # A terminal that is gone may block the way out, and nobody would ever look at it.
+        threading.Thread(target=_cut_short, args=(number, modes), daemon=True).start()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, leave, number)
+    return await app.run_async()
+
+
+def _modes() -> list[Any] | None:
+    try:
+        return termios.tcgetattr(sys.stdin.fileno())
+    except (termios.error, OSError, ValueError):
+        return None
+
+
+def _cut_short(number: int, modes: list[Any] | None) -> None:
+    time.sleep(PATIENCE_SECONDS)
+    try:
+        os.write(2, RESTORE.encode())
+        if modes is not None:
+            termios.tcsetattr(0, termios.TCSANOW, modes)
+    except (OSError, termios.error):
+        pass
+    os._exit(128 + number)
