@@ -102,11 +102,10 @@ async def test_theme_is_remembered_and_zero_resets() -> None:
     app = make_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("at")
-        assert app.theme == "bas-light"
         await until(pilot, lambda: preferences.load().theme == "bas-light", "the stored theme")
         app.remember(runs_filter="x", chart_log=False)
         await pilot.press("0")
-        assert app.theme == "bas-dark"
+        await until(pilot, lambda: app.theme == "bas-dark", "the default theme")
     assert preferences.load() == Prefs()
 
 

@@ -7,8 +7,8 @@ import dataclasses
 import json
 import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import platformdirs
@@ -82,6 +82,8 @@ class Store:
         self.now = prefs
         self._app = app
         self._timer: Timer | None = None
+        self._lock = Lock()
+        self._stored = prefs
 
     def use(self, prefs: Prefs) -> None:
         """Take other preferences."""
@@ -91,10 +93,12 @@ class Store:
 
     def flush(self) -> None:
         """Store now what is not stored yet."""
-        if self._timer is not None:
-            self._timer = None
-            save(self.now)
+        # One at a time, and always the newest: a slow thread must not come after it with old ones.
+        with self._lock:
+            if self.now != self._stored:
+                self._stored = self.now
+                save(self._stored)
 
     def _store(self) -> None:
         self._timer = None
-        self._app.run_worker(partial(save, self.now), thread=True, group="prefs")
+        self._app.run_worker(self.flush, thread=True, group="prefs")
