@@ -15,6 +15,50 @@ if TYPE_CHECKING:
     from bas_tui.client import GenerationRequest, Generator
     from engine.runs.events import Event
 
+Count = Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pictures.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="The same seed draws the same pictures.",
+        show_default="a new one",
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Denoising steps.", show_default="the run's: 50"),
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        min=0.0,
+        help="Guidance scale: how closely the prompt is kept.",
+        show_default="the run's: 7.5",
+    ),
+]
+Strength = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        min=0.0,
+        max=2.0,
+        help="How much of the learned weight change is added: less keeps the base model's own "
+        "way of drawing, most of all with a LoRA run.",
+    ),
+]
+Negative = Annotated[str, typer.Option(help="What to keep away from.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="DIR", help="Folder of the pictures.", show_default="in the run"
+    ),
+]
+DeviceOption = Annotated[
+    options.Device, typer.Option(metavar="DEVICE", help="auto, cuda, mps or cpu.")
+]
+
 
 def gen(
     prompt: Annotated[
@@ -27,51 +71,14 @@ def gen(
         ),
     ],
     run: options.RunOption = None,
-    count: Annotated[
-        int, typer.Option("--count", "-n", metavar="N", min=1, help="How many pictures.")
-    ] = 4,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="The same seed draws the same pictures.",
-            show_default="a new one",
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Denoising steps.", show_default="the run's: 50"),
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            min=0.0,
-            help="Guidance scale: how closely the prompt is kept.",
-            show_default="the run's: 7.5",
-        ),
-    ] = None,
-    strength: Annotated[
-        float,
-        typer.Option(
-            metavar="X",
-            min=0.0,
-            max=2.0,
-            help="How much of the learned weight change is added: less keeps the base model's own "
-            "way of drawing, most of all with a LoRA run.",
-        ),
-    ] = 1.0,
-    negative: Annotated[str, typer.Option(help="What to keep away from.")] = "",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", metavar="DIR", help="Folder of the pictures.", show_default="in the run"
-        ),
-    ] = None,
-    device: Annotated[
-        options.Device, typer.Option(metavar="DEVICE", help="auto, cuda, mps or cpu.")
-    ] = options.Device.auto,
+    count: Count = 4,
+    seed: Seed = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    strength: Strength = 1.0,
+    negative: Negative = "",
+    out: Out = None,
+    device: DeviceOption = options.Device.auto,
     images: options.ImagesOption = options.Images.block,
     as_json: options.JsonOption = False,
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from bas_tui.cli import (
     demo,
+    edit,
     evaluate,
     exchange,
     generate,
@@ -37,6 +38,7 @@ app.command(rich_help_panel=START)(train.train)
 app.command(rich_help_panel=START)(plan.plan)
 app.command("open", rich_help_panel=START)(open_app.open_)
 app.command(rich_help_panel=DRAW)(generate.gen)
+app.command(rich_help_panel=DRAW)(edit.edit)
 app.command("runs", rich_help_panel=RUNS)(runs.list_)
 app.command(rich_help_panel=RUNS)(runs.watch)
 app.command(rich_help_panel=RUNS)(open_app.attach)

@@ -10,7 +10,12 @@ from bas_tui.client.exchange import Exchange, ExportOrder, ImportOrder
 from bas_tui.client.follow import follow
 from bas_tui.client.generator import Generator
 from bas_tui.client.host_process import send, start_host, wait_until_gone
-from bas_tui.client.prompt_checks import check_learned, check_prompt, token_names
+from bas_tui.client.prompt_checks import (
+    check_edit,
+    check_learned,
+    check_prompt,
+    token_names,
+)
 from engine.runs.requests import GenerationRequest
 
 __all__ = [
@@ -20,6 +25,7 @@ __all__ = [
     "Generator",
     "ImportOrder",
     "change_settings",
+    "check_edit",
     "check_learned",
     "check_prompt",
     "create_run",

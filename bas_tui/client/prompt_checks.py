@@ -1,4 +1,4 @@
-"""Checks a prompt and its run before any model is loaded."""
+"""Checks prompts, photos and their run before any model is loaded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from engine.runs.description import describe
 from engine.runs.folder import RunDir, has_concepts
 from engine.runs.manifest import ConceptEntry, read_manifest
 from engine.runs.prompts import resolve_prompt
+from engine.runs.requests import PhotoEdit
 
 
 def token_names(concepts: Sequence[ConceptEntry]) -> list[str]:
@@ -22,6 +23,17 @@ def check_prompt(run: RunDir, prompt: str) -> None:
     if not prompt.strip():
         raise UserError("the prompt is empty", 'write one like "a photo of <asset0> in snow"')
     resolve_prompt(prompt, read_manifest(run).concepts)
+
+
+def check_edit(edit: PhotoEdit) -> None:
+    """Raises UserError for a photo or a mask that cannot be read, or does not fit the other."""
+    from engine.scenes.image_files import read_photo
+    from engine.scenes.mask_files import load_region
+
+    photo = read_photo(edit.photo)
+    size = photo.pixels.shape[1], photo.pixels.shape[0]
+    for region in edit.regions:
+        load_region(region.mask, size, transpose=photo.transpose)
 
 
 def check_learned(run: RunDir) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from engine.families.contract import Conditioning, Family, Geometry, Solver
+from engine.families.contract import Conditioning, Family, Geometry, Noise, Solver
 
 
 class Step(NamedTuple):
@@ -25,6 +25,15 @@ class Step(NamedTuple):
     level: int | None
     """The noise level that the latents have now; None: they are clean."""
     latents_BCHW: torch.Tensor
+
+
+class Beginning(NamedTuple):
+    """A picture to begin with in place of noise (image to image, arXiv 2108.01073)."""
+
+    latents_1CHW: torch.Tensor
+    """Its clean latents."""
+    share: float
+    """Share of the noise levels that is added to it, above 0; 1: nothing is left to be seen."""
 
 
 class Denoised(NamedTuple):
@@ -117,6 +126,7 @@ def draw(
     sampler: str = "ddim",
     on_step: OnStep | None = None,
     batch: int = 1,
+    beginning: Beginning | None = None,
 ) -> Iterator[np.ndarray]:
     """Draw one picture per prompt and seed, uint8 (H, W, 3) each (paper, section 4: DDIM).
 
@@ -124,15 +134,57 @@ def draw(
     faster; a picture's neighbours then change its last bits, and nothing else. Raises Cancelled
     when `on_step` does.
     """
+    batches = draw_latents(
+        family, prompts, seeds=seeds, steps=steps, guidance=guidance, negative=negative,
+        resolution=resolution, sampler=sampler, on_step=on_step, batch=batch, beginning=beginning,
+    )  # fmt: skip
+    for latents_BCHW in batches:
+        yield from family.codec.decode(latents_BCHW)
+
+
+def draw_latents(
+    family: Family,
+    prompts: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    steps: int,
+    guidance: float,
+    negative: str = "",
+    resolution: int | None = None,
+    sampler: str = "ddim",
+    on_step: OnStep | None = None,
+    batch: int = 1,
+    beginning: Beginning | None = None,
+) -> Iterator[torch.Tensor]:
+    """The same up to the decoder: clean latents, (B, C, H, W) a batch."""
     side = resolution or family.resolution
     wanted = list(zip(prompts, seeds, strict=True))
     for first in range(0, len(wanted), batch):
         some = wanted[first : first + batch]
         with torch.inference_mode():
             latents_BCHW = _draw_batch(
-                family, some, side, steps, guidance, negative, sampler, on_step, first
+                family, some, side, steps, guidance, negative, sampler, on_step, first, beginning
             )
-        yield from family.codec.decode(latents_BCHW)
+        yield latents_BCHW
+
+
+def first_step(noise: Noise, solver: Solver, share: float) -> int:
+    """The first step whose level is within this share of all levels; the last one at most."""
+    limit = share * noise.train_levels
+    steps = range(len(solver.levels))
+    return next((i for i in steps if solver.levels[i] < limit), len(steps) - 1)
+
+
+def begin(
+    family: Family, solver: Solver, beginning: Beginning | None, noise_BCHW: torch.Tensor
+) -> tuple[torch.Tensor, int]:
+    """Latents to start from and the step that they have the level of."""
+    if beginning is None:
+        return solver.start(noise_BCHW), 0
+    first = first_step(family.noise, solver, beginning.share)
+    levels_B = torch.full((len(noise_BCHW),), solver.levels[first], device=noise_BCHW.device)
+    clean_BCHW = beginning.latents_1CHW.expand_as(noise_BCHW)
+    return family.noise.add(clean_BCHW, noise_BCHW, levels_B), first
 
 
 def _draw_batch(
@@ -145,20 +197,22 @@ def _draw_batch(
     sampler: str,
     on_step: OnStep | None,
     first: int,
+    beginning: Beginning | None,
 ) -> torch.Tensor:
     solver = family.noise.solver(sampler, steps)
     empty = family.text.unconditional(negative, len(some)) if guidance > 1 else None
     noise_BCHW = starting_noise(family, [seed for _, seed in some], side)
+    latents_BCHW, start = begin(family, solver, beginning, noise_BCHW)
     work = denoise(
         family,
         solver,
-        solver.start(noise_BCHW),
+        latents_BCHW,
         condition(family, [prompt for prompt, _ in some]),
         empty,
         guidance=guidance,
         geometry_BG=whole_pictures(side, len(some), family.device),
+        first=start,
     )
-    latents_BCHW = noise_BCHW
     for step in work:
         latents_BCHW = step.latents_BCHW
         if on_step is not None:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -21,11 +22,12 @@ from typing import Any, NamedTuple, TextIO
 from PIL import Image
 
 from engine.core.errors import BasError
-from engine.drawing.sampler import Cancelled, Denoised, draw
+from engine.drawing.sampler import Cancelled, Denoised
 from engine.families.contract import Family
 from engine.families.devices import choose_device
+from engine.hosts.picture_jobs import Drawing, OnJobStep, PhotoJob, PromptJob, read_edit
 from engine.results.learned_model import LearnedModel, load_learned
-from engine.results.pictures import save_generated, save_sheet, slug
+from engine.results.pictures import save_generated, save_sheet
 from engine.results.previews import save_picture
 from engine.runs.events import (
     Event,
@@ -114,56 +116,51 @@ class _GenerationHost:
         )
 
     def _generate(self, request: GenerationRequest) -> None:
-        run = request.run
-        manifest = read_manifest(run)
-        prompt = resolve_prompt(request.prompt, manifest.concepts, manifest.grammar)
-        model = self._model(run, request)
+        manifest = read_manifest(request.run)
+        prompts = [
+            resolve_prompt(prompt, manifest.concepts, manifest.grammar)
+            for prompt in request.prompts
+        ]
+        # Before the model, whose loading takes long.
+        photo = read_edit(request.edit) if request.edit is not None else None
+        model = self._model(request.run, request)
         family, config = model.family, model.config
-        opening = missing_opening(request.prompt, config.prompt)
-        prompt = f"{opening} {prompt}" if opening else prompt
+        openings = [missing_opening(prompt, config.prompt) for prompt in request.prompts]
+        prompts = [" ".join(pair).strip() for pair in zip(openings, prompts, strict=True)]
         steps = request.steps or config.sampling.steps
         guidance = config.sampling.guidance if request.guidance is None else request.guidance
         seed = secrets.randbelow(2**31) if request.seed is None else request.seed
         self._emit(
             GenerationStarted(
-                request=request.request, run=run.name, prompt=request.prompt, seed=seed,
+                request=request.request, run=request.run.name, prompt=request.prompt, seed=seed,
                 count=request.count, steps=steps, guidance=guidance, negative=request.negative,
-                opening=opening,
+                opening=openings[0],
             )
         )  # fmt: skip
-        for text in (prompt, request.negative):
-            length, limit = family.text.length(text), family.text.limit
-            if length > limit:
-                message = f"the model reads {limit - 2} tokens of the prompt's {length - 2}"
-                self._emit(Notice(level="warning", message=message, remedy="shorten the prompt"))
-        recipe = {
+        self._warn_of_long_texts(family, [*prompts, request.negative])
+        drawing = Drawing(
+            model=model, prompts=tuple(prompts), steps=steps, guidance=guidance,
+            negative=request.negative, on_step=self._on_step(request, family),
+        )  # fmt: skip
+        job = PhotoJob(drawing, photo) if photo is not None else PromptJob(drawing)
+        recipe: dict[str, object] = {
             "prompt": request.prompt,
-            "opening": opening,
-            "read": prompt,
+            "opening": openings[0],
+            "read": " | ".join(prompts),
             "negative": request.negative,
             "steps": steps,
             "guidance": guidance,
             "strength": request.strength,
-            "run": run.name,
+            "run": request.run.name,
             "base": manifest.base,
             "software": f"bas {_version('bas-tui')}, torch {_version('torch')}, "
             f"diffusers {_version('diffusers')}",
-        }
-        out, stem = request.out, slug(request.prompt)
+        } | dict(job.recipe)
+        out, stem = request.out, job.stem(request.prompt)
         seeds = [seed + index for index in range(request.count)]
-        drawn = draw(
-            family,
-            [prompt] * request.count,
-            seeds=seeds,
-            steps=steps,
-            guidance=guidance,
-            negative=request.negative,
-            resolution=config.resolution or None,
-            on_step=self._on_step(request, steps, family),
-        )
         pictures = []
         with model.computing():
-            for index, picture in enumerate(drawn):
+            for index, picture in enumerate(job.pictures(seeds)):
                 name = f"{stem}-{seeds[index]}"
                 path = save_generated(picture, out, name, recipe | {"seed": seeds[index]})
                 pictures.append(picture)
@@ -173,15 +170,22 @@ class _GenerationHost:
                         seed=seeds[index],
                     )
                 )  # fmt: skip
+        tiles = [*job.before, *pictures]
         sheet = ""
-        if len(pictures) > 1:
-            sheet = str(save_sheet(pictures, out, f"{stem}-{seed}-sheet").resolve())
+        if len(tiles) > 1:
+            sheet = str(save_sheet(tiles, out, f"{stem}-{seed}-sheet").resolve())
         self._emit(GenerationEnded(request=request.request, outcome="finished", sheet=sheet))
 
-    def _on_step(self, request: GenerationRequest, steps: int, family: Family):
-        every = max(1, steps // PREVIEWS_PER_PICTURE)
+    def _warn_of_long_texts(self, family: Family, texts: Sequence[str]) -> None:
+        for text in texts:
+            length, limit = family.text.length(text), family.text.limit
+            if length > limit:
+                message = f"the model reads {limit - 2} tokens of the prompt's {length - 2}"
+                self._emit(Notice(level="warning", message=message, remedy="shorten the prompt"))
 
-        def on_step(done: Denoised) -> None:
+    def _on_step(self, request: GenerationRequest, family: Family) -> OnJobStep:
+        def on_step(done: Denoised, steps: int) -> None:
+            every = max(1, steps // PREVIEWS_PER_PICTURE)
             if request.request in self._cancelled:
                 raise Cancelled
             preview = ""

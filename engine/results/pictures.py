@@ -12,6 +12,8 @@ from PIL import Image, PngImagePlugin
 from engine.results.previews import save_picture
 
 SHEET_GAP = 4
+SHEET_SIDE = 1024
+"""Most pixels along the longer side of a picture on a sheet."""
 
 
 def save_generated(
@@ -27,7 +29,11 @@ def save_generated(
 
 
 def save_sheet(pictures: Sequence[np.ndarray], folder: Path, stem: str) -> Path:
-    """Write a contact sheet, as near to a square as the number of pictures allows."""
+    """Write a contact sheet, as near to a square as the number of pictures allows.
+
+    Pictures of one size; large ones are scaled down to SHEET_SIDE.
+    """
+    pictures = [_at_most(picture, SHEET_SIDE) for picture in pictures]
     columns = int(np.ceil(np.sqrt(len(pictures))))
     rows = -(-len(pictures) // columns)
     height, width = pictures[0].shape[:2]
@@ -40,6 +46,14 @@ def save_sheet(pictures: Sequence[np.ndarray], folder: Path, stem: str) -> Path:
     path = free_path(folder, stem)
     save_picture(Image.fromarray(sheet), path)
     return path
+
+
+def _at_most(picture: np.ndarray, side: int) -> np.ndarray:
+    if max(picture.shape[:2]) <= side:
+        return picture
+    small = Image.fromarray(picture)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(small)
 
 
 def slug(prompt: str) -> str:

@@ -13,6 +13,40 @@ from engine.core.errors import UserError
 from engine.runs.folder import RunDir
 
 MAX_COUNT = 64
+MAX_REGIONS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditRegion:
+    """A region of a photo and what to draw there."""
+
+    mask: Path
+    """A picture of the photo's size, white where it may change."""
+    prompt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoEdit:
+    """A photo whose regions are drawn anew, one after another."""
+
+    photo: Path
+    regions: tuple[EditRegion, ...]
+    start: float = 0.25
+    """0..1: how much of what is there is kept; 0 draws from noise alone."""
+
+    @property
+    def prompts(self) -> str:
+        """What is drawn, as one line."""
+        return " | ".join(region.prompt for region in self.regions)
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> PhotoEdit:
+        """The edit of a protocol record; raises KeyError or TypeError for what cannot be one."""
+        regions = tuple(
+            EditRegion(mask=Path(region["mask"]), prompt=str(region["prompt"]))
+            for region in record["regions"]
+        )
+        return cls(photo=Path(record["photo"]), regions=regions, start=float(record["start"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +64,18 @@ class GenerationRequest:
     guidance: float | None = None
     strength: float = 1.0
     """Times the learned weight change: 0 draws with the base's weights (and the learned tokens)."""
+    edit: PhotoEdit | None = None
+    """Draw into this photo; `prompt` is then only what the request is called."""
     step_previews: bool = False
     device: str = "auto"
     request: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
     def line(self) -> str:
         """The request as one JSON line, without the newline."""
-        paths = {"run": str(self.run.path.resolve()), "out": str(self.out.resolve())}
-        return json.dumps({**vars(self), **paths})
+        record = vars(self) | {"run": self.run.path, "edit": None}
+        if self.edit is not None:
+            record["edit"] = dataclasses.asdict(self.edit)
+        return json.dumps(record, default=lambda path: str(path.resolve()))
 
     @classmethod
     def parse(cls, record: dict[str, Any]) -> GenerationRequest:
@@ -46,14 +84,33 @@ class GenerationRequest:
         values: dict[str, Any] = {key: value for key, value in record.items() if key in known}
         try:
             values |= {"run": RunDir(Path(values["run"])), "out": Path(values["out"])}
+            if values.get("edit") is not None:
+                values["edit"] = PhotoEdit.of(values["edit"])
+                values["prompt"] = values["edit"].prompts
             request = cls(**values)
             request._check()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"incomplete request: {error}", "name run, prompt and out") from error
         return request
 
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Everything that the text encoders will read."""
+        if self.edit is None:
+            return (self.prompt,)
+        return tuple(region.prompt for region in self.edit.regions)
+
     def _check(self) -> None:
-        if not self.prompt.strip():
+        if self.edit is not None:
+            if not 1 <= len(self.edit.regions) <= MAX_REGIONS:
+                raise UserError(
+                    f"cannot edit {len(self.edit.regions)} regions", f"name 1 to {MAX_REGIONS}"
+                )
+            if not 0 <= self.edit.start < 1:
+                raise UserError(
+                    f"the start cannot be {self.edit.start}", "use 0 to below 1, 0.25 is usual"
+                )
+        if not all(prompt.strip() for prompt in self.prompts):
             raise UserError("the prompt is empty", 'try "a photo of <asset0>"')
         if not 1 <= self.count <= MAX_COUNT:
             raise UserError(f"cannot make {self.count} pictures", f"ask for 1 to {MAX_COUNT}")

@@ -60,6 +60,17 @@ def load_masks(
     return [SceneConcept(name, mask) for name, mask in zip(names, masks, strict=True)]
 
 
+def load_region(
+    path: Path, size: tuple[int, int], *, transpose: Image.Transpose | None = None
+) -> BoolMask:
+    """Everything that a mask file marks as one mask, as `load_masks` reads it; raises UserError."""
+    marked = [mask for _, mask in load_masks([path], size, transpose=transpose)]
+    region = np.logical_or.reduce(marked)
+    if not region.any():
+        raise UserError(f"the mask {path} is empty", "paint the region white on black")
+    return region
+
+
 def mask_paths(paths: Sequence[Path], *, exclude: Path | None = None) -> list[Path]:
     """The mask files that the given files and folders stand for; folders in natural order."""
     files: list[Path] = []

@@ -30,7 +30,7 @@ def box(rows: slice, columns: slice, size: int = 64) -> np.ndarray:
 
 def other_size(desk: Path) -> list[str]:
     mask = write_mask(desk / "m.png", box(slice(2, 20), slice(2, 20), 50), 50)
-    return ["train", str(desk / "img.png"), "--masks", str(mask)]
+    return ["train", str(desk / "img.png"), "-m", str(mask)]
 
 
 def empty_mask(desk: Path) -> list[str]:
@@ -107,6 +107,11 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "usage: no number": (lambda _: ["gen", "x", "-n", "many"], "bas gen --help"),
     "usage: out of range": (lambda _: ["gen", "x", "-n", "0"], "bas gen --help"),
     "gen: no run": (lambda _: ["gen", "x"], "bas demo"),
+    "edit: two prompts, one mask": (lambda _: ["edit", "x.png", "a", "b", "-m", "m.png"], "--mask"),
+    "edit: mask of another size": (
+        lambda d: ["edit", str(d / "img.png"), "a", *other_size(d)[2:]],
+        "full size",
+    ),
     "watch: no such run": (lambda _: ["watch", "nothing"], "bas runs"),
     "stop: no run": (lambda _: ["stop"], "bas demo"),
     "checkpoint: no run": (lambda _: ["checkpoint"], "bas demo"),

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -123,7 +124,6 @@ def test_a_prompt_that_begins_with_a_token_is_read_as_in_training(
 
 
 def test_a_batch_draws_the_pictures_that_each_seed_draws_alone(tiny_pipeline: Path) -> None:
-    import numpy as np
     import torch
 
     loaded = load_family(str(tiny_pipeline), device=torch.device("cpu"), report=lambda _event: None)
@@ -141,6 +141,54 @@ def test_a_batch_draws_the_pictures_that_each_seed_draws_alone(tiny_pipeline: Pa
     seen.clear()
     assert np.abs(drawn(2) - alone).max() <= 1
     assert seen == [(0, 1, 1), (1, 1, 1), (0, 2, 1), (1, 2, 1), (2, 1, 1), (2, 2, 1)]
+
+
+def test_an_edited_photo_keeps_what_is_outside(run: RunDir, tmp_path: Path) -> None:
+    photo = np.random.default_rng(1).integers(0, 256, (90, 140, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "Shelf 1.png")
+    boxes = [np.s_[5:45, 10:60], np.s_[50:80, 70:130]]
+    regions, allowed = [], np.zeros((90, 140), bool)
+    for index, box in enumerate(boxes):
+        mask = np.zeros((90, 140), bool)
+        mask[box] = True
+        allowed |= mask
+        Image.fromarray(mask).save(tmp_path / f"r{index}.png")
+        regions.append(
+            {"mask": str(tmp_path / f"r{index}.png"), "prompt": ["<teapot>", "a <asset1>"][index]}
+        )
+    edit = {"photo": str(tmp_path / "Shelf 1.png"), "regions": regions, "start": 0.25}
+    out = tmp_path / "out"
+    common = {"run": str(run.path), "out": str(out), "seed": 4, "edit": edit}
+    events = ask(
+        common | {"request": "a", "count": 2, "step_previews": True},
+        common | {"request": "b", "edit": edit | {"regions": []}},
+        common | {"request": "c", "edit": edit | {"photo": str(tmp_path / "r9.png")}},
+        common | {"request": "d", "count": 8},
+        {"command": "cancel", "request": "d"},
+    )
+    ended = {event.request: event for event in of(events, GenerationEnded)}
+    assert [ended[name].outcome for name in "abcd"] == ["finished", "failed", "failed", "cancelled"]
+    assert "0 regions" in ended["b"].message
+    assert "no image" in ended["c"].message
+    saved = of(events, PictureSaved)
+    assert [Path(event.path).name for event in saved] == [
+        "shelf-1-teapot-a-asset1-4.png", "shelf-1-teapot-a-asset1-5.png",
+    ]  # fmt: skip
+    for event in saved:
+        picture = Image.open(event.path)
+        changed = (np.asarray(picture) != photo).any(axis=2)
+        assert not changed[~allowed].any()
+        assert all(changed[box].any() for box in boxes)
+        text = getattr(picture, "text")  # noqa: B009 - PNG files have it
+        assert text["prompt"] == "<teapot> | a <asset1>"
+        assert text["photo"] == "Shelf 1"
+    steps = [(event.step, event.steps) for event in of(events, GenerationStep)]
+    assert steps == [(step, 6) for step in range(1, 7)] * 2
+    # The photo stands first on the sheet; what was cancelled left no file, whole or half.
+    assert Image.open(ended["a"].sheet).height > 90
+    assert {path.name for path in out.iterdir()} == {
+        *(Path(event.path).name for event in saved), Path(ended["a"].sheet).name,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

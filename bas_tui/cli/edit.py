@@ -1,0 +1,112 @@
+"""`bas edit`: learned things drawn into regions of any photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bas_tui.cli import options
+from bas_tui.cli.generate import (
+    DeviceOption,
+    Guidance,
+    Negative,
+    Out,
+    Seed,
+    Steps,
+    Strength,
+    check_folder,
+    draw,
+)
+
+
+def edit(
+    photo: Annotated[
+        Path, typer.Argument(metavar="PHOTO", help="A PNG, JPEG or WebP picture of any size.")
+    ],
+    prompts: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PROMPT...",
+            help="What to draw in each region, one for each --mask and in their order.",
+            autocompletion=options.complete_prompt,
+        ),
+    ],
+    masks: Annotated[
+        list[Path],
+        typer.Option(
+            "--mask",
+            "-m",
+            metavar="REGION",
+            help="A picture of the photo's size, white where it may change. Once for each prompt.",
+        ),
+    ],
+    run: options.RunOption = None,
+    count: Annotated[
+        int, typer.Option("--count", "-n", metavar="N", min=1, help="How many candidates.")
+    ] = 4,
+    start: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            min=0.0,
+            max=0.95,
+            help="How much of what is there is kept: 0 draws from noise alone, 0.5 changes the "
+            "thing that is there.",
+        ),
+    ] = 0.25,
+    seed: Seed = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    strength: Strength = 1.0,
+    negative: Negative = "",
+    out: Out = None,
+    device: DeviceOption = options.Device.auto,
+    images: options.ImagesOption = options.Images.block,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Draw learned things into a photo; outside the regions it stays as it is.
+
+    Example:  bas edit kitchen.jpg "<teapot>" --mask shelf.png -n 4
+
+    Several regions:  bas edit kitchen.jpg "<teapot>" "<penguin>" -m shelf.png -m floor.png
+
+    Things of another run: edit the result again, with --run. The sheet shows the photo first.
+    """
+    from bas_tui import client
+    from engine.core.errors import UserError
+    from engine.runs.library import find_run
+    from engine.runs.requests import EditRegion, PhotoEdit
+
+    if len(prompts) != len(masks):
+        raise UserError(
+            f"{len(prompts)} prompts for {len(masks)} masks",
+            "give one --mask for each prompt, in their order",
+        )
+    regions = [
+        EditRegion(mask=mask.expanduser(), prompt=prompt)
+        for mask, prompt in zip(masks, prompts, strict=True)
+    ]
+    asked = PhotoEdit(photo=photo.expanduser(), regions=tuple(regions), start=start)
+    client.check_edit(asked)
+    found = find_run(run)
+    for prompt in prompts:
+        client.check_prompt(found, prompt)
+    client.check_learned(found)
+    request = client.GenerationRequest(
+        run=found,
+        prompt=asked.prompts,
+        edit=asked,
+        out=check_folder(out or found.pictures),
+        negative=negative,
+        seed=seed,
+        count=count,
+        steps=steps,
+        guidance=guidance,
+        strength=strength,
+        device=device.value,
+    )
+    with client.Generator() as generator:
+        code = draw(generator, request, images=images.value, as_json=as_json)
+    raise typer.Exit(code)

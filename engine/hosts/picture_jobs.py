@@ -1,0 +1,155 @@
+"""What the generation host draws: pictures of a prompt, or a photo with new things in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from engine.drawing.editing import Region, edit_photo, steps_of
+from engine.drawing.sampler import Denoised, draw
+from engine.results.learned_model import LearnedModel
+from engine.results.pictures import slug
+from engine.runs.requests import PhotoEdit
+from engine.scenes.image_files import Pixels, read_photo
+from engine.scenes.mask_files import load_region
+
+OnJobStep = Callable[[Denoised, int], None]
+"""Told the step of a picture and of how many it is; raises Cancelled to end the job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """How to draw, whatever the job is."""
+
+    model: LearnedModel
+    prompts: tuple[str, ...]
+    """As the text encoders read them; one for each region of a photo."""
+    steps: int
+    guidance: float
+    negative: str
+    on_step: OnJobStep
+
+    @property
+    def resolution(self) -> int:
+        """Side of the square that is drawn, pixels."""
+        return self.model.config.resolution or self.model.family.resolution
+
+
+class Job(Protocol):
+    """A request, ready to be drawn."""
+
+    @property
+    def recipe(self) -> Mapping[str, object]:
+        """What the PNG files tell besides the prompt's own recipe."""
+        ...
+
+    @property
+    def before(self) -> Sequence[np.ndarray]:
+        """Pictures that the sheet shows first."""
+        ...
+
+    def stem(self, prompt: str) -> str:
+        """How the files' names begin."""
+        ...
+
+    def pictures(self, seeds: Sequence[int]) -> Iterator[np.ndarray]:
+        """One picture a seed, uint8 (H, W, 3)."""
+        ...
+
+
+class PromptJob:
+    """New pictures of one prompt."""
+
+    recipe: Mapping[str, object] = {}
+    before: Sequence[np.ndarray] = ()
+
+    def __init__(self, drawing: Drawing) -> None:
+        self._drawing = drawing
+
+    def stem(self, prompt: str) -> str:
+        return slug(prompt)
+
+    def pictures(self, seeds: Sequence[int]) -> Iterator[np.ndarray]:
+        drawing = self._drawing
+        return draw(
+            drawing.model.family,
+            drawing.prompts * len(seeds),
+            seeds=seeds,
+            steps=drawing.steps,
+            guidance=drawing.guidance,
+            negative=drawing.negative,
+            resolution=drawing.resolution,
+            on_step=lambda done: drawing.on_step(done, drawing.steps),
+        )
+
+
+class EditedPhoto(NamedTuple):
+    """A photo and its regions, read."""
+
+    name: str
+    """The file's, without its suffix."""
+    pixels: Pixels
+    masks: tuple[np.ndarray, ...]
+    """bool (H, W) each."""
+    start: float
+
+
+def read_edit(edit: PhotoEdit) -> EditedPhoto:
+    """The photo upright and without metadata, its masks turned along; raises UserError."""
+    photo = read_photo(edit.photo)
+    size = photo.pixels.shape[1], photo.pixels.shape[0]
+    masks = tuple(
+        load_region(region.mask, size, transpose=photo.transpose) for region in edit.regions
+    )
+    return EditedPhoto(edit.photo.stem, photo.pixels, masks, edit.start)
+
+
+class PhotoJob:
+    """The same photo with other things in its regions; a seed draws all of its regions."""
+
+    def __init__(self, drawing: Drawing, photo: EditedPhoto) -> None:
+        self._drawing, self._photo = drawing, photo
+
+    @property
+    def recipe(self) -> Mapping[str, object]:
+        digests = [
+            hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
+            for mask in self._photo.masks
+        ]
+        return {"photo": self._photo.name, "masks": " ".join(digests), "start": self._photo.start}
+
+    @property
+    def before(self) -> Sequence[np.ndarray]:
+        return (self._photo.pixels,)
+
+    def stem(self, prompt: str) -> str:
+        return f"{slug(self._photo.name)[:30]}-{slug(prompt)}"
+
+    def pictures(self, seeds: Sequence[int]) -> Iterator[np.ndarray]:
+        drawing, photo = self._drawing, self._photo
+        family, sampler = drawing.model.family, "ddim"
+        regions = list(map(Region, photo.masks, drawing.prompts))
+        each = steps_of(family, sampler, drawing.steps, photo.start)
+        for index, seed in enumerate(seeds):
+
+            def on_step(region: int, done: Denoised, index: int = index) -> None:
+                step = region * each + done.step
+                drawing.on_step(Denoised(index, step, done.latents), each * len(regions))
+
+            yield edit_photo(
+                family,
+                photo.pixels,
+                regions,
+                seed=seed,
+                steps=drawing.steps,
+                guidance=drawing.guidance,
+                negative=drawing.negative,
+                resolution=drawing.resolution,
+                sampler=sampler,
+                start=photo.start,
+                on_step=on_step,
+            )
