@@ -205,7 +205,7 @@ async def test_saving_asks_for_the_folder_and_reads_back_the_same(masked: Path) 
         await pilot.press("enter")
         await pilot.pause()
         folder = masked.with_name("desk_masks2")
-        assert screen.save_folder == folder, "the folder they came from is not the default"
+        assert screen.files.save_folder == folder, "the folder they came from is not the default"
         assert screen.header.state == ""
         with Image.open(folder / "penguin.png") as file:
             assert np.array_equal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,23 +11,32 @@ from typing import Any, ClassVar
 from textual import on
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.content import Content
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
+from bas_tui.tui.scene.box_search import BoxSearch
+from bas_tui.tui.scene.checks_panel import ChecksPanel
+from bas_tui.tui.scene.concept_actions import ConceptActions
+from bas_tui.tui.scene.desk import Desk
+from bas_tui.tui.scene.document import MaskDocument
+from bas_tui.tui.scene.file_actions import FileActions
 from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
 from bas_tui.tui.scene.mask_grids import MaskGrids
 from bas_tui.tui.scene.mask_legend import LegendState, MaskLegend
+from bas_tui.tui.scene.mask_render import OVERLAY_HELP
 from bas_tui.tui.scene.mask_tools import MaskTools
+from bas_tui.tui.scene.photo_file import SceneFile, suggested_folder
+from bas_tui.tui.scene.plan_chooser import PlanChooser
 from bas_tui.tui.scene.plan_panel import PlanPanel
+from bas_tui.tui.scene.remembered import remembered
 from bas_tui.tui.scene.run_plan import Plan
-from bas_tui.tui.scene.scene_concepts import ConceptActions
-from bas_tui.tui.scene.scene_files import FileActions
-from bas_tui.tui.scene.scene_plan import PlanActions
-from bas_tui.tui.scene.training_view import inspect
+from bas_tui.tui.scene.run_starter import RunStarter
+from bas_tui.tui.scene.training_view import Inspection, inspect
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
+from bas_tui.tui.shell.screen import BasScreen
 from engine.models.device_guess import guess_device
 from engine.models.facts import attention_grid
 
@@ -34,8 +44,8 @@ INSPECT_SECONDS = 0.25
 """Checks run at most this often while a stroke is under way."""
 
 
-class SceneScreen(ConceptActions, FileActions, PlanActions):
-    """Opens a picture with or without masks; paints; starts runs."""
+class SceneScreen(BasScreen):
+    """Puts the parts together: a picture on a desk, its masks, checks of them, a plan."""
 
     SCOPE = "scene"
     HELP_TEXT = (
@@ -46,6 +56,17 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
     CSS_PATH = "scene.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "scene"))
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk(self, self._changed)
+        self.inspection: Inspection | None = None
+        self.files = FileActions(self.desk, opened=self._show_all, saved=self._show_header)
+        self._concepts = ConceptActions(self.desk)
+        self._boxes = BoxSearch(self.desk)
+        self._plan = PlanChooser(self, self._plan_chosen)
+        self._starter = RunStarter(self.desk)
+        self._inspect_timer: Timer | None = None
+
     def compose_body(self) -> Iterable[Widget]:
         """Canvas and tools at the left; concepts, checks and plan at the right."""
         with Horizontal(id="body"):
@@ -55,8 +76,7 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
             with VerticalScroll(id="side", can_focus=False):
                 yield Static("Concepts", id="concepts-title", classes="section-title")
                 yield MaskLegend()
-                yield Static("Checks", id="checks-title", classes="section-title")
-                yield Static(id="checks")
+                yield ChecksPanel()
                 yield Static("Plan", id="plan-title", classes="section-title")
                 yield PlanPanel()
                 yield Static(
@@ -65,16 +85,39 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
                 yield MaskGrids()
                 yield Static(id="notes", markup=False)
 
+    @property
+    def file(self) -> SceneFile | None:
+        """The open picture."""
+        return self.desk.file
+
+    @property
+    def document(self) -> MaskDocument | None:
+        """Its masks."""
+        return self.desk.document
+
+    @property
+    def canvas(self) -> MaskCanvas:
+        """Where they are painted."""
+        return self.desk.canvas
+
+    @property
+    def panel(self) -> PlanPanel:
+        """What a run of them would be."""
+        return self._plan.panel
+
     def on_mount(self) -> None:
         """The last plan's base; the picture comes with `open`."""
-        remembered = self._remembered()
         plan = Plan()
-        if isinstance(base := remembered.get("base"), str) and base:
+        if isinstance(base := remembered(self.bas).get("base"), str) and base:
             plan = plan.with_base(base)
         self.panel.device = guess_device()
-        self._use_plan(plan)
-        self.show_all()
-        self.query_one(MaskCanvas).focus()
+        self._plan.use(plan)
+        self._show_all()
+        self.canvas.focus()
+
+    def on_unmount(self) -> None:
+        """The last moment to keep painting."""
+        self.files.keep_now()
 
     def on_screen_resume(self) -> None:
         """Without a picture, ask for one."""
@@ -89,18 +132,26 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
     def open(self, **arguments: Any) -> None:
         """`scene` (a path), `masks` (a path or several), `base`."""
         if base := arguments.get("base"):
-            self._use_plan(self.panel.plan.with_base(str(base)))
+            self._plan.use(self.panel.plan.with_base(str(base)))
         scene = arguments.get("scene")
         if scene:
             masks = arguments.get("masks") or ()
             paths = [masks] if isinstance(masks, str | Path) else list(masks)
-            self.open_path(Path(scene), [Path(path) for path in paths])
+            self.files.open_path(Path(scene), [Path(path) for path in paths])
 
-    def show_all(self) -> None:
+    def unsaved(self) -> str:
+        """Painting is kept for the next start, so nothing is lost unless that fails."""
+        if self.files.keep_now():
+            return ""
+        return "unsaved masks (they could not be kept for the next start: is the disk full?)"
+
+    # What is seen
+
+    def _show_all(self) -> None:
         """Everything anew."""
-        self.inspect_now()
+        self._inspect()
         self._show_tools()
-        self.show_header()
+        self._show_header()
         notes = self.file.notes if self.file else ()
         self.query_one("#notes", Static).update("\n".join(f"· {note}" for note in notes))
 
@@ -108,7 +159,7 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
         tools = self.query_one(MaskTools)
         tools.state, tools.cursor = self.canvas.state, self.canvas.cursor
 
-    def show_header(self) -> None:
+    def _show_header(self) -> None:
         plan, device = self.panel.plan, self.panel.device
         name, state = "", ""
         if self.file is not None and self.document is not None:
@@ -116,7 +167,7 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
             state = "unsaved" if self.document.dirty else ""
         self.header = HeaderInfo(run=name, base=plan.base, device=device.kind, state=state)
 
-    def inspect_now(self) -> None:
+    def _inspect(self) -> None:
         self._inspect_timer = None
         document = self.document
         plan = self.panel.plan
@@ -132,7 +183,7 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
         )
         self.query_one(MaskGrids).show(legend.state.concepts, self.inspection)
         self.query_one("#grids-title", Static).update(f"What the {grid}x{grid} attention grid sees")
-        self.query_one("#checks", Static).update(self._checks())
+        self.query_one(ChecksPanel).show(self.inspection, short=self.has_class("-short"))
         errors = (
             [f for f in self.inspection.findings if f.level == "error"] if self.inspection else []
         )
@@ -140,40 +191,168 @@ class SceneScreen(ConceptActions, FileActions, PlanActions):
             "" if self.inspection and not errors else errors[0].message if errors else "no picture"
         )
 
-    def _checks(self) -> Content:
-        if self.inspection is None or self.document is None:
-            return Content.styled("open a picture with O", "$faint")
-        findings = self.inspection.findings
-        title = self.query_one("#checks-title", Static)
-        title.update(f"Checks ({len(findings)})" if findings else "Checks")
-        if not findings:
-            return Content.styled("nothing stands against training", "$success")
-        short = self.has_class("-short")
-        lines: list[Content] = []
-        for finding in findings[:8]:
-            mark, style = ("✗", "$error") if finding.level == "error" else ("!", "$warning")
-            text = Content.assemble(Content.styled(f"{mark} ", f"bold {style}"), finding.message)
-            if not short or finding is findings[0]:
-                text = Content.assemble(text, Content.styled(f" - {finding.remedy}", "$faint"))
-            lines.append(text)
-        return Content("\n").join(lines)
-
     @on(MaskCanvas.Edited)
     def _edited(self, event: MaskCanvas.Edited) -> None:
         if event.done:
-            self.changed()
+            self._changed()
         elif self._inspect_timer is None:
-            self._inspect_timer = self.set_timer(INSPECT_SECONDS, self.inspect_now)
+            self._inspect_timer = self.set_timer(INSPECT_SECONDS, self._inspect)
 
     @on(MaskCanvas.StateChanged)
     def _tool_changed(self) -> None:
         self._show_tools()
 
-    def changed(self) -> None:
+    def _changed(self) -> None:
         """The document has another state."""
-        self.inspect_now()
-        self.show_header()
-        self.keep_soon()
+        self._inspect()
+        self._show_header()
+        self.files.keep_soon()
+
+    # Files
+
+    def action_open_scene(self) -> None:
+        """Ask for a picture."""
+        self.files.ask_for_scene()
+
+    def action_save(self) -> None:
+        """Save the masks; asks where, once."""
+        self.files.save()
+
+    # Concepts
+
+    def action_undo(self) -> None:
+        """One step back."""
+        self._concepts.undo()
+
+    def action_redo(self) -> None:
+        """One step forth."""
+        self._concepts.redo()
+
+    def action_new_concept(self) -> None:
+        """Add a concept and name it."""
+        self._concepts.add()
+
+    def action_rename(self) -> None:
+        """Rename the current concept."""
+        self._concepts.rename()
+
+    def action_initializer(self) -> None:
+        """Set the start word of the current concept."""
+        self._concepts.start_word()
+
+    def action_delete(self) -> None:
+        """Delete the current concept."""
+        self._concepts.delete()
+
+    def action_move(self, offset: int) -> None:
+        """Reorder."""
+        self._concepts.move(offset)
+
+    def action_cycle(self, steps: int) -> None:
+        """Next or previous concept."""
+        if self.document is not None and self.document.concepts:
+            keys = [concept.key for concept in self.document.concepts]
+            place = keys.index(self.canvas.current) if self.canvas.current in keys else 0
+            self._choose(keys[(place + steps) % len(keys)])
+
+    def action_pick(self, index: int) -> None:
+        """Concept by number."""
+        if self.document is not None and index < len(self.document.concepts):
+            self._choose(self.document.concepts[index].key)
+
+    def _choose(self, key: int) -> None:
+        self.canvas.lift()
+        self.canvas.current = key
+        self.canvas.changed()
+        self._inspect()
+
+    @on(MaskLegend.Chosen)
+    def _legend_chosen(self, event: MaskLegend.Chosen) -> None:
+        self._choose(event.key)
+        if event.rename:
+            self.action_rename()
+
+    def action_background(self) -> None:
+        """Complement of the union."""
+        self.desk.edit(lambda document, _key: document.add_background())
+
+    def action_discard(self) -> None:
+        """Back to the masks of the files."""
+        self._concepts.discard()
+
+    # Painting
+
+    def action_overlay(self) -> None:
+        """Next way to show masks."""
+        self.say(OVERLAY_HELP[self.canvas.next_overlay()])
+
+    def action_canvas(self, action: str, *values: Any) -> None:
+        """A click on the tool bar."""
+        self.set_focus(self.canvas)
+        getattr(self.canvas, f"action_{action}")(*values)
+
+    @on(MaskCanvas.BoxDrawn)
+    def _box_drawn(self, event: MaskCanvas.BoxDrawn) -> None:
+        self._boxes.start(event.box)
+
+    # The plan
+
+    def _plan_chosen(self) -> None:
+        self._show_header()
+        self._inspect()
+
+    @on(PlanPanel.Changed)
+    def _plan_changed(self, event: PlanPanel.Changed) -> None:
+        self._plan.use(event.plan)
+
+    @on(PlanPanel.Edit)
+    def _edit_plan(self, event: PlanPanel.Edit) -> None:
+        self._plan.ask(event.row, self.panel.plan)
+
+    @on(PlanPanel.Train)
+    def _train_pressed(self) -> None:
+        self.action_train()
+
+    def action_next_base(self) -> None:
+        """Next base model."""
+        self._plan.next_base()
+
+    def action_focus_plan(self) -> None:
+        """To the plan and back."""
+        # Not `focus()`, which waits for the next turn: the next key may be here already.
+        self.set_focus(self.canvas if self.panel.has_focus else self.panel)
+
+    def action_train(self) -> None:
+        """Create the run and go to it."""
+        self._starter.start(self.inspection.findings if self.inspection else ())
+
+    def command_values(self) -> dict[str, str]:
+        """Fields of the equivalent commands."""
+        file, document = self.file, self.document
+        if file is None or document is None:
+            return {}
+        plan = self.panel.plan
+        masks = self.files.save_folder or file.masks_folder or suggested_folder(file)
+        values = {
+            "scene": shlex.quote(str(file.source)),
+            "masks": shlex.quote(str(masks)),
+            "base": shlex.quote(plan.base),
+            "settings": plan.flags() + "".join(
+                f" --init {shlex.quote(f'{c.name}={c.initializer}')}"
+                for c in document.concepts if c.initializer
+            ),
+        }  # fmt: skip
+        if self.canvas.current in {c.key for c in document.concepts}:
+            concept = document.concept(self.canvas.current)
+            values |= {"concept": concept.name, "word": concept.initializer or "WORD"}
+        return values
+
+    def action_copy(self) -> None:
+        """Copy the command."""
+        if command := self.command_for(self.bas.registry.by_id["scene.copy"]):
+            self.bas.copy(command)
+
+    # View
 
     def terminal_changed(self) -> None:
         """Other colours, other characters."""

@@ -1,16 +1,15 @@
-"""Scene screen: opening pictures, saving masks, keeping unsaved painting."""
+"""Files of the Scene screen: opening pictures, saving masks, keeping unsaved painting."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from textual import work
+from textual.timer import Timer
 
-from bas_tui.tui.scene.document import ConceptMask, MaskDocument
+from bas_tui.tui.scene.desk import Desk
+from bas_tui.tui.scene.document import ConceptMask
 from bas_tui.tui.scene.mask_folder import plan_save, save_masks
 from bas_tui.tui.scene.photo_file import (
     SceneFile,
@@ -19,7 +18,7 @@ from bas_tui.tui.scene.photo_file import (
     packaged_scenes,
     suggested_folder,
 )
-from bas_tui.tui.scene.scene_base import SceneBase
+from bas_tui.tui.scene.remembered import remember_scene, remembered
 from bas_tui.tui.scene.unsaved_work import drop_recovery, read_recovery, write_recovery
 from bas_tui.tui.shell.ask import Ask, PathSuggester
 from engine.core.errors import BasError, UserError
@@ -28,47 +27,50 @@ from engine.scenes.image_files import SUFFIXES
 AUTOSAVE_SECONDS = 1.5
 
 
-class FileActions(SceneBase):
-    """Actions on files."""
+class FileActions:
+    """Opens and saves, and keeps what is not saved for the next start."""
+
+    def __init__(
+        self, desk: Desk, *, opened: Callable[[], None], saved: Callable[[], None]
+    ) -> None:
+        self._desk, self._screen = desk, desk.screen
+        self._opened, self._saved = opened, saved
+        self.save_folder: Path | None = None
+        """Where `save` writes without asking again."""
+        self._own_files: list[str] = []
+        self._autosave: Timer | None = None
 
     def open_path(self, path: Path, masks: Sequence[Path] = ()) -> None:
         """Show a picture; an error leaves everything as it was."""
-        self._keep_now()
+        self.keep_now()
         try:
             file = open_scene_file(path, masks)
         except BasError as error:
-            if self.file is None:
+            if self._desk.file is None:
                 self.ask_for_scene(str(error))
             else:
-                self.bas.show_error(error)
+                self._screen.bas.show_error(error)
             return
-        self.file = file
-        self.document = MaskDocument(file.image, file.concepts)
+        document = self._desk.put(file)
         self.save_folder = None
-        self.own_files = [mask.name for mask in file.mask_files]
-        current = self.document.concepts[0].key if self.document.concepts else 0
-        self.canvas.load(self.document, current)
+        self._own_files = [mask.name for mask in file.mask_files]
         recovered = read_recovery(file.source, file.image)
         if recovered is not None:
-            self.document.restore(recovered.concepts, "recovered painting")
-            self.canvas.current = next((c.key for c in self.document.concepts), 0)
+            document.restore(recovered.concepts, "recovered painting")
+            self._desk.canvas.current = next((c.key for c in document.concepts), 0)
             when = time.strftime("%H:%M", time.localtime(recovered.saved_at))
-            self.say(
+            self._screen.say(
                 f"your unsaved painting of {when} is back; X takes the files' masks", "warning"
             )
         elif not file.concepts:
-            self.say("no masks yet: drag to paint, x boxes a thing, n names the next one")
-        self._remember_scene(file.source)
-        self.show_all()
-        self.canvas.focus()
-
-    def action_open_scene(self) -> None:
-        """Ask for a picture."""
-        self.ask_for_scene()
+            self._screen.say("no masks yet: drag to paint, x boxes a thing, n names the next one")
+        remember_scene(self._screen.bas, file.source)
+        self._opened()
+        self._desk.canvas.focus()
 
     def ask_for_scene(self, problem: str = "") -> None:
         """Ask for a picture; `problem` is why the last one could not be opened."""
-        recent = [str(path) for path in self._remembered().get("recent", []) if path]
+        recent = [str(path) for path in remembered(self._screen.bas).get("recent", []) if path]
         choices = [(f"{Path(path).name}   {path}", path) for path in recent[:4]]
         choices += [(f"{path.name}   (came with bas)", str(path)) for path in packaged_scenes()]
 
@@ -81,7 +83,7 @@ class FileActions(SceneBase):
             if text:
                 self.open_path(Path(text.strip()))
 
-        self.app.push_screen(
+        self._screen.app.push_screen(
             Ask(
                 "Open a picture or a folder with picture and masks", hint="photo.jpg",
                 check=check, choices=choices, suggester=PathSuggester(SUFFIXES),
@@ -93,54 +95,48 @@ class FileActions(SceneBase):
     def keep_soon(self) -> None:
         """Keep unsaved painting a moment from now, for the next start."""
         if self._autosave is None:
-            self._autosave = self.set_timer(AUTOSAVE_SECONDS, self._autosave_now)
+            self._autosave = self._screen.set_timer(AUTOSAVE_SECONDS, self._autosave_now)
 
     def _autosave_now(self) -> None:
         self._autosave = None
-        if self.file is None or self.document is None:
+        if self._desk.file is None or self._desk.document is None:
             return
-        if self.document.dirty:
-            self._write_recovery(self.file, self.document.snapshot())
+        if self._desk.document.dirty:
+            self._write_soon(self._desk.file, self._desk.document.snapshot())
         else:
-            drop_recovery(self.file.source)
+            drop_recovery(self._desk.file.source)
 
-    @work(thread=True, exclusive=True, group="recovery", exit_on_error=False)
-    def _write_recovery(self, file: SceneFile, concepts: list[ConceptMask]) -> None:
-        write_recovery(file.source, file.image, concepts)
+    def _write_soon(self, file: SceneFile, concepts: list[ConceptMask]) -> None:
+        self._screen.run_worker(
+            lambda: write_recovery(file.source, file.image, concepts),
+            thread=True, exclusive=True, group="recovery", exit_on_error=False,
+        )  # fmt: skip
 
-    def _keep_now(self) -> bool:
+    def keep_now(self) -> bool:
         """Keep unsaved painting at once; whether that worked."""
         if self._autosave is not None:
             self._autosave.stop()
             self._autosave = None
-        if self.file is None or self.document is None or not self.document.dirty:
+        if self._desk.file is None or self._desk.document is None or not self._desk.document.dirty:
             return True
-        self.document.end_stroke()
+        self._desk.document.end_stroke()
         try:
-            write_recovery(self.file.source, self.file.image, self.document.snapshot())
+            write_recovery(
+                self._desk.file.source, self._desk.file.image, self._desk.document.snapshot()
+            )
         except OSError:
             return False
         return True
 
-    def unsaved(self) -> str:
-        """Painting is kept for the next start, so nothing is lost unless that fails."""
-        if self._keep_now():
-            return ""
-        return "unsaved masks (they could not be kept for the next start: is the disk full?)"
-
-    def on_unmount(self) -> None:
-        """The last moment to keep painting."""
-        self._keep_now()
-
-    def action_save(self) -> None:
+    def save(self) -> None:
         """Save the masks; asks where, once."""
-        file, document = self.file, self.document
+        file, document = self._desk.file, self._desk.document
         if file is None or document is None:
             return
         if not document.concepts:
-            self.say("there is no mask to save yet", "warning")
+            self._screen.say("there is no mask to save yet", "warning")
             return
-        self.canvas.lift()
+        self._desk.canvas.lift()
         if self.save_folder is not None:
             self._save_to(self.save_folder)
             return
@@ -152,7 +148,7 @@ class FileActions(SceneBase):
                 raise UserError("no folder is named", "type a folder for the masks")
             self._save_to(Path(text.strip()).expanduser())
 
-        self.app.push_screen(
+        self._screen.app.push_screen(
             Ask(
                 "Save the masks to", str(folders[0]), check=check, remark=self._remark,
                 choices=choices if len(choices) > 1 else (), suggester=PathSuggester(),
@@ -160,11 +156,13 @@ class FileActions(SceneBase):
         )  # fmt: skip
 
     def _remark(self, text: str) -> str:
-        if self.document is None or not text.strip():
+        if self._desk.document is None or not text.strip():
             return ""
         folder = Path(text.strip()).expanduser()
-        target = plan_save(folder, [c.name for c in self.document.concepts], self._own(folder))
-        count = len(self.document.concepts)
+        target = plan_save(
+            folder, [c.name for c in self._desk.document.concepts], self._own(folder)
+        )
+        count = len(self._desk.document.concepts)
         what = f"{folder.name}/: {'' if folder.exists() else 'new folder, '}{count} files"
         if target.overwrites:
             what += f"; writes over {', '.join(target.overwrites)}"
@@ -174,32 +172,19 @@ class FileActions(SceneBase):
 
     def _own(self, folder: Path) -> list[str]:
         """Files in `folder` that this document was read from or wrote."""
-        mine = self.save_folder or (self.file.masks_folder if self.file else None)
-        return self.own_files if mine is not None and folder.resolve() == mine.resolve() else []
+        mine = self.save_folder or (self._desk.file.masks_folder if self._desk.file else None)
+        return self._own_files if mine is not None and folder.resolve() == mine.resolve() else []
 
     def _save_to(self, folder: Path) -> None:
         """Write; raises UserError."""
-        file, document = self.file, self.document
+        file, document = self._desk.file, self._desk.document
         if file is None or document is None:
             return
         concepts = document.snapshot()
         target = plan_save(folder, [concept.name for concept in concepts], self._own(folder))
         written = save_masks(target, at_photo_size(file, concepts))
-        self.save_folder, self.own_files = folder, [path.name for path in written]
+        self.save_folder, self._own_files = folder, [path.name for path in written]
         document.history.mark_saved()
         drop_recovery(file.source)
-        self.show_header()
-        self.say(f"saved {len(written)} masks to {folder}")
-
-    def _remembered(self) -> dict[str, Any]:
-        try:
-            record = json.loads(self.bas.prefs.scene or "{}")
-        except ValueError:
-            return {}
-        return record if isinstance(record, dict) else {}
-
-    def _remember_scene(self, source: Path) -> None:
-        record = self._remembered()
-        path = str(source.resolve())
-        recent = [path, *(old for old in record.get("recent", []) if old != path)][:6]
-        self.bas.remember(scene=json.dumps({**record, "recent": recent}))
+        self._saved()
+        self._screen.say(f"saved {len(written)} masks to {folder}")

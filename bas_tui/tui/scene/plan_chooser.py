@@ -1,0 +1,87 @@
+"""The plan of the Scene screen: base, steps, settings, and what they will take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bas_tui.tui.scene.plan_panel import PlanPanel, Row
+from bas_tui.tui.scene.run_plan import Plan
+from bas_tui.tui.shell.ask import Ask, PathSuggester
+from bas_tui.tui.shell.screen import BasScreen
+from engine.models.device_guess import guess_device
+from engine.models.plan import StepTimes, estimate, past_step_seconds
+
+
+class PlanChooser:
+    """Changes the plan; past runs of its base are looked up once."""
+
+    def __init__(self, screen: BasScreen, changed: Callable[[], None]) -> None:
+        """`changed` is called after every change of the plan."""
+        self._screen, self._changed = screen, changed
+        self._past: dict[str, StepTimes | None] = {}
+
+    @property
+    def panel(self) -> PlanPanel:
+        """Where the plan is seen."""
+        return self._screen.query_one(PlanPanel)
+
+    def use(self, plan: Plan) -> None:
+        """Take another plan."""
+        panel = self.panel
+        panel.plan = plan
+        panel.device = guess_device(plan.config().device)
+        if plan.base in self._past:
+            self._show_outlook()
+        else:
+            panel.outlook = None
+            base, kind = plan.base, panel.device.kind
+            self._screen.run_worker(
+                lambda: self._look_up(base, kind), thread=True, group="past", exit_on_error=False
+            )
+        self._changed()
+
+    def _look_up(self, base: str, kind: str) -> None:
+        past = past_step_seconds(base, kind)
+        self._screen.app.call_from_thread(self._have_past, base, past)
+
+    def _have_past(self, base: str, past: StepTimes | None) -> None:
+        self._past[base] = past
+        self._show_outlook()
+
+    def _show_outlook(self) -> None:
+        panel, plan = self.panel, self.panel.plan
+        panel.outlook = estimate(plan.base, plan.config(), panel.device, self._past.get(plan.base))
+
+    def next_base(self) -> None:
+        """Next base model."""
+        self.use(self.panel.plan.next_base())
+        plan = self.panel.plan
+        self._screen.say(f"base model {plan.base}: {plan.title}")
+
+    def ask(self, row: Row, plan: Plan) -> None:
+        """Let the person write a row of the plan."""
+        titles: dict[Row, tuple[str, str, Callable[[str], Plan]]] = {
+            "base": ("Base model: a name, a diffusers folder, a .safetensors file or a hub id",
+                     plan.base, self._with_base),
+            "phase1.steps": ("Steps of phase 1 (tokens only)", str(plan.config().phase1.steps),
+                             lambda text: plan.with_setting("phase1.steps", text)),
+            "phase2.steps": ("Steps of phase 2 (weights too)", str(plan.config().phase2.steps),
+                             lambda text: plan.with_setting("phase2.steps", text)),
+            "settings": ("Settings that differ, as in: loss.prior_weight=0 phase2.train=unet",
+                         plan.words(steps=False), plan.with_words),
+        }  # fmt: skip
+        title, value, make = titles[row]
+
+        def done(text: str | None) -> None:
+            if text is not None:
+                self.use(make(text.strip()))
+
+        suggester = PathSuggester((".safetensors",)) if row == "base" else None
+        self._screen.app.push_screen(
+            Ask(title, value, check=lambda text: make(text.strip()), suggester=suggester), done
+        )
+
+    def _with_base(self, text: str) -> Plan:
+        from bas_tui.client import resolve_base
+
+        return self.panel.plan.with_base(resolve_base(text, ask_hub=False))
