@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from itertools import cycle
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bas_tui.cli import options, stderr, stdout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bas_tui.cli.sheet import Column
+    from engine.runs.folder import RunDir
 
 PLACES = ("in the desert", "on the grass")
 """Where each thing is drawn alone; one place names what the masked loss leaves open."""
@@ -39,6 +45,7 @@ def demo(
     from bas_tui import client
     from bas_tui.cli.attach import attach
     from bas_tui.cli.generate import draw
+    from bas_tui.cli.sheet import Column
     from bas_tui.cli.train import make_run, start
     from engine.core.errors import UserError
     from engine.pocket import demo_scene
@@ -60,25 +67,43 @@ def demo(
     if code != stderr.DONE:
         raise typer.Exit(code)
     names = [f"<{name}>" for name in masks]
-    prompts = [
-        f"a photo of {name} {place}" for name, place in zip(names, cycle(PLACES), strict=False)
-    ]
-    prompts.append(f"a photo of {' and '.join(names)} {TOGETHER}")
+    subjects = [f"{name} {place}" for name, place in zip(names, cycle(PLACES), strict=False)]
+    subjects.append(f"{' and '.join(names)} {TOGETHER}")
+    columns = [Column("the scene", [picture])]
     with client.Generator() as generator:
-        for prompt in prompts:
+        for subject in subjects:
+            prompt = f"a photo of {subject}"
             stderr.say(f"\n{prompt}", "bold")
             request = client.GenerationRequest(
                 run=run, prompt=prompt, out=run.pictures, seed=0, count=PICTURES
             )
-            code = draw(generator, request, images=images.value)
-            if code != stderr.DONE:
-                raise typer.Exit(code)
+            drawn = draw(generator, request, images="none")
+            if drawn.code != stderr.DONE:
+                raise typer.Exit(drawn.code)
+            columns.append(Column(subject, drawn.paths))
+    _show_sheet(run, columns, images.value)
     both = " and ".join(names)
-    stderr.say(f"\nall pictures are in {run.pictures}", "green")
+    stderr.say(f"all pictures are in {run.pictures}", "green")
     stderr.say("now try")
     stderr.say(f'  bas gen "a painting of {both} in snow"')
     stderr.say(f"  bas show {run.name}")
     stderr.say("  bas train YOUR_PHOTO.jpg --masks FIRST_THING.png --masks SECOND_THING.png")
+
+
+def _show_sheet(run: RunDir, columns: Sequence[Column], images: stdout.Images) -> None:
+    """What the demo comes to: the scene, each thing alone, all together."""
+    from bas_tui.cli import sheet
+    from engine.core.errors import UserError
+
+    path = run.pictures / "demo.png"
+    stderr.say("")
+    try:
+        sheet.save(columns, path)
+        sheet.show(columns, path, images)
+    except UserError as problem:
+        stderr.note("warning", problem.message, problem.remedy)
+        return
+    stderr.say(f"all on one sheet: {path}")
 
 
 def _scenes() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import abc
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -107,8 +107,8 @@ def gen(
         device=device.value,
     )
     with client.Generator() as generator:
-        code = draw(generator, request, images=images.value, as_json=as_json)
-    raise typer.Exit(code)
+        drawn = draw(generator, request, images=images.value, as_json=as_json)
+    raise typer.Exit(drawn.code)
 
 
 def check_folder(out: Path) -> Path:
@@ -121,14 +121,21 @@ def check_folder(out: Path) -> Path:
     return out
 
 
+class Drawn(NamedTuple):
+    """What became of a request: an exit code, and the pictures that are on disk."""
+
+    code: int
+    paths: tuple[Path, ...]
+
+
 def draw(
     generator: Generator,
     request: GenerationRequest,
     *,
     images: stdout.Images = "block",
     as_json: bool = False,
-) -> int:
-    """Make one request's pictures, tell and show them; the exit code. Ctrl-C cancels."""
+) -> Drawn:
+    """Make one request's pictures, tell and show them. Ctrl-C cancels."""
     from engine.runs.events import GenerationEnded, PictureSaved
 
     paths: list[Path] = []
@@ -151,7 +158,7 @@ def draw(
                         break
         except KeyboardInterrupt:
             if cancelled or not heard:
-                return stderr.INTERRUPTED
+                return Drawn(stderr.INTERRUPTED, tuple(paths))
             cancelled = True
             stderr.say("cancelling; Ctrl-C again leaves at once")
             generator.cancel(request.request)
@@ -165,8 +172,9 @@ def draw(
             stdout.picture(shown, images)
     if ended.outcome == "failed":
         stderr.error(ended.message or "drawing failed", ended.remedy or f"see {generator.log}")
-        return stderr.FAILED
-    return stderr.INTERRUPTED if ended.outcome == "cancelled" else stderr.DONE
+        return Drawn(stderr.FAILED, tuple(paths))
+    code = stderr.INTERRUPTED if ended.outcome == "cancelled" else stderr.DONE
+    return Drawn(code, tuple(paths))
 
 
 class _Show:

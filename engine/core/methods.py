@@ -17,6 +17,8 @@ CUTOUTS: dict[str, Any] = {
     "data.cutouts": True,
     "loss.masked": False,
     "loss.attention_weight": 0.0,
+    "data.compose": 0.0,
+    "data.erase": False,
 }
 """What the three baselines share: whole pictures without a mask, so without masks in the losses."""
 

@@ -11,9 +11,15 @@ from engine.core.settings import build_config
 RECIPE = {"phase1.steps": 10, "phase2.steps": 30, "phase2.learning_rate": 1e-4}
 
 
+PARTS = {"data.compose": 0.5, "data.erase": True, "loss.latent_mask": "grown"}
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_takes_the_same_number_of_steps(name: str) -> None:
     assert build_config(method_settings(name, RECIPE)).total_steps == 40
+    config = build_config(method_settings(name, RECIPE | PARTS))
+    assert config.total_steps == 40
+    assert (config.data.compose > 0) is not config.data.cutouts
 
 
 def test_baselines_and_ablations_differ_as_the_paper_says() -> None:
