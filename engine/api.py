@@ -48,12 +48,15 @@ def demo_scene(name: str = DEFAULT_DEMO) -> Scene:
     return _load_scene(picture, list(masks.values()))
 
 
-def load_scene(path: str | Path, masks: Sequence[str | Path] = ()) -> Scene:
+def load_scene(
+    path: str | Path, masks: Sequence[str | Path] = (), *, inverted: bool | None = None
+) -> Scene:
     """A picture with one mask per thing; without `masks`, those beside the picture are taken.
 
+    `inverted`: whether the things are what is black in the masks; None refuses masks that look so.
     Raises UserError, one line with the remedy, for files that cannot be used.
     """
-    return _load_scene(Path(path), [Path(mask) for mask in masks])
+    return _load_scene(Path(path), [Path(mask) for mask in masks], inverted=inverted)
 
 
 def load_base(base: str, device: str = "auto") -> LoadedBase:

@@ -48,10 +48,9 @@ def open_(
     Where no application can run, it checks the scene and says the command that trains it.
     """
     if not can_open(plain):
-        from bas_tui.cli.train import say_scene
-        from engine.scenes.scene import load_scene
+        from bas_tui.cli.train import ask_and_load, say_scene
 
-        loaded = load_scene(scene, [masks] if masks else [])
+        loaded = ask_and_load(scene, [masks] if masks else [])
         say_scene(loaded)
         names = ", ".join(loaded.names)
         stderr.say(f"{loaded.side}x{loaded.side} pixels, {len(loaded.concepts)} things: {names}")

@@ -119,6 +119,15 @@ BaseOption = Annotated[
         show_default="sd21 with an NVIDIA GPU, else pocket",
     ),
 ]
+InvertedOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--masks-inverted/--masks-as-drawn",
+        metavar="",
+        help="The things are black (or transparent) in the masks; or white, however it looks.",
+        show_default="asks where it looks inverted",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

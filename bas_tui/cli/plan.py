@@ -21,6 +21,7 @@ def plan(
         list[Path] | None,
         typer.Option("--masks", "-m", metavar="M", help="As for bas train. May be repeated."),
     ] = None,
+    masks_inverted: options.InvertedOption = None,
     base: options.BaseOption = None,
     set_: options.SetOption = None,
     method: Annotated[
@@ -37,7 +38,7 @@ def plan(
     change one setting. Figures are estimates; the last line says what they rest on.
     """
     from bas_tui import client
-    from bas_tui.cli.train import merge_settings, say_base, say_scene
+    from bas_tui.cli.train import ask_and_load, merge_settings, say_base, say_scene
     from engine.core.settings import build_config
     from engine.files.space import free_bytes, free_memory, say_bytes
     from engine.models import plan as plans
@@ -45,12 +46,12 @@ def plan(
     from engine.models.facts import attention_grid
     from engine.models.names import default_base
     from engine.runs.folder import runs_dir
-    from engine.scenes.scene import load_scene
 
     chosen = base or default_base()
     recorded = client.resolve_base(chosen, ask_hub=False)
     config = build_config(merge_settings(recorded, method=method, set_words=set_ or ()))
-    loaded = load_scene(scene, masks or (), grid=attention_grid(recorded, config))
+    grid = attention_grid(recorded, config)
+    loaded = ask_and_load(scene, masks or (), grid=grid, inverted=masks_inverted)
     device = guess_device(config.device)
     free = free_bytes(runs_dir())
     memory = free_memory() / 1e9 if device.kind == "cpu" else None

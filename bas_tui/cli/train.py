@@ -31,10 +31,11 @@ def train(
             "--masks",
             "-m",
             metavar="M",
-            help="A mask per thing (its file name names it), a folder of them, or one label map. "
-            "May be repeated.",
+            help="A mask per thing (its file name names it), a folder of them, one label map, a "
+            "labelme or COCO file, an array. May be repeated. See also: bas masks",
         ),
     ] = None,
+    masks_inverted: options.InvertedOption = None,
     base: options.BaseOption = None,
     vae: Annotated[
         Path | None,
@@ -99,6 +100,7 @@ def train(
         set_words=share_steps(gpus, set_ or ()),
         method=method,
         vae=vae,
+        inverted=masks_inverted,
     )
     raise typer.Exit(launch(run, detach=detach, plain=plain, as_json=as_json))
 
@@ -128,6 +130,7 @@ def make_run(
     method: str | None = None,
     stem: str | None = None,
     vae: Path | None = None,
+    inverted: bool | None = None,
 ) -> RunDir:
     """Check everything, say what was chosen, and create the run folder; raises UserError.
 
@@ -139,7 +142,6 @@ def make_run(
     from engine.models.names import default_base
     from engine.runs.manifest import read_manifest
     from engine.runs.prompts import known
-    from engine.scenes.scene import load_scene
 
     if AUTO in words:
         set_words = [*set_words, "initializer_search=true"]
@@ -153,7 +155,7 @@ def make_run(
         recorded, method=method, settings_file=settings_file, set_words=set_words
     )
     config = build_config(merged)
-    loaded = load_scene(scene, masks, grid=attention_grid(recorded, config))
+    loaded = ask_and_load(scene, masks, grid=attention_grid(recorded, config), inverted=inverted)
     run = client.create_run(
         loaded,
         base=recorded,
@@ -169,6 +171,27 @@ def make_run(
     say_base(chosen, by_default=base is None)
     stderr.say(f"run {run.name} learns {known(read_manifest(run).concepts)}")
     return run
+
+
+def ask_and_load(
+    scene: Path, masks: Sequence[Path], *, grid: int = 16, inverted: bool | None = None
+) -> Scene:
+    """The scene; where masks look inverted, a person at the terminal is asked what they mean.
+
+    Raises InvertedMasksError where nobody can be asked.
+    """
+    from engine.scenes.scene import InvertedMasksError, load_scene
+
+    try:
+        return load_scene(scene, masks, grid=grid, inverted=inverted)
+    except InvertedMasksError as error:
+        if not stderr.is_interactive():
+            raise
+        stderr.note("warning", error.message)
+        answer = stderr.ask("Is the thing the black (transparent) part? [y]es, [n]o, stop:")
+        if answer[:1] not in ("y", "n"):
+            raise
+        return load_scene(scene, masks, grid=grid, inverted=answer[:1] == "y")
 
 
 def launch(run: RunDir, *, detach: bool, plain: bool, as_json: bool) -> int:

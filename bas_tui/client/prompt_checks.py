@@ -31,9 +31,8 @@ def check_edit(edit: PhotoEdit) -> None:
     from engine.scenes.mask_files import load_region
 
     photo = read_photo(edit.photo)
-    size = photo.pixels.shape[1], photo.pixels.shape[0]
     for region in edit.regions:
-        load_region(region.mask, size, transpose=photo.transpose)
+        load_region(region.mask, photo, edit.photo)
 
 
 def check_learned(run: RunDir) -> None:

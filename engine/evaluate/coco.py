@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from engine.core.errors import UserError
 from engine.evaluate.job_plan import SceneSource
 from engine.files.atomic import write_atomic
+from engine.scenes.annotation_files import rasterise
 from engine.scenes.scene import Scene, SceneConcept, load_image
 
 FORMAT = 1
@@ -194,17 +193,6 @@ def load_list_scenes(chosen: SceneList, images: Path, count: int) -> list[SceneS
         scene = Scene(image=image, concepts=concepts, source=entry.file)
         loaded.append(SceneSource(entry.name, scene))
     return loaded
-
-
-def rasterise(
-    polygons: Sequence[Sequence[float]], width: int, height: int
-) -> npt.NDArray[np.bool_]:
-    """The mask of COCO polygons, (height, width)."""
-    canvas = np.zeros((height, width), np.uint8)
-    for polygon in polygons:
-        points = np.asarray(polygon, np.float64).reshape(-1, 2)
-        cv2.fillPoly(canvas, [np.round(points).astype(np.int32)], 1)
-    return canvas.astype(bool)
 
 
 def _best_crop(

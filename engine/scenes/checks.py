@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.core.method_config import PAPER_MAX_CONCEPTS
+from engine.scenes.findings import Finding
 from engine.scenes.mask_grid import GridRule, falls_between, grid_cells
 
 BoolMask = npt.NDArray[np.bool_]
@@ -20,8 +21,8 @@ BoolMask = npt.NDArray[np.bool_]
 FULL_SHARE = 0.95
 """A mask above this share of the picture singles nothing out."""
 
-INVERTED_SHARE = 0.6
-INVERTED_BORDER = 0.9
+INVERTED_SHARE = 0.5
+INVERTED_BORDER = 0.85
 """Above both shares, of the picture and of its border, a mask looks inverted."""
 
 EQUAL_IOU = 0.95
@@ -37,16 +38,6 @@ class SceneConcept(NamedTuple):
     name: str
     mask: BoolMask
     """HxW at the scene's size, true where the thing is."""
-
-
-class Finding(NamedTuple):
-    """What a check has to say, in one line each."""
-
-    level: Literal["error", "warning"]
-    message: str
-    remedy: str
-    concept: str = ""
-    """The concept it concerns; empty: the scene."""
 
 
 def check_scene(
@@ -75,6 +66,11 @@ def check_scene(
     for first, second in itertools.combinations(usable, 2):
         findings += _check_pair(first, second)
     return sorted(findings, key=lambda finding: finding.level != "error")
+
+
+def looks_inverted(mask: BoolMask) -> bool:
+    """Whether a mask covers most of the picture and its border, but not all of it."""
+    return INVERTED_SHARE < float(mask.mean()) < 1.0 and _border_share(mask) > INVERTED_BORDER
 
 
 def _check_names(concepts: Sequence[SceneConcept]) -> list[Finding]:
@@ -120,22 +116,23 @@ def _check_shares(concept: SceneConcept, grid: int, rule: GridRule) -> list[Find
             Finding("error", f"the mask {name!r} is empty", "paint the thing white on black", name)
         ]
     background = name in BACKGROUND_NAMES
-    if share > FULL_SHARE and not background:
-        return [
-            Finding(
-                "warning",
-                f"the mask {name!r} covers {share:.0%} of the picture",
-                "mask only the thing, loosely",
-                name,
-            )
-        ]
-    if share > INVERTED_SHARE and _border_share(mask) > INVERTED_BORDER and not background:
+    if looks_inverted(mask) and not background:
         return [
             Finding(
                 "warning",
                 f"the mask {name!r} looks inverted: it covers {share:.0%} and nearly all of "
                 "the border",
                 "the thing must be white, the rest black",
+                name,
+                "inverted",
+            )
+        ]
+    if share > FULL_SHARE and not background:
+        return [
+            Finding(
+                "warning",
+                f"the mask {name!r} covers {share:.0%} of the picture",
+                "mask only the thing, loosely",
                 name,
             )
         ]

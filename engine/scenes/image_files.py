@@ -1,4 +1,4 @@
-"""Reads picture files that a person names: three formats, a size limit, no decoder's traceback.
+"""Reads picture files that a person names: known formats, a size limit, no decoder's traceback.
 
 Shapes: H, W height and width in pixels.
 """
@@ -8,20 +8,24 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from engine.core.errors import UserError
+from engine.scenes.findings import Finding
 
 Pixels = npt.NDArray[np.uint8]
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-"""Only these decoders run: Pillow's rarer readers have known holes."""
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+"""Only these decoders run: Pillow's rarer readers have known holes. JPEG's reads MPO too."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
+KNOWN = "PNG, JPEG, WebP, TIFF, BMP or HEIC"
+
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 MAX_PIXELS = 80_000_000
 """Larger pictures are refused before they are decoded (decompression bombs)."""
@@ -40,33 +44,50 @@ _TRANSPOSE_BY_ORIENTATION = {
 }
 
 
-def open_picture(path: Path, what: str) -> Image.Image:
-    """A decoded picture, its first frame; raises UserError for everything that is not one.
+class Opened(NamedTuple):
+    """A decoded picture file."""
+
+    picture: Image.Image
+    """Its first frame."""
+    findings: tuple[Finding, ...] = ()
+
+
+def open_picture(path: Path, what: str) -> Opened:
+    """A decoded picture; raises UserError for everything that is not one.
 
     `what` names the file's role in messages ("image", "mask").
     """
     if path.is_dir():
-        raise UserError(f"the {what} {path} is a folder", "name a PNG, JPEG or WebP file")
+        raise UserError(f"the {what} {path} is a folder", f"name a {KNOWN} file")
     if not path.exists():
         raise UserError(f"there is no {what} {path}", "check the path")
     if not path.is_file():
-        raise UserError(f"the {what} {path} is no regular file", "name a PNG, JPEG or WebP file")
+        raise UserError(f"the {what} {path} is no regular file", f"name a {KNOWN} file")
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
             # Pillow warns of bombs and of odd metadata on stderr; the limit below decides.
             warnings.simplefilter("ignore")
+            head = file.read(12)
+            file.seek(0)
+            if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS:
+                return Opened(_open_heic(file, path, what))
             picture = Image.open(file, formats=FORMATS)
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise _too_large(path, what, f"{width}x{height} pixels")
-            picture.load()
+            _check_pixels(picture.size, path, what)
+            try:
+                picture.load()
+            except OSError:
+                whole = _without_end_marker(path) if picture.format in ("JPEG", "MPO") else None
+                if whole is None:
+                    raise
+                message = f"the {what} {path} has no end marker; all of its pixels are there"
+                return Opened(whole, (Finding("warning", message, "save it again"),))
     except UserError:
         raise
     except Image.DecompressionBombError as error:
         raise _too_large(path, what, "far too many pixels") from error
     except Image.UnidentifiedImageError as error:
         raise UserError(
-            f"the {what} {path} is no PNG, JPEG or WebP picture", "convert it to PNG or JPEG"
+            f"the {what} {path} is no {KNOWN} picture", "convert it to PNG or JPEG"
         ) from error
     except PermissionError as error:
         raise UserError(f"the {what} {path} may not be read", "change its permissions") from error
@@ -75,7 +96,44 @@ def open_picture(path: Path, what: str) -> Image.Image:
         raise UserError(
             f"the {what} {path} is damaged or cut off ({reason})", "save or download it again"
         ) from error
-    return picture
+    return Opened(picture)
+
+
+def _open_heic(file: BinaryIO, path: Path, what: str) -> Image.Image:
+    """An iPhone's photo, upright, by the optional reader."""
+    try:
+        import pi_heif
+    except ImportError as error:
+        raise UserError(
+            f"the {what} {path} is a HEIC picture, which needs another package to be read",
+            "pip install 'bas-tui[heic]', or save it as JPEG",
+        ) from error
+    container = pi_heif.open_heif(file)
+    _check_pixels(container.size, path, what)
+    return container.to_pillow()
+
+
+def _without_end_marker(path: Path) -> Image.Image | None:
+    """A JPEG that lacks nothing but its last two bytes; None where pixels are missing.
+
+    Where all pixels are there, a decoder never looks at what follows them: different endings give
+    the same picture.
+    """
+    data = path.read_bytes()
+    try:
+        pictures = [
+            Image.open(io.BytesIO(data + filling + b"\xff\xd9"), formats=("JPEG",))
+            for filling in (b"", b"\x00" * 64, b"\x55" * 64)
+        ]
+        pixels = [picture.convert("RGB").tobytes() for picture in pictures]
+    except OSError:
+        return None
+    return pictures[0] if pixels[0] == pixels[1] == pixels[2] else None
+
+
+def _check_pixels(size: tuple[int, int], path: Path, what: str) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise _too_large(path, what, f"{size[0]}x{size[1]} pixels")
 
 
 def display_transpose(picture: Image.Image) -> Image.Transpose | None:
@@ -111,23 +169,32 @@ class Photo(NamedTuple):
     """What was done to it, one line each."""
     transpose: Image.Transpose | None
     """The turn that the EXIF orientation asked for, already applied."""
+    alpha: npt.NDArray[np.uint8] | None = None
+    """HxW, upright; None without transparency."""
+    findings: tuple[Finding, ...] = ()
 
 
 def read_photo(path: Path) -> Photo:
     """A picture upright, in sRGB, without transparency and metadata; raises UserError."""
-    picture = open_picture(path, "image")
+    picture, findings = open_picture(path, "image")
     notes: list[str] = []
-    if getattr(picture, "n_frames", 1) > 1:
-        notes.append("took the first frame of an animation")
+    # The further pictures of an MPO file are previews and depth maps of the same photo.
+    if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
+        pages = picture.format == "TIFF"
+        notes.append(f"took the first {'page' if pages else 'frame of an animation'}")
     transpose = display_transpose(picture)
     kinds = metadata_kinds(picture)
     rgb = _to_rgb(picture, notes)
+    alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
+    if transpose is not None and alpha is not None:
+        alpha = alpha.transpose(transpose)
     if transpose is not None:
         rgb = rgb.transpose(transpose)
         notes.append(f"turned upright as its EXIF orientation says: {rgb.width}x{rgb.height}")
     if kinds:
         notes.append("dropped its metadata: " + ", ".join(kinds))
-    return Photo(np.array(rgb), notes, transpose)
+    opacity = None if alpha is None else np.array(alpha)
+    return Photo(np.array(rgb), notes, transpose, opacity, findings)
 
 
 def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:

@@ -1,71 +1,289 @@
-"""Reads masks from files: a folder, several files, or one label map.
+"""The masks of a photo, from whatever files a person has: which files, whose names, what size.
 
-Shapes: HxW at the image's size; true where the concept is.
+Shapes: HxW at the photo's size as it is displayed; true where the concept is.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+import cv2
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageChops
+from PIL import Image
 
 from engine.core.errors import UserError
-from engine.scenes.checks import BoolMask, SceneConcept
-from engine.scenes.image_files import SUFFIXES, display_transpose, open_picture
+from engine.scenes.annotation_files import is_labelme, read_annotation
+from engine.scenes.array_files import read_array_masks
+from engine.scenes.checks import BACKGROUND_NAMES, BoolMask, SceneConcept, looks_inverted
+from engine.scenes.findings import Finding
+from engine.scenes.image_files import SUFFIXES, Photo, Pixels, display_transpose, open_picture
+from engine.scenes.mask_names import concept_names
+from engine.scenes.mask_pictures import LEAST_OPACITY, opaque_part, read_mask_picture
 
-MAX_LABELS = 32
-"""More values than this in one file are no label map."""
+MAX_MASKS = 16
+"""More masks than this were not made to be learned together."""
+SAM_HEADER = "id,area,bbox_x0"
+"""How metadata.csv begins in a folder that SAM's script for `everything` wrote."""
+ONETRAINER = "-masklabel"
+"""OneTrainer keeps the mask of photo.jpg in photo-masklabel.png beside it."""
+CLEARER = 1.3
+"""One way round is believed where outlines lie on edges this much more than the other way."""
 
-MIDTONE_SHARE = 0.5
-"""A file with more pixels than this that are neither dark nor bright is a photo, not a mask."""
 
-NAME_LENGTH = 40
-_DEFAULT_NAME = re.compile(r"((mask|asset|label|concept|object|segment)s?)?_*\d*")
+class InvertedMasksError(UserError):
+    """Masks of which a person must say whether their white or their black is the thing."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            "say --masks-inverted if the thing is black (transparent), --masks-as-drawn if white",
+        )
+
+
+class LoadedMasks(NamedTuple):
+    """Concepts, and what to say about how they were read."""
+
+    concepts: list[SceneConcept]
+    notes: list[str]
+    findings: list[Finding]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """What one file holds, at its own size."""
+
+    path: Path
+    labels: list[str]
+    masks: list[BoolMask]
+    notes: list[str]
+    findings: tuple[Finding, ...] = ()
+    doubt: str = ""
+    oriented: bool = False
+    """The file says itself which way is up, or never lay otherwise."""
 
 
 def load_masks(
-    paths: Sequence[Path],
-    size: tuple[int, int],
-    *,
-    transpose: Image.Transpose | None = None,
-    exclude: Path | None = None,
-) -> list[SceneConcept]:
-    """The concepts of a folder, of several files, or of one label map (one concept per value).
+    paths: Sequence[Path], photo: Photo, photo_path: Path, *, inverted: bool | None = None
+) -> LoadedMasks:
+    """The concepts of files and folders: one mask per file, or one label map, annotation, array.
 
-    `size` is the image's (width, height) in pixels as displayed. Masks drawn on the image as it is
-    stored are turned by `transpose` along with it. `exclude` is left out of folders (the image).
-    Raises UserError for anything that is no mask of that size, and for two masks of one name.
+    A mask of another size but the same shape is scaled; one that was drawn on the photo as it is
+    stored is turned along with it. `inverted`: whether the black part of every mask is the thing;
+    None raises InvertedMasksError where that looks so. Raises UserError for anything that is no
+    mask of that photo.
     """
-    files = mask_paths(paths, exclude=exclude)
-    pictures = [_open_mask(path, size, transpose) for path in files]
-    if len(files) == 1:
-        labels = _label_masks(pictures[0], files[0])
-        if len(labels) > 1:
-            return [SceneConcept(f"asset{k}", mask) for k, mask in enumerate(labels)]
-    masks = [_single_mask(picture, path) for picture, path in zip(pictures, files, strict=True)]
-    names = [concept_name(path.stem, k) for k, path in enumerate(files)]
-    for k, name in enumerate(names):
-        if name in names[:k]:
+    files = mask_paths(paths, exclude=photo_path)
+    read = [_read(path, photo, photo_path, alone=len(files) == 1) for path in files]
+    labels = [label for file in read for label in file.labels]
+    if len(labels) > MAX_MASKS:
+        raise UserError(
+            f"there are {len(labels)} masks; the method learns a handful of things at once",
+            "name the files of those you want, each with --masks",
+        )
+    names, said = concept_names(labels)
+    notes = [*(note for file in read for note in file.notes), *said]
+    findings = [finding for file in read for finding in file.findings]
+    turned, warned = _turned(read, photo)
+    findings += warned
+    masks: list[BoolMask] = []
+    for file, turn in zip(read, turned, strict=True):
+        for mask in file.masks:
+            masks.append(_fitted(mask, file.path, photo, turn, notes))
+    concepts = [SceneConcept(name, mask) for name, mask in zip(names, masks, strict=True)]
+    concepts = _right_way_round(concepts, read, inverted)
+    return LoadedMasks(concepts, list(dict.fromkeys(notes)), findings)
+
+
+def _read(path: Path, photo: Photo, photo_path: Path, *, alone: bool) -> _File:
+    """One file; among others it must hold one thing, unless it names its things itself."""
+    suffix = path.suffix.lower()
+    if suffix == ".json" and path.is_file():
+        labels, masks, notes = read_annotation(path, photo_path.name)
+        return _File(path=path, labels=labels, masks=masks, notes=notes)
+    label = path.stem.removesuffix(ONETRAINER)
+    if suffix == ".npy" and path.is_file():
+        masks = read_array_masks(path)
+        labels = [label] if len(masks) == 1 else [""] * len(masks)
+        return _File(path=path, labels=labels, masks=masks, notes=[])
+    if _same(path, photo_path):
+        return _own_alpha(photo, path)
+    picture, findings = open_picture(path, "mask")
+    if getattr(picture, "n_frames", 1) > 1 and picture.format in ("TIFF", "WEBP"):
+        raise UserError(f"the mask {path} has several pages", "save one file per thing")
+    turn = display_transpose(picture)
+    masks, notes, doubt = read_mask_picture(picture, path)
+    masks = [_transposed(mask, turn) for mask in masks]
+    if not masks:
+        masks = [np.zeros((picture.height, picture.width), np.bool_)]
+    if len(masks) > 1 and not alone:
+        raise UserError(
+            f"the mask {path} holds {len(masks)} areas; among other files it must be one thing",
+            "give a label map alone, or save one file per thing",
+        )
+    return _File(
+        path=path,
+        labels=[label] if len(masks) == 1 else [""] * len(masks),
+        masks=list(masks),
+        notes=list(notes),
+        findings=findings,
+        doubt=doubt,
+        oriented=turn is not None,
+    )
+
+
+def _own_alpha(photo: Photo, path: Path) -> _File:
+    """The photo's own transparency: what is opaque is the thing."""
+    alpha = photo.alpha
+    if alpha is None or int(alpha.max()) - int(alpha.min()) < LEAST_OPACITY:
+        raise UserError(f"{path} is the photo itself", "name the file of the mask")
+    note = f"the mask is {path.name}'s own transparency: what is opaque is the thing"
+    mask = opaque_part(alpha)
+    return _File(path=path, labels=[""], masks=[mask], notes=[note], oriented=True)
+
+
+def _right_way_round(
+    concepts: list[SceneConcept], files: Sequence[_File], inverted: bool | None
+) -> list[SceneConcept]:
+    """The concepts, inverted where asked for; raises InvertedMasksError where nobody said."""
+    if inverted:
+        if any(len(file.masks) > 1 for file in files):
             raise UserError(
-                f"the masks {files[names.index(name)].name} and {files[k].name} are both "
-                f"named {name!r}",
-                "rename one of the files",
+                "the things of a label map cannot be inverted", "give one mask file per thing"
             )
-    return [SceneConcept(name, mask) for name, mask in zip(names, masks, strict=True)]
+        concepts = [SceneConcept(name, ~mask) for name, mask in concepts]
+    suspects = [
+        name for name, mask in concepts if name not in BACKGROUND_NAMES and looks_inverted(mask)
+    ]
+    doubts = [file.doubt for file in files if file.doubt]
+    if inverted and suspects:
+        raise UserError(
+            f"once inverted, the mask {suspects[0]!r} covers nearly all of the picture's border",
+            "invert only the files that need it, in a picture editor or with bas open",
+        )
+    if inverted is None and (suspects or doubts):
+        if not suspects:
+            raise InvertedMasksError(doubts[0])
+        share = next(float(mask.mean()) for name, mask in concepts if name == suspects[0])
+        more = f" (and {len(suspects) - 1} more)" if len(suspects) > 1 else ""
+        raise InvertedMasksError(
+            f"the mask {suspects[0]!r}{more} looks inverted: it covers {share:.0%} and nearly all "
+            "of the border"
+        )
+    return concepts
 
 
-def load_region(
-    path: Path, size: tuple[int, int], *, transpose: Image.Transpose | None = None
-) -> BoolMask:
+def _turned(files: Sequence[_File], photo: Photo) -> tuple[list[bool], list[Finding]]:
+    """Which files were drawn on the photo as it is stored, and must be turned along with it."""
+    if photo.transpose is None:
+        return [False] * len(files), []
+    height, width = photo.pixels.shape[:2]
+    stored = _transposed(np.empty((height, width, 0)), _BACK[photo.transpose]).shape[1::-1]
+    either: list[int] = []
+    turned: list[bool] = []
+    for k, file in enumerate(files):
+        size = file.masks[0].shape[1::-1]
+        shown = _same_shape(size, (width, height))
+        turned.append(not file.oriented and not shown and _same_shape(size, stored))
+        if shown and _same_shape(size, stored) and not file.oriented:
+            either.append(k)
+    if not either:
+        return turned, []
+    masks = [mask for k in either for mask in files[k].masks]
+    as_shown = sum(_on_edges(mask, photo.pixels) for mask in masks)
+    as_stored = sum(_on_edges(_transposed(mask, photo.transpose), photo.pixels) for mask in masks)
+    along = as_stored > CLEARER * as_shown
+    for k in either:
+        turned[k] = along
+    how = "they are turned along with it" if along else "they are taken as it is shown"
+    sure = along or as_shown > CLEARER * as_stored
+    why = ", because their outlines lie on its edges so" if sure else "; nothing tells which"
+    message = f"the photo is turned by its EXIF orientation and its masks fit both ways: {how}{why}"
+    remedy = "look at them with bas open; saving the photo upright, without EXIF, settles it"
+    return turned, [Finding("warning", message, remedy)]
+
+
+_BACK = {
+    **{turn: turn for turn in Image.Transpose},
+    Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
+    Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
+}
+
+
+def _transposed(values: np.ndarray, turn: Image.Transpose | None) -> np.ndarray:
+    """An array turned as Pillow turns a picture; rows and columns come first."""
+    match turn:
+        case None:
+            return values
+        case Image.Transpose.FLIP_LEFT_RIGHT:
+            return values[:, ::-1]
+        case Image.Transpose.FLIP_TOP_BOTTOM:
+            return values[::-1]
+        case Image.Transpose.ROTATE_90:
+            return np.rot90(values)
+        case Image.Transpose.ROTATE_180:
+            return values[::-1, ::-1]
+        case Image.Transpose.ROTATE_270:
+            return np.rot90(values, -1)
+        case Image.Transpose.TRANSPOSE:
+            return np.swapaxes(values, 0, 1)
+        case Image.Transpose.TRANSVERSE:
+            return np.swapaxes(values[::-1, ::-1], 0, 1)
+
+
+def _on_edges(mask: BoolMask, pixels: Pixels) -> float:
+    """How strong the photo's edges are along the mask's outline, against its average edge."""
+    scale = min(1.0, 512 / max(pixels.shape[:2]))
+    size = round(pixels.shape[1] * scale), round(pixels.shape[0] * scale)
+    grey = cv2.cvtColor(
+        cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
+    ).astype(np.float32)
+    grey = cv2.GaussianBlur(grey, (0, 0), 1.0)
+    slope = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    small = cv2.resize(np.ascontiguousarray(mask).astype(np.uint8), size)
+    kernel = np.ones((3, 3), np.uint8)
+    outline = cv2.dilate(small, kernel) != cv2.erode(small, kernel)
+    if not outline.any():
+        return 0.0
+    return float(slope[outline].mean() / max(1e-6, float(slope.mean())))
+
+
+def _fitted(mask: BoolMask, path: Path, photo: Photo, turn: bool, notes: list[str]) -> BoolMask:
+    """The mask at the photo's size."""
+    mask = np.ascontiguousarray(_transposed(mask, photo.transpose) if turn else mask)
+    height, width = photo.pixels.shape[:2]
+    if mask.shape == (height, width):
+        return mask
+    size = mask.shape[1], mask.shape[0]
+    if not _same_shape(size, (width, height)):
+        raise UserError(
+            f"the mask {path} is {size[0]}x{size[1]}, the image {width}x{height}",
+            "draw the mask on the image at its full size",
+        )
+    notes.append(f"{path.name}: scaled from {size[0]}x{size[1]} to {width}x{height}")
+    soft = cv2.resize(
+        mask.astype(np.float32), (width, height),
+        interpolation=cv2.INTER_AREA if size[0] > width else cv2.INTER_LINEAR,
+    )  # fmt: skip
+    found = np.asarray(soft) > 0.5
+    # A thin mask must not vanish while it is scaled down.
+    return found if found.any() or not mask.any() else np.asarray(soft) > 0
+
+
+def _same_shape(size: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether one is the other scaled, but for the rounding of its sides."""
+    scale = other[0] / size[0]
+    return abs(size[1] * scale - other[1]) <= max(1.0, scale)
+
+
+def load_region(path: Path, photo: Photo, photo_path: Path) -> BoolMask:
     """Everything that a mask file marks as one mask, as `load_masks` reads it; raises UserError."""
-    marked = [mask for _, mask in load_masks([path], size, transpose=transpose)]
-    region = np.logical_or.reduce(marked)
+    # A region may be most of a picture.
+    loaded = load_masks([path], photo, photo_path, inverted=False)
+    region = np.logical_or.reduce([concept.mask for concept in loaded.concepts])
     if not region.any():
         raise UserError(f"the mask {path} is empty", "paint the region white on black")
     return region
@@ -78,7 +296,13 @@ def mask_paths(paths: Sequence[Path], *, exclude: Path | None = None) -> list[Pa
         if not path.is_dir():
             files.append(path)
             continue
-        found = [file for file in picture_files(path) if not _same(file, exclude)]
+        found = [file for file in mask_files(path) if not _same(file, exclude)]
+        if is_everything(path):
+            raise UserError(
+                f"the folder {path} holds {len(found)} masks of SAM's `everything`: things, parts "
+                "and background",
+                f"choose among them: bas masks PHOTO --from {path}",
+            )
         if not found:
             raise UserError(
                 f"the folder {path} holds no masks", "put one PNG per thing into it, in white"
@@ -89,8 +313,57 @@ def mask_paths(paths: Sequence[Path], *, exclude: Path | None = None) -> list[Pa
     return files
 
 
+def is_everything(folder: Path) -> bool:
+    """Whether SAM's script wrote all that it found in a photo into that folder."""
+    try:
+        with (folder / "metadata.csv").open(encoding="utf-8") as file:
+            return file.readline().startswith(SAM_HEADER)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def find_masks(image: Path) -> list[Path]:
+    """Masks beside an image: <image>_masks/, masks/, mask*.png, or what a tool left there.
+
+    Raises UserError where there are none.
+    """
+    parent, stem = image.parent, image.stem
+    for folder in (parent / f"{stem}_masks", parent / "masks" / stem, parent / "masks"):
+        found = mask_files(folder) if folder.is_dir() else []
+        if own := [file for file in found if file.stem in (stem, stem + ONETRAINER)]:
+            return own
+        if found:
+            return [folder]
+    if own := [file for file in picture_files(parent) if file.stem == stem + ONETRAINER]:
+        return own
+    annotation = image.with_suffix(".json")
+    if annotation.is_file() and is_labelme(annotation):
+        return [annotation]
+    files = [
+        file
+        for file in picture_files(parent)
+        if file.stem.lower().startswith("mask") and file != image
+    ]
+    if not files:
+        raise UserError(
+            f"there is no mask for {image}",
+            f"make them by clicks, boxes or words: bas open {image} or bas masks {image}; or give "
+            "one per thing with --masks, in white",
+        )
+    return files
+
+
+def mask_files(folder: Path) -> list[Path]:
+    """The pictures of a folder in natural order; without one its arrays, then its annotations."""
+    return picture_files(folder) or _files(folder, (".npy",)) or _files(folder, (".json",))
+
+
 def picture_files(folder: Path) -> list[Path]:
-    """The PNG, JPEG and WebP files of a folder in natural order, hidden ones left out."""
+    """The picture files of a folder in natural order, hidden ones left out."""
+    return _files(folder, SUFFIXES)
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     try:
         entries = sorted(folder.iterdir(), key=lambda path: _natural_key(path.name))
     except OSError as error:
@@ -100,141 +373,8 @@ def picture_files(folder: Path) -> list[Path]:
     return [
         path
         for path in entries
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     ]
-
-
-def concept_name(stem: str, position: int) -> str:
-    """A file's stem as a concept name of [a-z0-9_]; `mask3` and the like become `asset<position>`.
-
-    Default names follow the position, so that they are always the token's own name.
-    """
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:NAME_LENGTH].strip("_")
-    return f"asset{position}" if _DEFAULT_NAME.fullmatch(slug) else slug
-
-
-def _open_mask(path: Path, size: tuple[int, int], transpose: Image.Transpose | None) -> Image.Image:
-    picture = open_picture(path, "mask")
-    own = display_transpose(picture)
-    if own is not None:
-        picture = picture.transpose(own)
-    if picture.size != size and transpose is not None and own is None:
-        turned = picture.transpose(transpose)
-        picture = turned if turned.size == size else picture
-    if picture.size != size:
-        raise UserError(
-            f"the mask {path} is {picture.width}x{picture.height}, the image {size[0]}x{size[1]}",
-            "draw the mask on the image at its full size",
-        )
-    return picture
-
-
-def _single_mask(picture: Image.Image, path: Path) -> BoolMask:
-    """One mask from a file of any mode: alpha where it varies, else brightness."""
-    alpha = _varying_alpha(picture)
-    if alpha is not None:
-        return alpha > 127
-    values = _values(picture)
-    if values.ndim == 3:
-        values = values.max(axis=2)
-    elif picture.mode == "P" and not _grey_palette(picture):
-        return values != 0
-    top = int(values.max(initial=0))
-    if top == 0:
-        return np.zeros(values.shape, bool)
-    # Files of 0 and 1 are as common as files of 0 and 255.
-    full = np.iinfo(values.dtype).max if top > np.iinfo(values.dtype).max // 2 else top
-    levels = values.astype(np.float32) / full
-    if float(((levels > 0.15) & (levels < 0.85)).mean()) > MIDTONE_SHARE:
-        raise UserError(
-            f"the mask {path} looks like a photo: most of it is neither dark nor bright",
-            "paint the thing white on black",
-        )
-    return levels > 0.5
-
-
-def _label_masks(picture: Image.Image, path: Path) -> list[BoolMask]:
-    """One mask per value of a label map, by rising value; empty or one: the file is no label map.
-
-    Values that nowhere fill 3x3 pixels are the soft edges between labels, and background.
-    """
-    if picture.mode == "1":
-        return []
-    if picture.mode == "P" and not _grey_palette(picture):
-        indices = np.asarray(picture)
-        found = [int(value) for value in _distinct(indices) if value]
-        if len(found) > MAX_LABELS:
-            raise UserError(
-                f"the mask {path} has {len(found)} values; a label map has one per thing",
-                "save one value per thing, or one mask file per thing",
-            )
-        return [indices == value for value in found]
-    values = _values(picture)
-    if values.ndim == 3:
-        values = np.asarray(picture.convert("RGBA")).view("<u4")[..., 0] & 0xFFFFFF
-        alpha = _varying_alpha(picture)
-        if alpha is not None:
-            values[alpha <= 127] = 0
-    if len(_distinct(values)) > MAX_LABELS:
-        return []
-    return [values == value for value in _distinct(values[_flat(values)]) if value]
-
-
-def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """The values that occur, rising. A table of 24-bit values is far quicker than a sort."""
-    seen = np.zeros(int(values.max(initial=0)) + 1, bool)
-    seen[values] = True
-    return np.flatnonzero(seen)
-
-
-def _flat(values: npt.NDArray[Any]) -> BoolMask:
-    """Pixels that equal all their eight neighbours (the border counts as equal)."""
-    row = np.ones(values.shape, bool)
-    beside = values[:, 1:] == values[:, :-1]
-    row[:, 1:] &= beside
-    row[:, :-1] &= beside
-    below = values[1:] == values[:-1]
-    flat = row.copy()
-    flat[1:] &= below & row[:-1]
-    flat[:-1] &= below & row[1:]
-    return flat
-
-
-def _values(picture: Image.Image) -> npt.NDArray[Any]:
-    """HxW for grey and indexed pictures (16-bit ones uncut), HxWx3 for colour ones.
-
-    Grey palettes and grey pictures stored in colour come out as HxW.
-    """
-    if picture.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
-        return np.asarray(picture).astype(np.uint16)
-    if picture.mode == "1":
-        return np.asarray(picture.convert("L"))
-    if picture.mode == "L":
-        return np.asarray(picture)
-    if picture.mode == "P" and not _grey_palette(picture):
-        return np.asarray(picture)
-    if picture.mode in ("LA", "La"):
-        return np.asarray(picture.convert("LA"))[..., 0]
-    colours = picture.convert("RGBA" if picture.has_transparency_data else "RGB").convert("RGB")
-    red, green, blue = colours.split()
-    if any(ImageChops.difference(red, other).getbbox() for other in (green, blue)):
-        return np.asarray(colours)
-    return np.asarray(red)
-
-
-def _grey_palette(picture: Image.Image) -> bool:
-    palette = np.asarray(picture.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-    used = [index for index in _distinct(np.asarray(picture)) if index < len(palette)]
-    return bool((palette[used] == palette[used][:, :1]).all())
-
-
-def _varying_alpha(picture: Image.Image) -> npt.NDArray[np.uint8] | None:
-    """The alpha channel as HxW, None where there is none or it is the same everywhere."""
-    if not picture.has_transparency_data:
-        return None
-    alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-    return alpha if alpha.min() != alpha.max() else None
 
 
 def _natural_key(name: str) -> list[tuple[int, str]]:
@@ -243,4 +383,4 @@ def _natural_key(name: str) -> list[tuple[int, str]]:
 
 
 def _same(path: Path, other: Path | None) -> bool:
-    return other is not None and other.exists() and path.samefile(other)
+    return other is not None and other.exists() and path.exists() and path.samefile(other)

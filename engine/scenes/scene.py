@@ -20,14 +20,23 @@ import numpy as np
 from PIL import Image
 
 from engine.core.errors import UserError
-from engine.scenes.checks import BoolMask, Finding, SceneConcept, check_scene
-from engine.scenes.image_files import Pixels, open_picture, read_photo
-from engine.scenes.mask_files import load_masks, picture_files
+from engine.scenes.checks import BoolMask, SceneConcept, check_scene
+from engine.scenes.findings import Finding
+from engine.scenes.image_files import Photo, Pixels, open_picture, read_photo
+from engine.scenes.mask_files import (
+    ONETRAINER,
+    InvertedMasksError,
+    find_masks,
+    load_masks,
+    picture_files,
+)
 from engine.scenes.mask_grid import resize_mask
+from engine.scenes.mask_pictures import LEAST_OPACITY
 from engine.scenes.square_crop import crop_square
 
 __all__ = [
     "Finding",
+    "InvertedMasksError",
     "Scene",
     "SceneConcept",
     "check_scene",
@@ -36,6 +45,7 @@ __all__ = [
     "load_image",
     "load_masks",
     "load_scene",
+    "masks_of",
     "open_saved_scene",
     "resize_scene",
     "save_scene",
@@ -78,20 +88,29 @@ def load_image(path: Path) -> Pixels:
 
 
 def load_scene(
-    path: Path, masks: Sequence[Path] = (), *, max_side: int = 1024, grid: int = 16
+    path: Path,
+    masks: Sequence[Path] = (),
+    *,
+    max_side: int = 1024,
+    grid: int = 16,
+    inverted: bool | None = None,
 ) -> Scene:
-    """The scene of an image file or a folder, with masks from `masks` or from beside the image.
+    """The scene of an image file or a folder, with masks from `masks`, from beside the image, or
+    from its own transparency.
 
     The picture is cut to the largest square that holds every mask and scaled down to at most
     `max_side` pixels; a square picture within that size keeps every pixel. `grid` is the attention
-    grid at which masks are checked. Raises UserError on any finding of level error.
+    grid at which masks are checked. `inverted`: whether what is black in the masks is the thing;
+    None raises InvertedMasksError where that looks so. Raises UserError on any finding of level
+    error.
     """
     path = Path(path).expanduser()
     if not masks and (path / INDEX_NAME).is_file():
         saved = open_saved_scene(path)
         return _finish(dataclasses.replace(saved, source=str(path)), max_side, grid)
     image_path = find_image(path) if path.is_dir() else path
-    image, notes, transpose = read_photo(image_path)
+    photo = read_photo(image_path)
+    image, notes = photo.pixels, list(photo.notes)
     size = image.shape[1], image.shape[0]
     if min(size) < MIN_SIDE:
         raise UserError(
@@ -99,18 +118,19 @@ def load_scene(
             "take a larger picture",
         )
     if not masks:
-        masks = find_masks(image_path)
+        masks = masks_of(image_path, photo)
         where = masks[0].parent if masks[0].is_file() else masks[0]
-        notes.append(f"masks found in {where}")
-    concepts = load_masks(masks, size, transpose=transpose, exclude=image_path)
+        if masks[0] != image_path:
+            notes.append(f"masks found in {where}")
+    concepts, said, odd = load_masks(masks, photo, image_path, inverted=inverted)
     _raise_first(check_scene(size, concepts, grid=grid))
     image, concepts, cropped, lost = crop_square(image, concepts)
     scene = Scene(
         image=image,
         concepts=tuple(concepts),
-        notes=(*notes, *cropped),
+        notes=(*notes, *said, *cropped),
         source=str(path),
-        findings=tuple(lost),
+        findings=(*photo.findings, *odd, *lost),
     )
     return _finish(scene, max_side, grid)
 
@@ -160,7 +180,7 @@ def open_saved_scene(folder: Path) -> Scene:
     image = load_image(folder / "image.png")
     masks: list[BoolMask] = []
     for name in names:
-        picture = open_picture(folder / "masks" / f"{name}.png", "mask")
+        picture, _ = open_picture(folder / "masks" / f"{name}.png", "mask")
         masks.append(np.asarray(picture.convert("L")) > 127)
     concepts = tuple(map(SceneConcept, names, masks))
     if image.shape[0] != image.shape[1] or any(mask.shape != image.shape[:2] for mask in masks):
@@ -202,7 +222,9 @@ def _finish(scene: Scene, max_side: int, grid: int) -> Scene:
         scene = dataclasses.replace(scene, notes=(*scene.notes, note))
     findings = check_scene((scene.side, scene.side), scene.concepts, grid=grid)
     _raise_first(findings)
-    fresh = [finding for finding in findings if finding not in scene.findings]
+    # Whether masks are inverted was settled on the whole photo; a close crop may look so too.
+    known = (*scene.findings, *(f for f in findings if f.kind == "inverted"))
+    fresh = [finding for finding in findings if finding not in known]
     return dataclasses.replace(scene, findings=(*scene.findings, *fresh))
 
 
@@ -217,7 +239,11 @@ def find_image(folder: Path) -> Path:
     """The image of a scene folder: img.jpg, scene.png and the like, else the only picture."""
     files = picture_files(folder)
     named = [file for stem in IMAGE_STEMS for file in files if file.stem.lower() == stem]
-    others = [file for file in files if not file.stem.lower().startswith("mask")]
+    others = [
+        file
+        for file in files
+        if not file.stem.lower().startswith("mask") and not file.stem.endswith(ONETRAINER)
+    ]
     if named:
         return named[0]
     if len(others) == 1:
@@ -226,22 +252,18 @@ def find_image(folder: Path) -> Path:
     raise UserError(f"the folder {folder} holds {problem}", "name the image img.jpg or img.png")
 
 
-def find_masks(image: Path) -> list[Path]:
-    """Masks beside an image: <image>_masks/, masks/, or mask*.png."""
-    for folder in (image.parent / f"{image.stem}_masks", image.parent / "masks"):
-        if folder.is_dir() and picture_files(folder):
-            return [folder]
-    files = [
-        file
-        for file in picture_files(image.parent)
-        if file.stem.lower().startswith("mask") and file != image
-    ]
-    if not files:
-        raise UserError(
-            f"there is no mask for {image}",
-            "give one mask per thing with --masks, in white, or put them beside it as mask0.png",
-        )
-    return files
+def masks_of(image: Path, photo: Photo) -> list[Path]:
+    """Where a photo's masks are if nobody names them; the photo itself: in its transparency.
+
+    Raises UserError where there are none.
+    """
+    try:
+        return find_masks(image)
+    except UserError:
+        alpha = photo.alpha
+        if alpha is None or int(alpha.max()) - int(alpha.min()) < LEAST_OPACITY:
+            raise
+        return [image]
 
 
 def _png(picture: Image.Image) -> bytes:

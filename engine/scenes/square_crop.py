@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.core.errors import UserError
-from engine.scenes.checks import BoolMask, Finding, SceneConcept
+from engine.scenes.checks import BoolMask, SceneConcept
+from engine.scenes.findings import Finding
 from engine.scenes.image_files import Pixels
 
 

@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from bas_tui.cli import stderr
 from bas_tui.cli.main import app
+from bas_tui.cli.train import ask_and_load
+from engine.scenes.scene import InvertedMasksError
 from tests.scenes.bad_files import DAMAGE, SIZE, good_image, good_mask
 
 Words = list[str | Path]
@@ -75,9 +78,11 @@ def a_photo(folder: Path) -> Words:
     return [good_image(folder), "--masks", folder / "cup.png"]
 
 
-def equal_names(folder: Path) -> Words:
-    masks = [good_mask(folder, name) for name in ("red cup.png", "red-cup.png")]
-    return [good_image(folder), "--masks", masks[0], "--masks", masks[1]]
+def inverted(folder: Path) -> Words:
+    mask = np.full(SIZE[::-1], 255, np.uint8)
+    mask[20:60, 20:60] = 0
+    Image.fromarray(mask).save(folder / "cup.png")
+    return [good_image(folder), "--masks", folder / "cup.png"]
 
 
 def no_image(folder: Path) -> Words:
@@ -113,7 +118,7 @@ def too_far_apart(folder: Path) -> Words:
         (other_size, "is 48x40, the image 96x96"),
         (black, "is empty"),
         (a_photo, "looks like a photo"),
-        (equal_names, "both named 'red_cup'"),
+        (inverted, "looks inverted"),
         (no_image, "no image"),
         (several_images, "several pictures"),
         (tiny_image, "500x20"),
@@ -127,3 +132,25 @@ def test_bad_scene(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert message in refused(tmp_path, make(tmp_path), monkeypatch)
+
+
+def test_inverted_masks_are_asked_about_on_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, _, mask = inverted(tmp_path)
+    monkeypatch.setattr(stderr, "is_interactive", lambda: True)
+    questions: list[str] = []
+
+    def answer(text: str) -> Callable[[str], str]:
+        return lambda question: questions.append(question) or text
+
+    for text, share in (("y", 40 * 40), ("n", 96 * 96 - 40 * 40)):
+        monkeypatch.setattr(stderr, "ask", answer(text))
+        (concept,) = ask_and_load(Path(scene), [Path(mask)]).concepts
+        assert concept.mask.sum() == share
+    monkeypatch.setattr(stderr, "ask", answer(""))
+    with pytest.raises(InvertedMasksError):
+        ask_and_load(Path(scene), [Path(mask)])
+    assert len(questions) == 3
+    (concept,) = ask_and_load(Path(scene), [Path(mask)], inverted=True).concepts
+    assert concept.mask.sum() == 40 * 40 and len(questions) == 3

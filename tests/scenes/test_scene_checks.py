@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.scenes.checks import Finding, SceneConcept, check_scene
+from engine.scenes.checks import SceneConcept, check_scene
+from engine.scenes.findings import Finding
 
 SIDE = 128
 

@@ -21,7 +21,7 @@ from bas_tui.tui.scene.undo_history import (
     make_patch,
 )
 from engine.core.errors import UserError
-from engine.scenes.mask_files import concept_name
+from engine.scenes.mask_names import concept_name
 
 _DEFAULT_NAME = re.compile(r"asset\d+")
 
@@ -291,7 +291,7 @@ class MaskDocument:
 
     def _check_name(self, name: str, position: int, key: int | None) -> str:
         plain = concept_name(name, position)
-        if name.strip() and not re.search(r"[a-z0-9]", name.lower()):
+        if name.strip() and plain == f"asset{position}" and not any(map(str.isalnum, name)):
             raise UserError(f"{name!r} cannot name a concept", "use letters and digits")
         if any(c.name == plain and c.key != key for c in self.concepts):
             raise UserError(f"there is already a concept {plain!r}", "choose another name")

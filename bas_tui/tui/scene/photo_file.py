@@ -22,14 +22,15 @@ from bas_tui.tui.scene.mask_folder import default_folder, plan_save, save_masks
 from bas_tui.tui.scene.mask_ops import Mask, Picture
 from engine.core.errors import UserError
 from engine.runs.folder import runs_dir
+from engine.scenes.findings import Finding
 from engine.scenes.image_files import read_photo
-from engine.scenes.mask_files import load_masks, mask_paths
+from engine.scenes.mask_files import LoadedMasks, load_masks, mask_paths
 from engine.scenes.scene import (
     INDEX_NAME,
     Scene,
     find_image,
-    find_masks,
     load_scene,
+    masks_of,
     open_saved_scene,
 )
 
@@ -53,7 +54,9 @@ class SceneFile:
     full_masks: tuple[Mask, ...]
     """The same masks at the photo's size."""
     mask_files: tuple[Path, ...] = ()
-    """Where the masks came from; empty: there are none yet."""
+    """Files that hold one of the masks each; empty: there are none yet."""
+    findings: tuple[Finding, ...] = ()
+    """What was odd about the files."""
     notes: tuple[str, ...] = ()
     fixed: bool = False
     """Whether the folder belongs to a run or the package and is never written to."""
@@ -79,18 +82,22 @@ def open_scene_file(path: Path, masks: Sequence[Path] = ()) -> SceneFile:
         found = [ConceptMask(name, mask) for name, mask in saved.concepts]
         return _scene_file(path, path / "image.png", saved.image, found, files, saved.notes, True)
     photo = find_image(path) if path.is_dir() else path
-    pixels, notes, transpose = read_photo(photo)
+    read = read_photo(photo)
     if not masks:
         try:
-            masks = find_masks(photo)
+            masks = masks_of(photo, read)
         except UserError:
             masks = ()
-    files = tuple(mask_paths(masks, exclude=photo)) if masks else ()
-    size = pixels.shape[1], pixels.shape[0]
-    loaded = load_masks(files, size, transpose=transpose) if files else []
-    found = [ConceptMask(name, mask) for name, mask in loaded]
+    files = mask_paths(masks, exclude=photo) if masks else []
+    # Inverted masks are seen here, and said by the checks.
+    loaded = load_masks(files, read, photo, inverted=False) if files else LoadedMasks([], [], [])
+    found = [ConceptMask(name, mask) for name, mask in loaded.concepts]
+    own = [file for file in files if file.stem in {concept.name for concept in found}]
     packaged = Path(engine.__file__).parent in photo.resolve().parents
-    return _scene_file(path, photo, pixels, found, files, tuple(notes), packaged)
+    scene = _scene_file(
+        path, photo, read.pixels, found, tuple(own), (*read.notes, *loaded.notes), packaged
+    )
+    return dataclasses.replace(scene, findings=(*read.findings, *loaded.findings))
 
 
 def packaged_scenes() -> list[Path]:
@@ -131,7 +138,7 @@ def to_scene(file: SceneFile, concepts: Sequence[ConceptMask]) -> Scene:
     with tempfile.TemporaryDirectory(prefix="bas-masks-") as name:
         target = plan_save(Path(name), [concept.name for concept in concepts])
         files = save_masks(target, at_photo_size(file, concepts))
-        scene = load_scene(file.photo, files)
+        scene = load_scene(file.photo, files, inverted=False)
     return dataclasses.replace(scene, source=str(file.source))
 
 
