@@ -77,6 +77,16 @@ def gen(
     guidance: Guidance = None,
     strength: Strength = 1.0,
     negative: Negative = "",
+    pick: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=1,
+            help="Keep only the K pictures in which the named things stand most clearly apart; "
+            "the sheet still shows all, those first.",
+            show_default="all",
+        ),
+    ] = None,
     out: Out = None,
     device: DeviceOption = options.Device.auto,
     images: options.ImagesOption = options.Images.block,
@@ -104,8 +114,10 @@ def gen(
         steps=steps,
         guidance=guidance,
         strength=strength,
+        pick=pick or 0,
         device=device.value,
     )
+    request.check()
     with client.Generator() as generator:
         drawn = draw(generator, request, images=images.value, as_json=as_json)
     raise typer.Exit(drawn.code)

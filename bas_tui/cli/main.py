@@ -20,6 +20,7 @@ from bas_tui.cli import (
     streams,
     study,
     train,
+    vary,
 )
 from bas_tui.cli.stderr import Commands
 
@@ -39,6 +40,7 @@ app.command(rich_help_panel=START)(plan.plan)
 app.command("open", rich_help_panel=START)(open_app.open_)
 app.command(rich_help_panel=DRAW)(generate.gen)
 app.command(rich_help_panel=DRAW)(edit.edit)
+app.command(rich_help_panel=DRAW)(vary.vary)
 app.command("runs", rich_help_panel=RUNS)(runs.list_)
 app.command(rich_help_panel=RUNS)(runs.watch)
 app.command(rich_help_panel=RUNS)(open_app.attach)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import queue
 import secrets
 import sys
@@ -19,13 +20,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+import numpy as np
 from PIL import Image
 
 from engine.core.errors import BasError
 from engine.drawing.sampler import Cancelled, Denoised
 from engine.families.contract import Family
 from engine.families.devices import choose_device
-from engine.hosts.picture_jobs import Drawing, OnJobStep, PhotoJob, PromptJob, read_edit
+from engine.hosts.picture_jobs import (
+    Drawing,
+    Job,
+    Made,
+    OnJobStep,
+    PhotoJob,
+    PromptJob,
+    read_edit,
+    read_square,
+)
 from engine.results.learned_model import LearnedModel, load_learned
 from engine.results.pictures import save_generated, save_sheet
 from engine.results.previews import save_picture
@@ -123,6 +134,7 @@ class _GenerationHost:
         ]
         # Before the model, whose loading takes long.
         photo = read_edit(request.edit) if request.edit is not None else None
+        start = read_square(request.picture) if request.picture is not None else None
         model = self._model(request.run, request)
         family, config = model.family, model.config
         openings = [missing_opening(prompt, config.prompt) for prompt in request.prompts]
@@ -142,7 +154,9 @@ class _GenerationHost:
             model=model, prompts=tuple(prompts), steps=steps, guidance=guidance,
             negative=request.negative, on_step=self._on_step(request, family),
         )  # fmt: skip
-        job = PhotoJob(drawing, photo) if photo is not None else PromptJob(drawing)
+        job: Job = PromptJob(drawing, start, request.noise)
+        if photo is not None:
+            job = PhotoJob(drawing, photo)
         recipe: dict[str, object] = {
             "prompt": request.prompt,
             "opening": openings[0],
@@ -158,19 +172,29 @@ class _GenerationHost:
         } | dict(job.recipe)
         out, stem = request.out, job.stem(request.prompt)
         seeds = [seed + index for index in range(request.count)]
-        pictures = []
+        made: list[Made] = []
+
+        def save(index: int) -> None:
+            pixels, score = made[index]
+            told = {"seed": seeds[index]} | ({} if math.isnan(score) else {"score": f"{score:.3f}"})
+            path = save_generated(pixels, out, f"{stem}-{seeds[index]}", recipe | told)
+            self._emit(
+                PictureSaved(
+                    request=request.request, index=index, path=str(path.resolve()),
+                    seed=seeds[index], score=score,
+                )
+            )  # fmt: skip
+
         with model.computing():
-            for index, picture in enumerate(job.pictures(seeds)):
-                name = f"{stem}-{seeds[index]}"
-                path = save_generated(picture, out, name, recipe | {"seed": seeds[index]})
-                pictures.append(picture)
-                self._emit(
-                    PictureSaved(
-                        request=request.request, index=index, path=str(path.resolve()),
-                        seed=seeds[index],
-                    )
-                )  # fmt: skip
-        tiles = [*job.before, *pictures]
+            for one in job.pictures(seeds):
+                made.append(one)
+                if not request.pick:
+                    save(len(made) - 1)
+        # The most complete first; as drawn where nothing is compared.
+        order = sorted(range(len(made)), key=lambda index: -np.nan_to_num(made[index].score))
+        for index in order[: request.pick]:
+            save(index)
+        tiles = [*job.before, *(made[index].pixels for index in order)]
         sheet = ""
         if len(tiles) > 1:
             sheet = str(save_sheet(tiles, out, f"{stem}-{seed}-sheet").resolve())

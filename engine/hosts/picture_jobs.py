@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from engine.drawing.editing import Region, edit_photo, steps_of
-from engine.drawing.sampler import Denoised, draw
+from engine.core.prompt_grammar import TOKEN
+from engine.drawing.editing import Region, edit_photo, encoded, steps_of
+from engine.drawing.sampler import Beginning, Denoised, draw_latents, first_step
+from engine.drawing.verdict import judge
+from engine.drawing.work_window import scaled
 from engine.results.learned_model import LearnedModel
 from engine.results.pictures import slug
 from engine.runs.requests import PhotoEdit
@@ -39,6 +44,15 @@ class Drawing:
         return self.model.config.resolution or self.model.family.resolution
 
 
+class Made(NamedTuple):
+    """A drawn picture."""
+
+    pixels: np.ndarray
+    """uint8 (H, W, 3)."""
+    score: float = math.nan
+    """Of its least exclusive thing (`engine.drawing.verdict`); NaN where none is compared."""
+
+
 class Job(Protocol):
     """A request, ready to be drawn."""
 
@@ -56,35 +70,60 @@ class Job(Protocol):
         """How the files' names begin."""
         ...
 
-    def pictures(self, seeds: Sequence[int]) -> Iterator[np.ndarray]:
-        """One picture a seed, uint8 (H, W, 3)."""
+    def pictures(self, seeds: Sequence[int]) -> Iterator[Made]:
+        """One picture a seed."""
         ...
 
 
 class PromptJob:
-    """New pictures of one prompt."""
+    """New pictures of one prompt, from noise or from a picture."""
 
-    recipe: Mapping[str, object] = {}
-    before: Sequence[np.ndarray] = ()
+    def __init__(self, drawing: Drawing, picture: Pixels | None = None, noise: float = 1.0) -> None:
+        """`noise`: the share of the noise levels that is added to the picture."""
+        self._drawing, self._picture, self._noise = drawing, picture, noise
 
-    def __init__(self, drawing: Drawing) -> None:
-        self._drawing = drawing
+    @property
+    def recipe(self) -> Mapping[str, object]:
+        return {} if self._picture is None else {"noise": self._noise}
+
+    @property
+    def before(self) -> Sequence[np.ndarray]:
+        return () if self._picture is None else (scaled(self._picture, self._drawing.resolution),)
 
     def stem(self, prompt: str) -> str:
         return slug(prompt)
 
-    def pictures(self, seeds: Sequence[int]) -> Iterator[np.ndarray]:
-        drawing = self._drawing
-        return draw(
-            drawing.model.family,
-            drawing.prompts * len(seeds),
-            seeds=seeds,
-            steps=drawing.steps,
-            guidance=drawing.guidance,
-            negative=drawing.negative,
-            resolution=drawing.resolution,
-            on_step=lambda done: drawing.on_step(done, drawing.steps),
-        )
+    def pictures(self, seeds: Sequence[int]) -> Iterator[Made]:
+        drawing, side = self._drawing, self._drawing.resolution
+        family, prompt = drawing.model.family, drawing.prompts[0]
+        tokens = list(dict.fromkeys(match.group(0) for match in TOKEN.finditer(prompt)))
+        beginning, first = None, 0
+        if self._picture is not None:
+            solver = family.noise.solver("ddim", drawing.steps)
+            first = first_step(family.noise, solver, self._noise)
+            beginning = Beginning(encoded(family, scaled(self._picture, side)), self._noise)
+
+        def on_step(done: Denoised) -> None:
+            drawing.on_step(done._replace(step=done.step - first), drawing.steps - first)
+
+        batches = draw_latents(
+            family, [prompt] * len(seeds), seeds=seeds, steps=drawing.steps,
+            guidance=drawing.guidance, negative=drawing.negative, resolution=side,
+            on_step=on_step, beginning=beginning,
+        )  # fmt: skip
+        for latents_1CHW in batches:
+            score = math.nan
+            if len(tokens) > 1:
+                score = min(judge(family, latents_1CHW, prompt, tokens, side=side))
+            yield Made(family.codec.decode(latents_1CHW)[0], score)
+
+
+def read_square(path: Path) -> Pixels:
+    """The middle square of a picture; raises UserError."""
+    pixels = read_photo(path).pixels
+    side = min(pixels.shape[:2])
+    top, left = ((size - side) // 2 for size in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]
 
 
 class EditedPhoto(NamedTuple):
@@ -126,7 +165,7 @@ class PhotoJob:
     def stem(self, prompt: str) -> str:
         return f"{slug(self._photo.name)[:30]}-{slug(prompt)}"
 
-    def pictures(self, seeds: Sequence[int]) -> Iterator[np.ndarray]:
+    def pictures(self, seeds: Sequence[int]) -> Iterator[Made]:
         drawing, photo = self._drawing, self._photo
         family, sampler = drawing.model.family, "ddim"
         regions = list(map(Region, photo.masks, drawing.prompts))
@@ -137,7 +176,7 @@ class PhotoJob:
                 step = region * each + done.step
                 drawing.on_step(Denoised(index, step, done.latents), each * len(regions))
 
-            yield edit_photo(
+            pixels = edit_photo(
                 family,
                 photo.pixels,
                 regions,
@@ -150,3 +189,4 @@ class PhotoJob:
                 start=photo.start,
                 on_step=on_step,
             )
+            yield Made(pixels)

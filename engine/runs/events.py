@@ -250,6 +250,9 @@ class PictureSaved(Event):
     index: int
     path: str
     seed: int
+    score: float = math.nan
+    """How clearly all named things have a place of their own, 0..1; NaN where nothing is compared.
+    Pictures of one prompt compare by it."""
 
 
 @dataclass(frozen=True, kw_only=True)

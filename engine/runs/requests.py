@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import UserError
+from engine.core.prompt_grammar import TOKEN
 from engine.runs.folder import RunDir
 
 MAX_COUNT = 64
@@ -66,6 +67,12 @@ class GenerationRequest:
     """Times the learned weight change: 0 draws with the base's weights (and the learned tokens)."""
     edit: PhotoEdit | None = None
     """Draw into this photo; `prompt` is then only what the request is called."""
+    picture: Path | None = None
+    """Begin with this picture in place of noise."""
+    noise: float = 1.0
+    """Share of the noise levels that is added to it."""
+    pick: int = 0
+    """Keep only so many of the pictures, those with the most complete things; 0: all."""
     step_previews: bool = False
     device: str = "auto"
     request: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
@@ -87,8 +94,10 @@ class GenerationRequest:
             if values.get("edit") is not None:
                 values["edit"] = PhotoEdit.of(values["edit"])
                 values["prompt"] = values["edit"].prompts
+            if values.get("picture") is not None:
+                values["picture"] = Path(values["picture"])
             request = cls(**values)
-            request._check()
+            request.check()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"incomplete request: {error}", "name run, prompt and out") from error
         return request
@@ -100,7 +109,8 @@ class GenerationRequest:
             return (self.prompt,)
         return tuple(region.prompt for region in self.edit.regions)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises UserError for what cannot be drawn."""
         if self.edit is not None:
             if not 1 <= len(self.edit.regions) <= MAX_REGIONS:
                 raise UserError(
@@ -112,6 +122,10 @@ class GenerationRequest:
                 )
         if not all(prompt.strip() for prompt in self.prompts):
             raise UserError("the prompt is empty", 'try "a photo of <asset0>"')
+        if not 0 < self.noise <= 1:
+            raise UserError(f"the noise cannot be {self.noise}", "use above 0 to 1, 0.8 is usual")
+        if self.pick:
+            self._check_pick()
         if not 1 <= self.count <= MAX_COUNT:
             raise UserError(f"cannot make {self.count} pictures", f"ask for 1 to {MAX_COUNT}")
         if self.steps is not None and not 1 <= self.steps <= 1000:
@@ -122,3 +136,14 @@ class GenerationRequest:
             raise UserError(f"the strength cannot be {self.strength}", "use 0 to 2, 1 is usual")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise UserError(f"the seed cannot be {self.seed}", "use a whole number, 0 or more")
+
+    def _check_pick(self) -> None:
+        if not 1 <= self.pick <= self.count:
+            raise UserError(
+                f"cannot pick {self.pick} of {self.count} pictures", "draw more than are picked"
+            )
+        if self.edit is not None or len(set(TOKEN.findall(self.prompt))) < 2:
+            raise UserError(
+                "pictures are picked by how well several learned things stand apart",
+                "name two or more in the prompt, or leave the pick out",
+            )

@@ -143,6 +143,41 @@ def test_a_batch_draws_the_pictures_that_each_seed_draws_alone(tiny_pipeline: Pa
     assert seen == [(0, 1, 1), (1, 1, 1), (0, 2, 1), (1, 2, 1), (2, 1, 1), (2, 2, 1)]
 
 
+def test_complete_pictures_are_picked_and_the_scene_is_varied(run: RunDir, tmp_path: Path) -> None:
+    scene = tmp_path / "wide.png"
+    Image.fromarray(np.full((64, 96, 3), 90, np.uint8)).save(scene)
+    common = {"run": str(run.path), "prompt": "<teapot> and <penguin>", "seed": 3, "count": 3}
+    events = ask(
+        common | {"request": "all", "out": str(tmp_path / "all")},
+        common | {"request": "pick", "out": str(tmp_path / "pick"), "pick": 2},
+        common | {"request": "one", "out": str(tmp_path), "prompt": "<teapot> <teapot>", "pick": 1},
+        common | {"request": "four", "out": str(tmp_path), "pick": 4},
+        common
+        | {"request": "vary", "out": str(tmp_path / "vary"), "picture": str(scene), "noise": 0.5},
+    )
+    saved: dict[str, list[PictureSaved]] = {}
+    for event in of(events, PictureSaved):
+        saved.setdefault(event.request, []).append(event)
+    ranked = sorted(saved["all"], key=lambda event: -event.score)
+    assert [event.seed for event in saved["all"]] == [3, 4, 5]
+    assert [(e.seed, e.score) for e in saved["pick"]] == [(e.seed, e.score) for e in ranked[:2]]
+    assert saved.keys() == {"all", "pick", "vary"}
+    kept = {Path(event.path) for event in saved["pick"]}
+    ended = {event.request: event for event in of(events, GenerationEnded)}
+    assert set((tmp_path / "pick").iterdir()) == kept | {Path(ended["pick"].sheet)}
+    # The sheet still shows all of them, the best first.
+    first = np.asarray(Image.open(ended["pick"].sheet))[:64, :64]
+    assert (first == np.asarray(Image.open(ranked[0].path))).all()
+    assert "name two or more" in ended["one"].remedy
+    assert "pick 4 of 3" in ended["four"].message
+    # Half of the noise leaves two of three steps to do; a noisier start leaves less of the photo.
+    steps = [event.step for event in of(events, GenerationStep) if event.request == "vary"]
+    assert steps == [1, 2] * 3
+    assert (
+        getattr(Image.open(saved["vary"][0].path), "text")["noise"] == "0.5"  # noqa: B009
+    )
+
+
 def test_an_edited_photo_keeps_what_is_outside(run: RunDir, tmp_path: Path) -> None:
     photo = np.random.default_rng(1).integers(0, 256, (90, 140, 3), np.uint8)
     Image.fromarray(photo).save(tmp_path / "Shelf 1.png")
