@@ -1,13 +1,12 @@
 """Replays recorded steps of the authors' released script: the mathematics must agree.
 
-The recording (6 + 6 steps on a random-weight pipeline) holds every random draw, and afterwards
-losses, gradient norms, the placeholder rows and a few weights. It does not ship with the project;
-`BAS_PARITY` names its folder.
+The recording (on a random-weight pipeline) holds every random draw, and afterwards losses, gradient
+norms, the placeholder rows and a few weights. Seven steps ship with the tests; where `BAS_PARITY`
+names a folder with all twelve, those are replayed.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from engine.adapters.full import FullChange
 from engine.core.method_config import OptimizerConfig
@@ -26,16 +24,12 @@ from engine.families.devices import make_accelerator
 from engine.families.recorder import Recorder
 from engine.families.stable_diffusion import StableDiffusion, load_folder
 from engine.families.tokens import token_columns
-from engine.scenes.scene import load_scene
 from engine.training.batches import Batch, DrawnBatch, DrawnRow
 from engine.training.optimizer_step import OptimizerStep, StepResult
 from engine.training.phases import make_optimizer, phase_parameters, select_parameters
 from engine.training.pictures import Picture, encode_picture
 from engine.training.step import TrainingStep
-
-SHARED = Path(os.environ.get("BAS_PARITY", Path(__file__).parents[3] / "shared"))
-PARITY = SHARED / "parity"
-pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason="the recorded steps are not here")
+from tests.training.recording import Recording, shipped_recording, whole_recording
 
 LAMBDA = 0.01
 WORDS = ("creature", "bowl", "stone")
@@ -45,18 +39,18 @@ LEARNING_RATES = {1: 5e-4, 2: 2e-6}
 class Replay:
     """The recorded draws as batches."""
 
-    def __init__(self, family: StableDiffusion) -> None:
-        self.steps: list[dict[str, Any]] = json.loads((PARITY / "golden_creature.json").read_text())
-        self.golden = load_file(PARITY / "golden_creature.safetensors")
-        scene = load_scene(SHARED / "scenes" / "creature")
+    def __init__(self, family: StableDiffusion, recording: Recording) -> None:
+        self.steps, self.golden = recording.steps, recording.tensors
+        image = np.array(Image.open(recording.scene / "img.jpg").convert("RGB"))
         # The script does not binarise its masks; the project does, so the soft ones are read here.
-        files = [SHARED / "scenes" / "creature" / f"mask{index}.png" for index in range(3)]
+        files = [recording.scene / f"mask{index}.png" for index in range(3)]
         masks = np.stack([np.asarray(Image.open(file))[..., 0] / 255 for file in files])
-        self.pair = encode_picture(family, Picture(scene.image, masks, (0, 1, 2)), 16)
-        self.priors = {name: self._prior(family, name) for name in ("0", "1", "2", "3")}
+        self.pair = encode_picture(family, Picture(image, masks, (0, 1, 2)), 16)
+        used = {record["prior_image"] for record in self.steps if record["phase"] == 2}
+        self.priors = {name: self._prior(family, recording.priors / name) for name in used}
 
-    def _prior(self, family: StableDiffusion, name: str) -> Posterior:
-        image = np.asarray(Image.open(PARITY / "prior_images" / f"{name}.jpg").convert("RGB"))
+    def _prior(self, family: StableDiffusion, file: Path) -> Posterior:
+        image = np.asarray(Image.open(file).convert("RGB"))
         pixels = torch.from_numpy(image.copy()).float() / 127.5 - 1
         return family.codec.encode(pixels.permute(2, 0, 1)[None])
 
@@ -65,7 +59,8 @@ class Replay:
         key = f"step{record['step']:02d}"
         variant = self.pair.mirrored if record["flip"] else self.pair.plain
         assert variant is not None
-        prior = self.priors[Path(record["prior_image"]).stem]
+        # Without a prior row any of them fills its place, which is cut off at the end.
+        prior = self.priors[record["prior_image"] if with_prior else next(iter(self.priors))]
         mean = torch.stack([prior.mean[0], variant.mean_CHW])
         std = torch.stack([prior.std[0], variant.std_CHW])
         subset = tuple(record["concepts"])
@@ -94,10 +89,13 @@ class Replay:
         return DrawnBatch(Batch(*(tensor[rows] for tensor in both)), (DrawnRow(subset),))
 
 
-def test_replay_of_the_released_script() -> None:
+def test_replay_of_the_released_script(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    family = load_folder(PARITY / "tiny_pipeline", device=torch.device("cpu"))
-    replay = Replay(family)
+    whole = os.environ.get("BAS_PARITY")
+    recording = whole_recording(Path(whole)) if whole else shipped_recording(tmp_path)
+    assert {record["phase"] for record in recording.steps} == {1, 2}
+    family = load_folder(recording.pipeline, device=torch.device("cpu"))
+    replay = Replay(family, recording)
     words = [320, 515, 516, 518, 519, 521, 525, 2046, 2047, 0]
     family.text.add_tokens(family.text.initial_rows(WORDS, torch.Generator()), words)
     layers = family.maps.layers(512, 16)
