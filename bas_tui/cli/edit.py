@@ -10,8 +10,11 @@ import typer
 from bas_tui.cli import options
 from bas_tui.cli.generate import (
     DeviceOption,
+    Embeddings,
     Guidance,
+    Loras,
     Negative,
+    Others,
     Out,
     Seed,
     Steps,
@@ -60,6 +63,9 @@ def edit(
     steps: Steps = None,
     guidance: Guidance = None,
     strength: Strength = 1.0,
+    lora: Loras = None,
+    embedding: Embeddings = None,
+    with_: Others = None,
     negative: Negative = "",
     out: Out = None,
     device: DeviceOption = options.Device.auto,
@@ -72,7 +78,7 @@ def edit(
 
     Several regions:  bas edit kitchen.jpg "<teapot>" "<penguin>" -m shelf.png -m floor.png
 
-    Things of another run: edit the result again, with --run. The sheet shows the photo first.
+    Things of another run: --with RUN, or edit again with --run. The sheet shows the photo first.
     """
     from bas_tui import client
     from engine.core.errors import UserError
@@ -91,8 +97,9 @@ def edit(
     asked = PhotoEdit(photo=photo.expanduser(), regions=tuple(regions), start=start)
     client.check_edit(asked)
     found = find_run(run)
+    additions = client.read_additions(found, lora or [], embedding or [], with_ or [])
     for prompt in prompts:
-        client.check_prompt(found, prompt)
+        client.check_prompt(found, prompt, additions)
     client.check_learned(found)
     request = client.GenerationRequest(
         run=found,
@@ -105,6 +112,7 @@ def edit(
         steps=steps,
         guidance=guidance,
         strength=strength,
+        additions=additions,
         device=device.value,
     )
     with client.Generator() as generator:

@@ -48,6 +48,37 @@ Strength = Annotated[
         "way of drawing, most of all with a LoRA run.",
     ),
 ]
+Loras = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE[:X]",
+        help="Another LoRA over it (a style), X times: kohya's, diffusers', ComfyUI's or LyCORIS' "
+        ".safetensors for the same kind of base model. May be repeated.",
+        autocompletion=options.complete_weights,
+        show_default=False,
+    ),
+]
+Embeddings = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[NAME=]FILE",
+        help="An embedding (textual inversion); <NAME> stands for it in prompts and --negative, "
+        "the file's name where none is given. May be repeated.",
+        autocompletion=options.complete_weights,
+        show_default=False,
+    ),
+]
+Others = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="RUN[:X]",
+        help="Another run on the same base model: its things may stand in prompts, too; its weight "
+        "change is added X times. May be repeated.",
+        autocompletion=options.complete_run,
+        show_default=False,
+    ),
+]
 Negative = Annotated[str, typer.Option(help="What to keep away from.")]
 Out = Annotated[
     Path | None,
@@ -76,6 +107,9 @@ def gen(
     steps: Steps = None,
     guidance: Guidance = None,
     strength: Strength = 1.0,
+    lora: Loras = None,
+    embedding: Embeddings = None,
+    with_: Others = None,
     negative: Negative = "",
     pick: Annotated[
         int | None,
@@ -96,13 +130,18 @@ def gen(
 
     Example:  bas gen "<asset0> and <asset1> in snow" -n 4 --seed 7
 
+    Example:  bas gen "<teapot> in <ink>" --lora style.safetensors:0.7 --embedding ink.safetensors
+
     stdout gets the path of every picture; on a terminal the pictures are shown, too.
     """
     from bas_tui import client
     from engine.runs.library import find_run
 
     found = find_run(run)
-    client.check_prompt(found, prompt)
+    additions = client.read_additions(found, lora or [], embedding or [], with_ or [])
+    client.check_prompt(found, prompt, additions)
+    if negative.strip():
+        client.check_prompt(found, negative, additions)
     client.check_learned(found)
     request = client.GenerationRequest(
         run=found,
@@ -115,6 +154,7 @@ def gen(
         guidance=guidance,
         strength=strength,
         pick=pick or 0,
+        additions=additions,
         device=device.value,
     )
     request.check()

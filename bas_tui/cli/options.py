@@ -47,6 +47,23 @@ def complete_base(incomplete: str) -> list[tuple[str, str]]:
     ]
 
 
+def complete_weights(incomplete: str) -> list[str]:
+    """Folders and safetensors files for the shell, behind a `NAME=` too."""
+    from pathlib import Path
+
+    head, equals, start = incomplete.rpartition("=")
+    folder = Path(start if start.endswith("/") or not start else Path(start).parent).expanduser()
+    if not folder.is_dir():
+        return []
+    shown = start[: len(start) - len(Path(start).name)] if not start.endswith("/") else start
+    return [
+        f"{head}{equals}{shown}{path.name}{'/' if path.is_dir() else ''}"
+        for path in sorted(folder.iterdir())
+        if path.name.startswith("" if start.endswith("/") else Path(start).name)
+        and (path.is_dir() or path.suffix == ".safetensors")
+    ]
+
+
 def complete_method(incomplete: str) -> list[tuple[str, str]]:
     """Presets for the shell."""
     from engine.core.methods import METHODS

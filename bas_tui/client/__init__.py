@@ -4,6 +4,7 @@ Nothing here imports torch or textual, needs an event loop, or can harm a host: 
 nor waits for its viewers. All functions may be called from any thread.
 """
 
+from bas_tui.client.additions import read_additions
 from bas_tui.client.bases import resolve_base
 from bas_tui.client.create import change_settings, create_run, tidy
 from bas_tui.client.exchange import Exchange, ExportOrder, ImportOrder
@@ -30,6 +31,7 @@ __all__ = [
     "check_prompt",
     "create_run",
     "follow",
+    "read_additions",
     "resolve_base",
     "send",
     "start_host",

@@ -65,12 +65,22 @@ class LowRankChange:
         Raises BasError when the file names layers that the family lacks, or shapes that differ.
         """
         stored = load_tensors(file)
+        names = [name.removesuffix(A) for name in stored if name.endswith(A)]
+        none = torch.empty(0)
+        return cls.of(
+            {name: (stored[name + A], stored.get(name + B, none)) for name in names}, family
+        )
+
+    @classmethod
+    def of(
+        cls, factors: Mapping[str, tuple[torch.Tensor, torch.Tensor]], family: Family
+    ) -> LowRankChange:
+        """The same of factors `A` and `B` by their layers' names."""
         layers = every_layer(family)
         own = {plain_name(name): name for name in layers}
         adapter = cls({})
-        for layer in (name.removesuffix(A) for name in stored if name.endswith(A)):
+        for layer, (a, b) in factors.items():
             name = own.get(plain_name(layer), "")
-            a, b = stored[layer + A], stored.get(layer + B, torch.empty(0))
             weight: Any = layers[name].weight if name else torch.empty(0)
             if (a.shape[1:], len(b)) != (weight.shape[1:], len(weight)):
                 raise BasError(
@@ -93,6 +103,11 @@ class LowRankChange:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+
+    def move(self, device: torch.device) -> None:
+        """Keep the factors on another device from now on."""
+        for factor in self.parameters().values():
+            factor.data = factor.data.to(device)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The factors, as `lora/<layer>/A` and `lora/<layer>/B`."""

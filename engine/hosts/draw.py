@@ -52,7 +52,7 @@ from engine.runs.events import (
 from engine.runs.folder import RunDir
 from engine.runs.manifest import read_manifest
 from engine.runs.prompts import missing_opening, resolve_prompt
-from engine.runs.requests import GenerationRequest
+from engine.runs.requests import Additions, GenerationRequest
 
 PREVIEWS_PER_PICTURE = 5
 
@@ -67,8 +67,8 @@ def serve_generation(requests: TextIO, events: TextIO) -> int:
 class _Loaded(NamedTuple):
     """What is kept between requests."""
 
-    key: tuple[str, int, str]
-    """Run, time of its result, device."""
+    key: tuple[object, ...]
+    """Run, time of its result, device; what is added, and when that was written."""
     strength: float
     model: LearnedModel
 
@@ -128,15 +128,19 @@ class _GenerationHost:
 
     def _generate(self, request: GenerationRequest) -> None:
         manifest = read_manifest(request.run)
-        prompts = [
-            resolve_prompt(prompt, manifest.concepts, manifest.grammar)
-            for prompt in request.prompts
-        ]
+        if not request.additions:  # Else their words are known once the files are read.
+            for prompt in request.prompts:
+                resolve_prompt(prompt, manifest.concepts)
         # Before the model, whose loading takes long.
         photo = read_edit(request.edit) if request.edit is not None else None
         start = read_square(request.picture) if request.picture is not None else None
         model = self._model(request.run, request)
         family, config = model.family, model.config
+        known, words = model.concepts, model.words
+        prompts = [
+            resolve_prompt(prompt, known, manifest.grammar, words) for prompt in request.prompts
+        ]
+        negative = resolve_prompt(request.negative, known, words=words)
         openings = [missing_opening(prompt, config.prompt) for prompt in request.prompts]
         prompts = [" ".join(pair).strip() for pair in zip(openings, prompts, strict=True)]
         steps = request.steps or config.sampling.steps
@@ -149,10 +153,10 @@ class _GenerationHost:
                 opening=openings[0],
             )
         )  # fmt: skip
-        self._warn_of_long_texts(family, [*prompts, request.negative])
+        self._warn_of_long_texts(family, [*prompts, negative])
         drawing = Drawing(
             model=model, prompts=tuple(prompts), steps=steps, guidance=guidance,
-            negative=request.negative, on_step=self._on_step(request, family),
+            negative=negative, on_step=self._on_step(request, family),
         )  # fmt: skip
         job: Job = PromptJob(drawing, start, request.noise)
         if photo is not None:
@@ -167,6 +171,7 @@ class _GenerationHost:
             "strength": request.strength,
             "run": request.run.name,
             "base": manifest.base,
+            **request.additions.told(),
             "software": f"bas {_version('bas-tui')}, torch {_version('torch')}, "
             f"diffusers {_version('diffusers')}",
         } | dict(job.recipe)
@@ -232,7 +237,7 @@ class _GenerationHost:
         """The run's model with its concepts; loaded again only when they have changed."""
         result = run.concepts / "concepts.json"
         stamp = result.stat().st_mtime_ns if result.is_file() else 0
-        key = (str(run.path), stamp, request.device)
+        key = (str(run.path), stamp, request.device, request.additions, *_stamps(request.additions))
         strength = request.strength
         if self._loaded is not None and self._loaded.key == key:
             change = self._loaded.model.change
@@ -242,10 +247,21 @@ class _GenerationHost:
                 return self._loaded.model
         self._loaded = None
         model = load_learned(
-            run, device=choose_device(request.device), report=self._emit, strength=strength
+            run,
+            device=choose_device(request.device),
+            report=self._emit,
+            strength=strength,
+            additions=request.additions,
         )
         self._loaded = _Loaded(key, strength, model)
         return model
+
+
+def _stamps(additions: Additions) -> list[int]:
+    """When each addition was last written."""
+    paths = [Path(one.source) for kind in additions for one in kind]
+    paths = [path / "concepts" if path.is_dir() else path for path in paths]
+    return [path.stat().st_mtime_ns if path.exists() else 0 for path in paths]
 
 
 def _version(package: str) -> str:

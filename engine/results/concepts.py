@@ -66,12 +66,18 @@ def save_concepts(
 
 
 def load_concepts(
-    folder: Path, family: Family, *, base_hash: str = "", strength: float = 1.0
+    folder: Path,
+    family: Family,
+    *,
+    base_hash: str = "",
+    strength: float = 1.0,
+    more_rows: Sequence[Sequence[torch.Tensor]] = (),
 ) -> lora.LowRankChange | None:
     """Put the concepts into a freshly loaded base model, their weight change `strength` times.
 
-    A low-rank change is returned: its strength can be set anew at any time. Raises UserError when
-    the folder holds no concepts or belongs to another base model.
+    `more_rows`: rows of each text encoder for further tokens, (n, width) each. A low-rank change is
+    returned: its strength can be set anew at any time. Raises UserError when the folder holds no
+    concepts or belongs to another base model.
     """
     if not has_concepts(folder):
         raise UserError("this run has no concepts yet", "let it train to its end: bas resume RUN")
@@ -84,13 +90,27 @@ def load_concepts(
     rows = load_tensors(folder / ROWS)
     word_ids: list[int] = rows["word_ids"].tolist()
     try:
-        count = len(family.text.encoders)
+        everyone = [placeholder_rows(rows, len(family.text.encoders)), *more_rows]
         family.text.add_tokens(
-            [rows[f"placeholder_rows{_ending(index)}"] for index in range(count)], word_ids
+            [torch.cat(list(of_one)) for of_one in zip(*everyone, strict=True)], word_ids
         )
         with torch.no_grad():
             for index, embedding in enumerate(family.text.embeddings()):
                 embedding.word_rows.copy_(rows[f"word_rows{_ending(index)}"])
+    except (KeyError, RuntimeError) as error:
+        raise BasError(
+            f"the concepts do not fit this base model ({error})",
+            "generate with the base model of the run",
+        ) from error
+    return add_change(folder, family, strength)
+
+
+def add_change(folder: Path, family: Family, strength: float = 1.0) -> lora.LowRankChange | None:
+    """Only the weight change of a folder of concepts, `strength` times; a low-rank one is returned.
+
+    Raises BasError where it does not fit.
+    """
+    try:
         apply_change(folder, family, strength)
     except (KeyError, RuntimeError) as error:
         raise BasError(
@@ -102,6 +122,11 @@ def load_concepts(
     change = lora.LowRankChange.load(folder / lora.FILE, family)
     change.strength = strength
     return change
+
+
+def placeholder_rows(rows: Mapping[str, torch.Tensor], encoders: int) -> list[torch.Tensor]:
+    """The concepts' rows of each text encoder, (N, width) each; KeyError where one lacks them."""
+    return [rows[f"placeholder_rows{_ending(index)}"] for index in range(encoders)]
 
 
 def _ending(index: int) -> str:

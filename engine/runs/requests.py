@@ -7,7 +7,7 @@ import json
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.core.errors import UserError
 from engine.core.prompt_grammar import TOKEN
@@ -50,6 +50,42 @@ class PhotoEdit:
         return cls(photo=Path(record["photo"]), regions=regions, start=float(record["start"]))
 
 
+class Addition(NamedTuple):
+    """Something to draw with besides the run: a file, or another run's folder."""
+
+    source: str
+    strength: float = 1.0
+    """Times its weight change; of no meaning for embeddings."""
+    name: str = ""
+    """The word of an embedding; empty: the file's name."""
+
+
+class Additions(NamedTuple):
+    """Everything to draw with besides the run."""
+
+    loras: tuple[Addition, ...] = ()
+    """Other people's LoRA files."""
+    embeddings: tuple[Addition, ...] = ()
+    """Other people's embedding files."""
+    others: tuple[Addition, ...] = ()
+    """Further runs on the same base model, whose things may stand in the prompt, too."""
+
+    def __bool__(self) -> bool:
+        return any(self[:])
+
+    def told(self) -> dict[str, str]:
+        """For a picture's recipe: names and strengths."""
+        kinds = zip(("lora", "embedding", "with"), self, strict=True)
+        return {
+            kind: ", ".join(f"{Path(one.source).name}:{one.strength:g}" for one in additions)
+            for kind, additions in kinds
+            if additions
+        }
+
+
+NOTHING = Additions()
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """What to draw. `seed`, `steps`, `guidance` of None mean: random, and the run's own."""
@@ -73,6 +109,7 @@ class GenerationRequest:
     """Share of the noise levels that is added to it."""
     pick: int = 0
     """Keep only so many of the pictures, those with the most complete things; 0: all."""
+    additions: Additions = NOTHING
     step_previews: bool = False
     device: str = "auto"
     request: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
@@ -96,6 +133,8 @@ class GenerationRequest:
                 values["prompt"] = values["edit"].prompts
             if values.get("picture") is not None:
                 values["picture"] = Path(values["picture"])
+            kinds = values.get("additions", ())
+            values["additions"] = Additions(*(tuple(Addition(*one) for one in k) for k in kinds))
             request = cls(**values)
             request.check()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -134,6 +173,13 @@ class GenerationRequest:
             raise UserError(f"guidance cannot be {self.guidance}", "use 0 to 100, 7.5 is usual")
         if not 0 <= self.strength <= 2:
             raise UserError(f"the strength cannot be {self.strength}", "use 0 to 2, 1 is usual")
+        for addition in (*self.additions.loras, *self.additions.others):
+            if not -4 <= addition.strength <= 4:
+                name = Path(addition.source).name
+                raise UserError(
+                    f"the strength of {name} cannot be {addition.strength}",
+                    "use -4 to 4, 1 is usual",
+                )
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise UserError(f"the seed cannot be {self.seed}", "use a whole number, 0 or more")
 

@@ -1,0 +1,65 @@
+"""What to draw with besides a run, from a person's words: `FILE:0.7`, `NAME=FILE`, `RUN:0.5`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.core.errors import UserError
+from engine.models.additions import addition_header, embedding_name, embedding_shape
+from engine.runs.folder import RunDir
+from engine.runs.library import find_run
+from engine.runs.requests import Addition, Additions
+
+
+def read_additions(
+    run: RunDir, loras: Sequence[str], embeddings: Sequence[str], others: Sequence[str]
+) -> Additions:
+    """The additions; raises UserError for files that are missing or of another kind."""
+    found = Additions(
+        tuple(_lora(words) for words in loras),
+        tuple(_embedding(words) for words in embeddings),
+        tuple(_other(words) for words in others),
+    )
+    sources = [str(run.path), *(one.source for one in found.others)]
+    if len(set(sources)) < len(sources):
+        raise UserError("a run is named twice", "name each run once")
+    return found
+
+
+def _lora(words: str) -> Addition:
+    name, strength = _strength(words)
+    path = Path(name).expanduser().resolve()
+    addition_header(path)
+    return Addition(str(path), strength)
+
+
+def _embedding(words: str) -> Addition:
+    name, equals, file = words.partition("=")
+    if not equals or Path(words).expanduser().exists():
+        name, file = "", words
+    path = Path(file).expanduser().resolve()
+    embedding_shape(path)
+    name = name or embedding_name(path)
+    if not name or set(name) & set("<> \t"):
+        raise UserError(f"an embedding cannot be called {name!r}", "name it: NAME=FILE")
+    return Addition(str(path), name=name)
+
+
+def _other(words: str) -> Addition:
+    name, strength = _strength(words)
+    return Addition(str(find_run(name).path.resolve()), strength)
+
+
+def _strength(words: str) -> tuple[str, float]:
+    """`style.safetensors:0.7` in its two parts; a file may itself have a colon in its name."""
+    name, colon, number = words.rpartition(":")
+    if not colon or Path(words).expanduser().exists():
+        return words, 1.0
+    try:
+        strength = float(number)
+    except ValueError:
+        return words, 1.0
+    if not -4 <= strength <= 4:
+        raise UserError(f"the strength of {name} cannot be {number}", "use -4 to 4, 1 is usual")
+    return name, strength

@@ -1,0 +1,103 @@
+"""Everything that a run is drawn with besides its own concepts, put into its model.
+
+Shape legend: n vectors of a word.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.adapters.lora import LowRankChange
+from engine.core.errors import UserError
+from engine.families.contract import Family
+from engine.families.tokens import asset_token, input_rows
+from engine.files.weights_io import load_tensors
+from engine.models.additions import embedding_name
+from engine.results.additions.embedding_file import Rows, read_bundled, read_embedding
+from engine.results.additions.lora_file import LoraFile, read_lora
+from engine.results.concepts import ROWS, add_change, placeholder_rows
+from engine.results.exports.loaded import add_changes
+from engine.runs.folder import RunDir, has_concepts
+from engine.runs.manifest import ConceptEntry, Manifest, read_manifest
+from engine.runs.prompts import free_name, with_guests
+from engine.runs.requests import Addition, Additions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guests:
+    """What was read of them; the model is still as it was."""
+
+    concepts: tuple[ConceptEntry, ...]
+    """The run's own things and those of other runs, tokens counting on."""
+    words: Mapping[str, str]
+    """`<style>` -> the tokens of its vectors."""
+    rows: Sequence[Rows]
+    """For the tokens behind the run's own: rows of each text encoder, (n, width) each."""
+    files: Sequence[tuple[LoraFile, float]]
+    runs: Sequence[tuple[RunDir, float]]
+
+    def add_changes(self, family: Family) -> Iterator[LowRankChange]:
+        """Change the model's weights; low-rank changes work by hooks and are given back."""
+        for run, strength in self.runs:
+            change = add_change(run.concepts, family, strength)
+            if change is not None:
+                yield change
+        for file, strength in self.files:
+            add_changes(family, {name: c * strength for name, c in file.weights.items()})
+            change = LowRankChange.of(file.layers, family)
+            change.strength = strength
+            yield change
+
+
+def read_guests(additions: Additions, manifest: Manifest, family: Family, base_hash: str) -> Guests:
+    """Read all of them for a freshly loaded family; UserError for the first that does not fit."""
+    widths = [input_rows(encoder).shape[1] for encoder in family.text.encoders] if additions else []
+    runs = [(_other_run(one, base_hash), one.strength) for one in additions.others]
+    rows: list[Rows] = []
+    entries: list[Sequence[ConceptEntry]] = []
+    for run, _ in runs:
+        tensors = load_tensors(run.concepts / ROWS)
+        rows.append(tuple(placeholder_rows(tensors, len(widths))))
+        entries.append(read_manifest(run).concepts)
+    concepts = with_guests(manifest.concepts, entries)
+    taken = {name for concept in concepts for name in (concept.name, concept.token[1:-1])}
+    files: list[tuple[LoraFile, float]] = []
+    named: dict[str, Rows] = {}
+    for one in additions.embeddings:
+        path = Path(one.source)
+        name = one.name or embedding_name(path)
+        if name in taken | named.keys():
+            raise UserError(
+                f"there is a <{name}> already", f"name the embedding: --embedding OTHER={path.name}"
+            )
+        named[name] = read_embedding(path, widths)
+    for one in additions.loras:
+        path = Path(one.source)
+        files.append((read_lora(path, family), one.strength))
+        for name, vectors in read_bundled(path, widths).items():
+            named[free_name(name, taken | named.keys())] = vectors
+    words: dict[str, str] = {}
+    first = len(concepts)
+    for name, vectors in named.items():
+        count = len(vectors[0])
+        words[f"<{name}>"] = " ".join(asset_token(first + index) for index in range(count))
+        rows.append(vectors)
+        first += count
+    return Guests(concepts=concepts, words=words, rows=rows, files=files, runs=runs)
+
+
+def _other_run(addition: Addition, base_hash: str) -> RunDir:
+    """The run; UserError where it has learned nothing yet, or on another base model."""
+    run = RunDir(Path(addition.source))
+    if not has_concepts(run.concepts):
+        raise UserError(f"{run.name} has no concepts yet", f"let it train: bas resume {run.name}")
+    record = json.loads((run.concepts / "concepts.json").read_text(encoding="utf-8"))
+    if record["base_hash"] != base_hash:
+        raise UserError(
+            f"{run.name} was learned on another base model ({record['base']})",
+            "things of several runs can be drawn together on one base model only",
+        )
+    return run
