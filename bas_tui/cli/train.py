@@ -70,6 +70,14 @@ def train(
             autocompletion=options.complete_method,
         ),
     ] = None,
+    background: Annotated[
+        bool,
+        typer.Option(
+            "--background",
+            metavar="",
+            help="Learn what surrounds the things, too: <background> in prompts.",
+        ),
+    ] = False,
     gpus: Annotated[
         int,
         typer.Option(
@@ -101,6 +109,7 @@ def train(
         method=method,
         vae=vae,
         inverted=masks_inverted,
+        background=background,
     )
     raise typer.Exit(launch(run, detach=detach, plain=plain, as_json=as_json))
 
@@ -131,6 +140,7 @@ def make_run(
     stem: str | None = None,
     vae: Path | None = None,
     inverted: bool | None = None,
+    background: bool = False,
 ) -> RunDir:
     """Check everything, say what was chosen, and create the run folder; raises UserError.
 
@@ -138,10 +148,11 @@ def make_run(
     """
     from bas_tui import client
     from engine.core.settings import build_config
-    from engine.models.facts import attention_grid
+    from engine.models.facts import attention_grid, latent_side
     from engine.models.names import default_base
     from engine.runs.manifest import read_manifest
     from engine.runs.prompts import known
+    from engine.scenes.background import with_background
 
     if AUTO in words:
         set_words = [*set_words, "initializer_search=true"]
@@ -156,6 +167,8 @@ def make_run(
     )
     config = build_config(merged)
     loaded = ask_and_load(scene, masks, grid=attention_grid(recorded, config), inverted=inverted)
+    if background:
+        loaded = with_background(loaded, latent_side(recorded, config))
     run = client.create_run(
         loaded,
         base=recorded,

@@ -22,6 +22,12 @@ LEADS = frozenset({
 })  # fmt: skip
 """Words after which a thing needs an article. After others one stands farther ahead, or none."""
 
+BACKGROUND_NAMES = ("background", "bg")
+"""A concept of one of these names is what surrounds the things (paper, background extraction)."""
+
+AT = "at"
+"""Stands before the background where things are named: `a photo of <asset0> at <asset1>`."""
+
 Join = Literal["and", "comma"]
 
 
@@ -51,13 +57,22 @@ class Grammar:
         """A token without the article."""
         return f"{token} {noun}" if self.nouns and noun else token
 
-    def together(self, names: Sequence[str]) -> str:
-        """Several things."""
-        return join_names(names, self.join)
+    def together(self, names: Sequence[str], background: str = "") -> str:
+        """Several things, and where they are: `<asset0> and <asset1> at <asset2>`."""
+        things = join_names(names, self.join)
+        if background and things:
+            return f"{things} {AT} {background}"
+        return things or background
 
-    def training_prompt(self, opening: str, names: Sequence[str], ending: str = "") -> str:
-        """`a photo of <asset2> and <asset0>`, and what `ending` says of the ground."""
-        return " ".join(part for part in (opening, self.together(names), ending) if part)
+    def training_prompt(
+        self, opening: str, names: Sequence[str], ending: str = "", background: str = ""
+    ) -> str:
+        """`a photo of <asset2> and <asset0>`, and what `ending` says of the ground.
+
+        `background` is the name of the background's token, where the picture shows it.
+        """
+        subject = self.together(names, background)
+        return " ".join(part for part in (opening, subject, ending) if part)
 
     def spoken(self, prompt: str, nouns: Mapping[str, str] = MappingProxyType({})) -> str:
         """A person's prompt with the articles and nouns that training put around its tokens.

@@ -155,6 +155,12 @@ def attention_grid(base: str, config: TrainConfig) -> int:
     return min(shape.grids(resolution), key=lambda grid: abs(grid - quarter))
 
 
+def latent_side(base: str, config: TrainConfig) -> int:
+    """Side of the latents that a run of these settings trains on, before it is loaded."""
+    shape = base_facts(base).shape
+    return (config.resolution or shape.resolution) // shape.factor
+
+
 def check_grid(base: str, config: TrainConfig) -> None:
     """Raise UserError for a `loss.attention_grid` that a base on this disk does not have."""
     facts, grid = base_facts(base), config.loss.attention_grid

@@ -16,11 +16,22 @@ from engine.files.atomic import write_atomic
 
 
 def preview_prompts(
-    prefix: str, names: Sequence[str], grammar: Grammar = PAPER_GRAMMAR
+    prefix: str,
+    names: Sequence[str],
+    grammar: Grammar = PAPER_GRAMMAR,
+    *,
+    background: int | None = None,
 ) -> list[str]:
-    """One prompt per token (`names` holds them as training does), then all together."""
-    subjects = [[name] for name in names] + ([list(names)] if len(names) > 1 else [])
-    return [grammar.training_prompt(prefix, subject) for subject in subjects]
+    """One prompt per token (`names` holds them as training does), then all together.
+
+    `background`: which of the names is the background's.
+    """
+    alone = [grammar.training_prompt(prefix, [name]) for name in names]
+    if len(names) < 2:
+        return alone
+    things = [name for index, name in enumerate(names) if index != background]
+    ground = "" if background is None else names[background]
+    return [*alone, grammar.training_prompt(prefix, things, background=ground)]
 
 
 def render_preview(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tomli_w
 
 from engine.core.errors import UserError
-from engine.core.prompt_grammar import Grammar
+from engine.core.prompt_grammar import BACKGROUND_NAMES, Grammar
 from engine.files.atomic import write_atomic
 from engine.runs.folder import RunDir
 
@@ -21,6 +22,16 @@ class ConceptEntry:
     token: str
     name: str
     initializer: str
+
+    @property
+    def is_background(self) -> bool:
+        """Whether it is what surrounds the things; prompts then name it with `at`."""
+        return self.name in BACKGROUND_NAMES
+
+
+def background_of(concepts: Sequence[ConceptEntry]) -> int | None:
+    """Which of the concepts is the background; None where none is."""
+    return next((k for k, concept in enumerate(concepts) if concept.is_background), None)
 
 
 @dataclass(frozen=True, kw_only=True)

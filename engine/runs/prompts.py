@@ -74,8 +74,10 @@ def all_together(
     concepts: Sequence[ConceptEntry], grammar: Grammar, *, by_name: bool = False
 ) -> str:
     """All of a run's tokens (or `<name>`s), for a person's prompt."""
-    names = [f"<{concept.name}>" if by_name else concept.token for concept in concepts]
-    return grammar.together(names)
+    things = [concept for concept in concepts if not concept.is_background]
+    grounds = [concept for concept in concepts if concept.is_background]
+    names = [f"<{c.name}>" if by_name else c.token for c in (*things, *grounds)]
+    return grammar.together(names[: len(things)], *names[len(things) :][:1])
 
 
 def missing_opening(prompt: str, opening: str) -> str:

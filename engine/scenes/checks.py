@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.core.method_config import PAPER_MAX_CONCEPTS
+from engine.core.prompt_grammar import BACKGROUND_NAMES
 from engine.scenes.findings import Finding
 from engine.scenes.mask_grid import GridRule, falls_between, grid_cells
 
@@ -27,9 +28,6 @@ INVERTED_BORDER = 0.85
 
 EQUAL_IOU = 0.95
 OVERLAP_SHARE = 0.1
-
-BACKGROUND_NAMES = ("background", "bg")
-"""Concepts of these names may surround everything (paper, background extraction)."""
 
 
 class SceneConcept(NamedTuple):

@@ -59,10 +59,12 @@ class Prompts:
         *,
         grammar: Grammar = PAPER_GRAMMAR,
         nouns: Sequence[str] = (),
+        background: int | None = None,
     ) -> None:
         """`prior`: the prompt of the prior rows. `nouns`: each token's start word, or an empty
         one."""
         self._text, self._prefix, self._grammar = family.text, prefix, grammar
+        self._background = background
         words = nouns or ("",) * len(tokens)
         self._names = [grammar.name(*pair) for pair in zip(tokens, words, strict=True)]
         self._cache: dict[tuple[tuple[int, ...], str], EncodedPrompt] = {}
@@ -71,8 +73,10 @@ class Prompts:
 
     def text(self, subset: Sequence[int], ground: str = "") -> str:
         """The prompt of a subset in its order, with what it says of the ground."""
-        names = [self._names[index] for index in subset]
-        return self._grammar.training_prompt(self._prefix, names, ground)
+        names = [self._names[index] for index in subset if index != self._background]
+        shown = self._background is not None and self._background in subset
+        place = self._names[self._background] if shown else ""
+        return self._grammar.training_prompt(self._prefix, names, ground, place)
 
     def encoded(self, subset: tuple[int, ...], ground: str = "") -> EncodedPrompt:
         """The prompt of a subset, encoded."""

@@ -34,7 +34,7 @@ from engine.runs.events import (
     SettingChanged,
 )
 from engine.runs.folder import RunDir, cache_dir
-from engine.runs.manifest import ConceptEntry, read_manifest, write_manifest
+from engine.runs.manifest import ConceptEntry, background_of, read_manifest, write_manifest
 from engine.scenes.scene import Scene, resize_scene
 from engine.training.batches import Prompts
 from engine.training.checkpoints import CheckpointState, gather_checkpoint
@@ -142,7 +142,10 @@ class _Trainer:
             except Stopped:
                 yield RunEnded(step=self.step, outcome="stopped")
                 return
-        add_concept_tokens(family, config, [c.initializer for c in self.concepts])
+        add_concept_tokens(
+            family, config, [c.initializer for c in self.concepts],
+            background=background_of(self.concepts) is not None,
+        )  # fmt: skip
         adapter = choose_adapter(
             family, config.phase2.train, config.lora, stream(config.seed, "lora")
         )
@@ -223,6 +226,7 @@ class _Trainer:
         prompts = Prompts(
             family, config.prompt, tokens, config.loss.prior_prompt, grammar=config.grammar,
             nouns=[concept.initializer for concept in self.concepts],
+            background=background_of(self.concepts),
         )  # fmt: skip
         prior: Posterior | None = None
         wanted = config.phase2.steps > 0 or config.optimizer.clip_whole_embedding
@@ -345,6 +349,7 @@ class _Trainer:
             self.run,
             recorder,
             names=[self.config.grammar.name(c.token, c.initializer) for c in self.concepts],
+            background=background_of(self.concepts),
             step=self.step,
             precision=self.precision,
             resolution=self.resolution,

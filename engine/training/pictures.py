@@ -18,7 +18,7 @@ import torch
 from engine.families.contract import Family, Geometry
 from engine.method.union_sampling import chance, randint, sample_subset
 from engine.scenes.mask_grid import GridRule, mask_grid
-from engine.training.composition import box_of, without_others
+from engine.training.composition import box_of, movable, without_others
 
 ERASED = 30
 """Most pictures without some concepts; all proper subsets of up to five."""
@@ -120,8 +120,10 @@ def cropped_pictures(
     """
     side = image.shape[0]
     boxes = [box_of(mask) for mask in masks]
+    # Around a background there is nothing to crop.
+    anchors = movable(masks) or range(len(masks))
     for _ in range(count):
-        anchor = boxes[randint(len(boxes), generator)]
+        anchor = boxes[anchors[randint(len(anchors), generator)]]
         need = max(anchor[2] - anchor[0], anchor[3] - anchor[1])
         low = min(side, max(need, int(side * min_side)))
         size = low + randint(side - low + 1, generator)

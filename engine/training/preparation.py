@@ -14,7 +14,7 @@ import torch
 
 from engine.core.config import TrainConfig
 from engine.core.method_config import DataConfig, LossConfig, parse_grounds
-from engine.core.prompt_grammar import ground_phrase
+from engine.core.prompt_grammar import AT, ground_phrase
 from engine.drawing.sampler import Cancelled
 from engine.families.contract import Family, Posterior
 from engine.runs.commands import CommandQueue
@@ -62,9 +62,12 @@ def until_stopped(
             raise Stopped
 
 
-def add_concept_tokens(family: Family, config: TrainConfig, initializers: Sequence[str]) -> None:
+def add_concept_tokens(
+    family: Family, config: TrainConfig, initializers: Sequence[str], *, background: bool = False
+) -> None:
     """Give the model one placeholder token per concept, with the prompts' words trainable."""
     prompts = [*prompt_words(config, initializers), config.loss.prior_prompt]
+    prompts += [AT] if background else []
     word_ids: list[int] = family.text.tokenize(prompts).flatten().unique().tolist()
     rows = family.text.initial_rows(
         initializers, stream(config.seed, "rows"), default=config.initializer

@@ -22,12 +22,13 @@ def draw_preview(
     recorder: Recording,
     *,
     names: Sequence[str],
+    background: int | None,
     step: int,
     precision: str,
     resolution: int,
 ) -> Iterator[Event]:
     """Draw a picture per token and one of all; nothing of the training state is touched."""
-    prompts = preview_prompts(config.prompt, names, config.grammar)
+    prompts = preview_prompts(config.prompt, names, config.grammar, background=background)
     yield Progress(stage="preview", done=0, total=len(prompts))
     path = run.previews / f"step-{step:06d}.png"
     try:

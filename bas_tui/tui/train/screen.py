@@ -34,10 +34,10 @@ from bas_tui.tui.train.run_follower import Feed
 from bas_tui.tui.train.warning_lines import WarningLines
 from engine.core.config import PreviewConfig
 from engine.core.errors import BasError, UserError
-from engine.core.prompt_grammar import Grammar
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run
 from engine.runs.manifest import Manifest, read_manifest
+from engine.runs.prompts import all_together
 
 HEADER_STATES = {
     "training": "live", "downloading": "starting", "loading": "starting",
@@ -246,8 +246,8 @@ class TrainScreen(BasScreen):
         """The run and its tokens."""
         if self.control is None:
             return {}
-        grammar = self._manifest.grammar if self._manifest else Grammar()
-        tokens = grammar.together([f"<{concept.name}>" for concept in self._state.concepts])
+        known = self._manifest
+        tokens = all_together(known.concepts, known.grammar, by_name=True) if known else ""
         return {"run": self.control.run.name, **({"tokens": tokens} if tokens else {})}
 
     # Control
