@@ -111,6 +111,26 @@ def gen(
     embedding: Embeddings = None,
     with_: Others = None,
     negative: Negative = "",
+    place: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--place",
+            metavar="NAME=X,Y[,W]",
+            help="Put a thing with its middle at X, Y percent of the picture, W percent wide. "
+            "Once for each thing.",
+            show_default=False,
+        ),
+    ] = None,
+    loose: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            min=0.05,
+            max=1.0,
+            help="With --place: how freely the collage is redrawn; 0.7 to 0.8 keeps places and "
+            "melts edges.",
+        ),
+    ] = 0.75,
     pick: Annotated[
         int | None,
         typer.Option(
@@ -142,6 +162,9 @@ def gen(
     client.check_prompt(found, prompt, additions)
     if negative.strip():
         client.check_prompt(found, negative, additions)
+    places = tuple(map(client.ThingPlace.parse, place or ()))
+    for one in places:
+        client.check_prompt(found, one.token)
     client.check_learned(found)
     request = client.GenerationRequest(
         run=found,
@@ -153,6 +176,8 @@ def gen(
         steps=steps,
         guidance=guidance,
         strength=strength,
+        places=places,
+        noise=loose if places else 1.0,
         pick=pick or 0,
         additions=additions,
         device=device.value,

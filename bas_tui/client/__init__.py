@@ -17,7 +17,7 @@ from bas_tui.client.prompt_checks import (
     check_prompt,
     token_names,
 )
-from engine.runs.requests import GenerationRequest
+from engine.runs.requests import GenerationRequest, ThingPlace
 
 __all__ = [
     "Exchange",
@@ -25,6 +25,7 @@ __all__ = [
     "GenerationRequest",
     "Generator",
     "ImportOrder",
+    "ThingPlace",
     "change_settings",
     "check_edit",
     "check_learned",

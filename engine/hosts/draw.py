@@ -34,6 +34,7 @@ from engine.hosts.picture_jobs import (
     OnJobStep,
     PhotoJob,
     PromptJob,
+    read_collage,
     read_edit,
     read_square,
 )
@@ -134,6 +135,8 @@ class _GenerationHost:
         # Before the model, whose loading takes long.
         photo = read_edit(request.edit) if request.edit is not None else None
         start = read_square(request.picture) if request.picture is not None else None
+        if request.places:
+            start = read_collage(request.run, manifest.concepts, request.places)
         model = self._model(request.run, request)
         family, config = model.family, model.config
         known, words = model.concepts, model.words
@@ -153,6 +156,15 @@ class _GenerationHost:
                 opening=openings[0],
             )
         )  # fmt: skip
+        if request.places and config.data.compose == 0:
+            self._emit(
+                Notice(
+                    level="warning",
+                    message="this run has seen its things only where the photo shows them: "
+                    "other places are kept less often",
+                    remedy="train with --set data.compose=0.5",
+                )
+            )
         self._warn_of_long_texts(family, [*prompts, negative])
         drawing = Drawing(
             model=model, prompts=tuple(prompts), steps=steps, guidance=guidance,

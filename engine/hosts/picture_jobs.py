@@ -18,9 +18,14 @@ from engine.drawing.verdict import judge
 from engine.drawing.work_window import scaled
 from engine.results.learned_model import LearnedModel
 from engine.results.pictures import slug
-from engine.runs.requests import PhotoEdit
+from engine.runs.folder import RunDir
+from engine.runs.manifest import ConceptEntry
+from engine.runs.prompts import resolve_prompt
+from engine.runs.requests import PhotoEdit, ThingPlace
 from engine.scenes.image_files import Pixels, read_photo
 from engine.scenes.mask_files import load_region
+from engine.scenes.scene import open_saved_scene
+from engine.training.composition import Placing, collage
 
 OnJobStep = Callable[[Denoised, int], None]
 """Told the step of a picture and of how many it is; raises Cancelled to end the job."""
@@ -124,6 +129,19 @@ def read_square(path: Path) -> Pixels:
     side = min(pixels.shape[:2])
     top, left = ((size - side) // 2 for size in pixels.shape[:2])
     return pixels[top : top + side, left : left + side]
+
+
+def read_collage(
+    run: RunDir, concepts: Sequence[ConceptEntry], places: Sequence[ThingPlace]
+) -> Pixels:
+    """The scene's things at other places; raises UserError for one that the run does not have."""
+    scene = open_saved_scene(run.scene)
+    tokens = [concept.token for concept in concepts]
+    placings = [
+        Placing(tokens.index(resolve_prompt(place.token, concepts)), place.x, place.y, place.width)
+        for place in places
+    ]
+    return collage(scene.image, np.stack([concept.mask for concept in scene.concepts]), placings)
 
 
 class EditedPhoto(NamedTuple):

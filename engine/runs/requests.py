@@ -87,6 +87,41 @@ NOTHING = Additions()
 
 
 @dataclass(frozen=True, kw_only=True)
+class ThingPlace:
+    """Where a learned thing is to stand; all numbers are shares of the picture's side."""
+
+    token: str
+    """`<asset0>` or `<name>`."""
+    x: float
+    y: float
+    """Its middle, from the left and from the top."""
+    width: float = 0.0
+    """0: as in the scene."""
+
+    @classmethod
+    def parse(cls, text: str) -> ThingPlace:
+        """The place of `teapot=30,60` or `teapot=30,60,40`, in percent; raises UserError."""
+        name, equals, numbers = text.partition("=")
+        try:
+            x, y, *width = (float(number) / 100 for number in numbers.split(","))
+            if not equals or not name.strip() or len(width) > 1:
+                raise ValueError
+        except ValueError as error:
+            raise UserError(
+                f"{text!r} is no place",
+                'write the middle in percent, and a width if you like: "teapot=30,60,40"',
+            ) from error
+        place = cls(token=f"<{name.strip().strip('<>')}>", x=x, y=y, width=sum(width))
+        place.check()
+        return place
+
+    def check(self) -> None:
+        """Raises UserError for a place outside the picture."""
+        if not (0 <= self.x <= 1 and 0 <= self.y <= 1 and 0 <= self.width <= 1):
+            raise UserError(f"{self.token} cannot stand there", "use 0 to 100 percent")
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """What to draw. `seed`, `steps`, `guidance` of None mean: random, and the run's own."""
 
@@ -107,6 +142,8 @@ class GenerationRequest:
     """Begin with this picture in place of noise."""
     noise: float = 1.0
     """Share of the noise levels that is added to it."""
+    places: tuple[ThingPlace, ...] = ()
+    """Begin with the run's things cut out and put here, in place of a picture."""
     pick: int = 0
     """Keep only so many of the pictures, those with the most complete things; 0: all."""
     additions: Additions = NOTHING
@@ -117,6 +154,7 @@ class GenerationRequest:
     def line(self) -> str:
         """The request as one JSON line, without the newline."""
         record = vars(self) | {"run": self.run.path, "edit": None}
+        record["places"] = [vars(place) for place in self.places]
         if self.edit is not None:
             record["edit"] = dataclasses.asdict(self.edit)
         return json.dumps(record, default=lambda path: str(path.resolve()))
@@ -131,6 +169,8 @@ class GenerationRequest:
             if values.get("edit") is not None:
                 values["edit"] = PhotoEdit.of(values["edit"])
                 values["prompt"] = values["edit"].prompts
+            places = values.get("places") or ()
+            values["places"] = tuple(ThingPlace(**place) for place in places)
             if values.get("picture") is not None:
                 values["picture"] = Path(values["picture"])
             kinds = values.get("additions", ())
@@ -163,6 +203,8 @@ class GenerationRequest:
             raise UserError("the prompt is empty", 'try "a photo of <asset0>"')
         if not 0 < self.noise <= 1:
             raise UserError(f"the noise cannot be {self.noise}", "use above 0 to 1, 0.8 is usual")
+        for place in self.places:
+            place.check()
         if self.pick:
             self._check_pick()
         if not 1 <= self.count <= MAX_COUNT:

@@ -133,6 +133,38 @@ def painted_over(image: Pixels, hole: Masks, *, spare: Masks | None = None) -> P
     return np.where(grown[:, :, None] > 0, filled, image).astype(np.uint8)
 
 
+class Placing(NamedTuple):
+    """Where a thing is to stand, in shares of the picture's side."""
+
+    concept: int
+    x: float
+    y: float
+    """Its middle."""
+    width: float
+    """0: as in the scene."""
+
+
+def collage(image: Pixels, masks_NHW: Masks, placings: Sequence[Placing]) -> Pixels:
+    """The scene's ground with cut-outs of its things where they are wanted, the last in front.
+
+    A thing never leaves the picture: one that would is moved in, and made smaller where it must.
+    """
+    side = image.shape[0]
+    things = list(movable(masks_NHW))
+    ground = painted_over(image, _union(masks_NHW[things])) if things else image
+    placed: list[_Cutout] = []
+    for concept, x, y, width in placings:
+        top, left, bottom, right = box_of(masks_NHW[concept])
+        scale = width * side / (right - left) if width else 1.0
+        scale = min(scale, side / max(bottom - top, right - left))
+        cutout = _cut(image, masks_NHW[concept], scale)
+        high, wide = cutout.alpha.shape
+        y0 = min(max(round(y * side - high / 2), 0), side - high)
+        x0 = min(max(round(x * side - wide / 2), 0), side - wide)
+        placed.append(cutout._replace(box=(y0, x0, y0 + high, x0 + wide)))
+    return _painted(ground, placed)
+
+
 def box_of(mask: Masks) -> Box:
     """The box around a mask that is not empty."""
     ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -199,13 +231,8 @@ def _place(
     scale = min(scale, FULL * side / max(high, wide))
     if together > 1:
         scale = min(scale, side / together / wide)
-    size = max(1, round(wide * scale)), max(1, round(high * scale))
-    scaling = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    window = np.s_[top:bottom, left:right]
-    pixels = cv2.resize(image[window], size, interpolation=scaling).astype(np.float32)
-    alpha = cv2.resize(
-        mask[window].astype(np.float32), size, interpolation=cv2.INTER_LINEAR
-    ).astype(np.float32)
+    pixels, alpha, _ = _cut(image, mask, scale)
+    size = alpha.shape[1], alpha.shape[0]
     cut_across = max(mask[:, 0].sum(), mask[:, -1].sum()) > CUT * high
     cut_along = max(mask[0].sum(), mask[-1].sum()) > CUT * wide
     for _ in range(PLACINGS):
@@ -220,6 +247,19 @@ def _place(
         if all(_shared(box, other.box) <= OVERLAP * size[0] * size[1] for other in placed):
             return _Cutout(pixels, alpha, box)
     return None
+
+
+def _cut(image: Pixels, mask: Masks, scale: float) -> _Cutout:
+    """A thing at another size, at no place yet."""
+    top, left, bottom, right = box_of(mask)
+    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+    scaling = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    window = np.s_[top:bottom, left:right]
+    pixels = cv2.resize(image[window], size, interpolation=scaling).astype(np.float32)
+    alpha = cv2.resize(
+        mask[window].astype(np.float32), size, interpolation=cv2.INTER_LINEAR
+    ).astype(np.float32)
+    return _Cutout(pixels, alpha, (0, 0, size[1], size[0]))
 
 
 def _at_edge(value: int, low: int, high: int, size: int, side: int) -> int:

@@ -26,9 +26,9 @@ from engine.runs.events import (
 )
 from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry, Manifest, write_manifest
-from engine.scenes.scene import Scene
+from engine.scenes.scene import Scene, save_scene
 from engine.training.loop import train
-from tests.engine_fixtures import FAST
+from tests.engine_fixtures import FAST, two_blocks
 
 SETTINGS = FAST | {
     "phase1.steps": 1,
@@ -155,6 +155,17 @@ def test_complete_pictures_are_picked_and_the_scene_is_varied(run: RunDir, tmp_p
         common
         | {"request": "vary", "out": str(tmp_path / "vary"), "picture": str(scene), "noise": 0.5},
     )
+    save_scene(two_blocks(), run.scene)
+    owl = [{"token": "<owl>", "x": 0, "y": 1}]
+    placed = ask(
+        common
+        | {"request": "put", "out": str(tmp_path / "put"), "count": 1, "noise": 0.75,
+           "places": [{"token": "<penguin>", "x": 0.2, "y": 0.5}]},
+        common | {"request": "no", "out": str(tmp_path), "places": owl},
+    )  # fmt: skip
+    assert len(of(placed, PictureSaved)) == 1
+    assert [event.outcome for event in of(placed, GenerationEnded)] == ["finished", "failed"]
+    assert any("other places" in event.message for event in of(placed, Notice))
     saved: dict[str, list[PictureSaved]] = {}
     for event in of(events, PictureSaved):
         saved.setdefault(event.request, []).append(event)

@@ -10,7 +10,9 @@ from engine.training.composition import (
     FULL,
     OVERLAP,
     Composition,
+    Placing,
     box_of,
+    collage,
     compositions,
     movable,
     painted_over,
@@ -143,3 +145,18 @@ def test_the_others_are_gone_and_the_kept_are_untouched(kept: tuple[int, ...]) -
 def test_nothing_to_paint_over_changes_nothing() -> None:
     image, masks = THREE
     assert painted_over(image, np.zeros_like(masks[0])) is image
+
+
+def test_a_collage_has_things_where_they_are_wanted() -> None:
+    image, masks = THREE
+    swapped = collage(image, masks, [Placing(2, 0.2, 0.5, 0.0), Placing(0, 1.0, 0.0, 0.5)])
+    # The third stands left, the first fills the upper right corner, the second is gone.
+    assert tuple(swapped[32, 13]) == BLUE
+    assert tuple(swapped[2, 62]) == RED
+    red = (swapped == RED).all(axis=2)
+    top, left, _, right = box_of(red)
+    assert (top, right, right - left) == (0, 64, 32)
+    assert not (swapped == GREEN).all(axis=2).any()
+    # Too large for the picture: as large as it can be.
+    full = (collage(image, masks, [Placing(1, 0.5, 0.5, 1.0)]) == GREEN).all(axis=2)
+    assert full.sum(axis=0).max() == 64
