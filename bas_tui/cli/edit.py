@@ -37,12 +37,13 @@ def edit(
         ),
     ],
     masks: Annotated[
-        list[Path],
+        list[str],
         typer.Option(
             "--mask",
             "-m",
             metavar="REGION",
-            help="A picture of the photo's size, white where it may change. Once for each prompt.",
+            help="A picture of the photo's size, white where it may change; or a box in percent: "
+            "left,top,right,bottom. Once for each prompt.",
         ),
     ],
     run: options.RunOption = None,
@@ -76,6 +77,8 @@ def edit(
 
     Example:  bas edit kitchen.jpg "<teapot>" --mask shelf.png -n 4
 
+    Example:  bas edit kitchen.jpg "<teapot>" --mask 10,40,50,90
+
     Several regions:  bas edit kitchen.jpg "<teapot>" "<penguin>" -m shelf.png -m floor.png
 
     Things of another run: --with RUN, or edit again with --run. The sheet shows the photo first.
@@ -90,10 +93,7 @@ def edit(
             f"{len(prompts)} prompts for {len(masks)} masks",
             "give one --mask for each prompt, in their order",
         )
-    regions = [
-        EditRegion(mask=mask.expanduser(), prompt=prompt)
-        for mask, prompt in zip(masks, prompts, strict=True)
-    ]
+    regions = [EditRegion.parse(mask, prompt) for mask, prompt in zip(masks, prompts, strict=True)]
     asked = PhotoEdit(photo=photo.expanduser(), regions=tuple(regions), start=start)
     client.check_edit(asked)
     found = find_run(run)

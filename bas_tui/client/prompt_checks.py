@@ -41,7 +41,7 @@ def check_edit(edit: PhotoEdit) -> None:
 
     photo = read_photo(edit.photo)
     for region in edit.regions:
-        load_region(region.mask, photo, edit.photo)
+        load_region(region.mask, photo, edit.photo, region.box)
 
 
 def check_learned(run: RunDir) -> None:

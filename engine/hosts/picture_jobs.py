@@ -158,7 +158,9 @@ class EditedPhoto(NamedTuple):
 def read_edit(edit: PhotoEdit) -> EditedPhoto:
     """The photo upright and without metadata, its masks turned along; raises UserError."""
     photo = read_photo(edit.photo)
-    masks = tuple(load_region(region.mask, photo, edit.photo) for region in edit.regions)
+    masks = tuple(
+        load_region(region.mask, photo, edit.photo, region.box) for region in edit.regions
+    )
     return EditedPhoto(edit.photo.stem, photo.pixels, masks, edit.start)
 
 

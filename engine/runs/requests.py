@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from engine.runs.folder import RunDir
 
 MAX_COUNT = 64
 MAX_REGIONS = 16
+BOX = re.compile(r"\d+(\.\d+)?(,\d+(\.\d+)?){3}")
+"""A box in place of a mask file: four numbers, in percent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,24 @@ class EditRegion:
     mask: Path
     """A picture of the photo's size, white where it may change."""
     prompt: str
+    box: tuple[float, ...] = ()
+    """In place of a mask: left, top, right and bottom as shares of the photo's sides."""
+
+    @classmethod
+    def parse(cls, text: str, prompt: str) -> EditRegion:
+        """The region of a mask's path, or of a box in percent (`10,20,50,90`).
+
+        Raises UserError for a box without an inside.
+        """
+        if not BOX.fullmatch(text):
+            return cls(mask=Path(text).expanduser(), prompt=prompt)
+        box = tuple(float(number) / 100 for number in text.split(","))
+        left, top, right, bottom = box
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise UserError(
+                f"{text} is no box", "give left, top, right, bottom in percent, such as 10,20,50,90"
+            )
+        return cls(mask=Path(), prompt=prompt, box=box)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +65,11 @@ class PhotoEdit:
     def of(cls, record: dict[str, Any]) -> PhotoEdit:
         """The edit of a protocol record; raises KeyError or TypeError for what cannot be one."""
         regions = tuple(
-            EditRegion(mask=Path(region["mask"]), prompt=str(region["prompt"]))
+            EditRegion(
+                mask=Path(region["mask"]),
+                prompt=str(region["prompt"]),
+                box=tuple(map(float, region.get("box", ()))),
+            )
             for region in record["regions"]
         )
         return cls(photo=Path(record["photo"]), regions=regions, start=float(record["start"]))

@@ -279,8 +279,20 @@ def _same_shape(size: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return abs(size[1] * scale - other[1]) <= max(1.0, scale)
 
 
-def load_region(path: Path, photo: Photo, photo_path: Path) -> BoolMask:
-    """Everything that a mask file marks as one mask, as `load_masks` reads it; raises UserError."""
+def load_region(path: Path, photo: Photo, photo_path: Path, box: Sequence[float] = ()) -> BoolMask:
+    """Everything that a mask file marks as one mask, as `load_masks` reads it; raises UserError.
+
+    Or, in place of a file, a `box`: left, top, right and bottom as shares of the photo's sides.
+    """
+    if box:
+        height, width = photo.pixels.shape[:2]
+        left, top, right, bottom = box
+        boxed = np.zeros((height, width), bool)
+        # At least a pixel: a thin box is no empty one.
+        rows = int(top * height), max(int(top * height) + 1, round(bottom * height))
+        columns = int(left * width), max(int(left * width) + 1, round(right * width))
+        boxed[slice(*rows), slice(*columns)] = True
+        return boxed
     # A region may be most of a picture.
     loaded = load_masks([path], photo, photo_path, inverted=False)
     region = np.logical_or.reduce([concept.mask for concept in loaded.concepts])

@@ -13,7 +13,10 @@ from engine.runs.requests import EditRegion, GenerationRequest, PhotoEdit, Thing
 
 
 def test_a_line_holds_the_whole_request(tmp_path: Path) -> None:
-    regions = tuple(EditRegion(mask=tmp_path / f"{k}.png", prompt=f"<asset{k}>") for k in (0, 1))
+    regions = tuple(
+        EditRegion(mask=tmp_path / f"{k}.png", prompt=f"<asset{k}>", box=(0.1, 0, 1, 1)[: 4 * k])
+        for k in (0, 1)
+    )
     edit = PhotoEdit(photo=tmp_path / "a.jpg", regions=regions, start=0.5)
     common = {"run": RunDir(tmp_path), "out": tmp_path / "out"}
     places = (ThingPlace(token="<cup>", x=0.1, y=0.2, width=0.3),)
@@ -26,6 +29,14 @@ def test_a_line_holds_the_whole_request(tmp_path: Path) -> None:
     ):
         assert GenerationRequest.parse(json.loads(request.line())) == request
         assert request.prompts[0] in request.prompt
+
+
+def test_a_region_is_a_mask_or_a_box() -> None:
+    assert EditRegion.parse("10,20,50.5,90", "x").box == (0.1, 0.2, 0.505, 0.9)
+    assert EditRegion.parse("m.png", "x") == EditRegion(mask=Path("m.png"), prompt="x")
+    for wrong in ("50,20,10,90", "0,0,50,101"):
+        with pytest.raises(UserError, match="no box"):
+            EditRegion.parse(wrong, "x")
 
 
 @pytest.mark.parametrize("text", ["cup", "cup=1", "cup=1,2,3,4", "=1,2", "cup=a,b", "cup=10,120"])

@@ -30,6 +30,10 @@ class Recipe:
     base: str = ""
     opening: str = ""
     """Words that the model read before the prompt."""
+    score: float | None = None
+    """How clearly the named things stand apart, 0..1; pictures of one prompt compare by it."""
+    photo: str = ""
+    """The photo that was edited; empty for a new picture."""
 
     def read_prompt(self) -> str:
         """The prompt, the words that the model read before it in brackets."""
@@ -40,11 +44,16 @@ class Recipe:
         words = [f"seed {self.seed}"] if self.seed is not None else []
         words += [f"{self.steps} steps"] if self.steps is not None else []
         words += [f"guidance {self.guidance:g}"] if self.guidance is not None else []
+        words += [f"things apart {self.score:.2f}"] if self.score is not None else []
         return " · ".join(words)
 
     def command(self) -> str:
-        """The `bas gen` command that draws the same picture."""
+        """The command that draws the same picture; an edit's regions are for the person to name."""
         words = ["bas", "gen", shlex.quote(self.prompt)]
+        if self.photo:
+            prompts = self.prompt.split(" | ")
+            words = ["bas", "edit", shlex.quote(self.photo), *map(shlex.quote, prompts)]
+            words += ["--mask", "REGION"] * len(prompts)
         words += ["--run", shlex.quote(self.run)] if self.run else []
         words += ["--count", "1"]
         for flag, value in (("seed", self.seed), ("steps", self.steps)):
@@ -82,6 +91,8 @@ def read_picture(path: Path) -> Picture | None:
             run=str(text.get("run", "")),
             base=str(text.get("base", "")),
             opening=str(text.get("opening", "")),
+            score=_number(text.get("score"), float),
+            photo=str(text.get("photo", "")),
         ),
     )
 
