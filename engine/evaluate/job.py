@@ -6,16 +6,13 @@ finished, so a job that was killed goes on where it was.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.core.config import TrainConfig
 from engine.core.errors import BasError, TrainingError
 from engine.core.settings import build_config
 from engine.drawing.sampler import draw
@@ -44,20 +40,16 @@ from engine.families.loading import load_for
 from engine.families.tokens import asset_token
 from engine.files.atomic import write_atomic
 from engine.hosts.train import run_host
+from engine.jobs.job_process import STOPPED, end_with_parent, only_job
 from engine.results.concepts import load_concepts
 from engine.results.previews import save_picture
 from engine.runs.description import describe
-from engine.runs.events import Progress
-from engine.runs.folder import RunDir, cache_dir
+from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry, Manifest, read_manifest, write_manifest
 from engine.runs.prompts import resolve_prompt
 from engine.scenes.scene import Scene, open_saved_scene, save_scene, scene_hash
-from engine.training.preparation import prepare_prior_posteriors
+from engine.training.shared_prior import needs_prior, share_prior
 
-STOPPED = 3
-"""Exit code of a job that was asked to end before it was through."""
-GRACE_SECONDS = 60.0
-"""How long an orphaned job may take to write its checkpoint."""
 RESULT = "result.json"
 BATCH = 8
 """Pictures drawn at once."""
@@ -68,7 +60,7 @@ def run_job(folder: EvaluationDir, scene: str, method: str, *, keep_models: bool
     plan = read_plan(folder)
     run = folder.run(scene, method)
     run.path.mkdir(parents=True, exist_ok=True)
-    with _locked(run.path / "job.lock"):
+    with only_job(run.path / "job.lock"):
         if (run.path / RESULT).is_file():
             return 0
         started = time.monotonic()
@@ -99,48 +91,11 @@ def run_job(folder: EvaluationDir, scene: str, method: str, *, keep_models: bool
 
 def prepare(folder: EvaluationDir) -> int:
     """Sample and encode the prior pictures that several jobs are going to share."""
+    end_with_parent()
     plan = read_plan(folder)
     configs = [build_config(job_settings(plan, method)) for method in plan.methods]
-    wanted = [config for config in configs if needs_prior(config)]
-    if not wanted:
-        return 0
-    device = choose_device(wanted[0].device)
-    precision = choose_precision(wanted[0].precision, device)
-    loaded = load_for(
-        plan.base, wanted[0], device=device, precision=precision, report=lambda _event: None
-    )
-    for config in wanted:
-        for event in prepare_prior_posteriors(
-            loaded.family,
-            cache_dir(),
-            config.loss,
-            base_hash=loaded.base_hash,
-            guidance=config.sampling.guidance,
-            resolution=config.resolution or loaded.family.resolution,
-            precision=choose_precision(config.precision, device),
-        ):
-            if isinstance(event, Progress):
-                print(f"prior pictures {event.done}/{event.total}", flush=True)
+    share_prior(plan.base, [config for config in configs if needs_prior(config)])
     return 0
-
-
-def needs_prior(config: TrainConfig) -> bool:
-    """Whether a run of these settings trains on prior pictures."""
-    return config.phase2.steps > 0 and config.loss.prior_weight > 0
-
-
-def end_with_parent() -> None:
-    """End politely when the driver dies: nobody would take the result, and a restart goes on."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE_SECONDS)
-        os._exit(STOPPED)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _create_run(run: RunDir, plan: Plan, name: str, method: str, scene: Scene) -> None:
@@ -247,14 +202,6 @@ def _path(run: RunDir, shot: ShotPlan) -> Path:
 def _read(path: Path) -> np.ndarray:
     with Image.open(path, formats=("PNG",)) as opened:
         return np.asarray(opened.convert("RGB"))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait for an orphaned process that still holds the job; the lock dies with its process."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def main(folder: Path, scene: str, method: str, keep_models: bool) -> int:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
-import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
-
-from PIL import Image
 
 from engine.evaluate import store
 from engine.evaluate.job_plan import EvaluationDir
@@ -24,6 +20,7 @@ from engine.evaluate.report_text import (
     main_rows,
 )
 from engine.evaluate.tables import Cell, Tables
+from engine.jobs.report_parts import escaped, jpeg_data, open_png
 
 THUMBNAIL = 128
 MOST_SCENES = 12
@@ -50,9 +47,9 @@ def html_report(folder: EvaluationDir, tables: Tables, plot: bytes, command: str
     """The page, self-contained: no network, no other file."""
     plan = tables.plan
     title = f"{plan.title}: {plan.suite}, {plan.size}"
-    parts = [f"<h1>{_text(title)}</h1>", *(f"<p>{_text(line)}</p>" for line in intro(tables))]
+    parts = [f"<h1>{escaped(title)}</h1>", *(f"<p>{escaped(line)}</p>" for line in intro(tables))]
     parts += ["<h2>Methods</h2>", _table(main_columns(), main_rows(tables))]
-    parts += [f"<p class=failed>{_text(line.replace('**', ''))}</p>" for line in failures(tables)]
+    parts += [f"<p class=failed>{escaped(line.replace('**', ''))}</p>" for line in failures(tables)]
     parts.append(f'<img class=plot alt="identity against prompt similarity" src="{_png(plot)}">')
     cells: list[tuple[str, Sequence[Cell]]] = [
         ("By number of concepts", tables.by_size),
@@ -63,9 +60,9 @@ def html_report(folder: EvaluationDir, tables: Tables, plot: bytes, command: str
         parts += [f"<h2>{heading}</h2>", _table(*breakdown_rows(rows))]
     parts += ["<h2>Pictures</h2>", *_grids(folder, tables)]
     parts += ["<h2>Differences to the paper</h2><ul>"]
-    parts += [f"<li>{_text(line)}</li>" for line in differences(tables)]
+    parts += [f"<li>{escaped(line)}</li>" for line in differences(tables)]
     parts += ["</ul><h2>How it was made</h2>", f"<pre>{html.escape(command)}</pre><ul>"]
-    parts += [f"<li>{_text(line.removeprefix('* '))}</li>" for line in made_with(tables)]
+    parts += [f"<li>{escaped(line.removeprefix('* '))}</li>" for line in made_with(tables)]
     body = "\n".join([*parts, "</ul>"])
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{html.escape(title)}'
@@ -93,8 +90,8 @@ def _grids(folder: EvaluationDir, tables: Tables) -> list[str]:
             shift = len(chosen) % max(1, len(mine))
             chosen += sorted((mine[shift:] + mine[:shift])[:ROWS_A_SUBSET])
         image = _thumbnail(folder.scenes / scene / "image.png")
-        head = "".join(f"<th>{_text(method)}</th>" for method in methods)
-        lines = [f"<h3>{_text(scene)}</h3><div class=wide><table class=grid>"]
+        head = "".join(f"<th>{escaped(method)}</th>" for method in methods)
+        lines = [f"<h3>{escaped(scene)}</h3><div class=wide><table class=grid>"]
         lines.append(f'<tr><td><img alt="scene" src="{image}"></td>{head}</tr>')
         for number in chosen:
             images = [shots.get((scene, method, number)) for method in methods]
@@ -104,7 +101,7 @@ def _grids(folder: EvaluationDir, tables: Tables) -> list[str]:
                 else "<td></td>"
                 for row in images
             )
-            lines.append(f"<tr><td class=text>{_text(here[number].words)}</td>{pictures}</tr>")
+            lines.append(f"<tr><td class=text>{escaped(here[number].words)}</td>{pictures}</tr>")
         parts.append("".join([*lines, "</table></div>"]))
     if len(plan.scenes) > MOST_SCENES:
         parts.append(f"<p>The first {MOST_SCENES} of {len(plan.scenes)} scenes are shown.</p>")
@@ -112,27 +109,17 @@ def _grids(folder: EvaluationDir, tables: Tables) -> list[str]:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_text(column)}</th>" for column in columns)
+    head = "".join(f"<th>{escaped(column)}</th>" for column in columns)
     lines: list[str] = []
     for row in rows:
         mark = " class=ours" if kind_of(row[0]) == "ours" else ""
-        cells = "".join(f"<td>{_text(cell)}</td>" for cell in row)
+        cells = "".join(f"<td>{escaped(cell)}</td>" for cell in row)
         lines.append(f"<tr{mark}>{cells}</tr>")
     return f"<div class=wide><table><tr>{head}</tr>{''.join(lines)}</table></div>"
 
 
-def _text(line: str) -> str:
-    """Escaped, with `code` in its own type."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(line))
-
-
 def _thumbnail(path: Path) -> str:
-    with Image.open(path, formats=("PNG",)) as opened:
-        picture = opened.convert("RGB")
-    picture = picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return jpeg_data(open_png(path), (THUMBNAIL, THUMBNAIL))
 
 
 def _png(data: bytes) -> str:

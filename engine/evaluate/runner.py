@@ -6,39 +6,29 @@ folders until they are taken in, and a job without a result is done again from i
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import signal
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 from engine.core.errors import UserError
 from engine.core.settings import build_config
 from engine.evaluate import store
-from engine.evaluate.executors import (
-    JOB_LOG,
-    Executor,
-    LocalExecutor,
-    RayExecutor,
-    Running,
-    default_jobs,
-    job_command,
-    python_path,
-)
 from engine.evaluate.job_plan import EvaluationDir, Plan, job_settings, read_plan
+from engine.jobs import driver
+from engine.jobs.executors import (
+    Executor,
+    ExecutorName,
+    JobCommand,
+    cpu_count,
+    gpu_count,
+    job_environment,
+    make_executor,
+)
 
-POLL_SECONDS = 0.3
-START_SECONDS = 60.0
+JOB_LOG = "job.log"
 RESULT = "result.json"
-
-ExecutorName = Literal["local", "ray"]
 
 
 def drive(
@@ -53,30 +43,41 @@ def drive(
     `jobs` of 0: `default_jobs`. Raises UserError when another driver lives.
     """
     plan = read_plan(folder)
-    stopping: list[int] = []
-    with only_driver(folder):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda signum, _frame: stopping.append(signum))
-        # A closed terminal must not end hours of work.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with only_driver(folder) as stopping:
         store.create(folder.store, plan.scenes, plan.methods)
         store.reset_unfinished(folder.store)
         _take_results(folder)
         count = jobs or default_jobs(plan)
-        if _waiting(folder) and _prior_wanted(plan):
-            _prepare(folder, stopping)
-        if not _waiting(folder) or stopping:
+        if not _waiting(folder):
             return _exit_code(folder)
-        made: Executor
-        if executor == "ray":
-            made = RayExecutor(folder, plan, count, keep=keep_models)
-        else:
-            made = LocalExecutor(folder, plan, count, keep=keep_models)
+        threads = plan.threads or max(1, cpu_count() // count)
+        made = make_executor(executor, count, threads)
         try:
-            _run_jobs(folder, made, lambda: bool(stopping))
+            if _prior_wanted(plan):
+                _prepare(folder, made, stopping)
+            driver.run_jobs(
+                _waiting(folder),
+                made,
+                command=lambda job: job_command(folder, job, threads, keep=keep_models),
+                started=lambda job: store.set_state(folder.store, job.id, "running"),
+                ended=lambda job, code, stopped: _finish(folder, job, code, stopped=stopped),
+                stopping=stopping,
+            )
         finally:
             made.close()
         return _exit_code(folder)
+
+
+def default_jobs(plan: Plan) -> int:
+    """One job a GPU; without one, as many as the suite's threads fit the cores."""
+    return gpu_count() or max(1, cpu_count() // plan.threads if plan.threads else 1)
+
+
+def job_command(folder: EvaluationDir, job: store.Job, threads: int, *, keep: bool) -> JobCommand:
+    """How to run a job; its talk goes to its run folder."""
+    words = [*_engine("job", folder), job.scene, job.method, *(["--keep-models"] if keep else [])]
+    log = folder.run(job.scene, job.method).path / JOB_LOG
+    return JobCommand(words=tuple(words), environment=job_environment(threads), log=log)
 
 
 def start_driver(
@@ -87,86 +88,32 @@ def start_driver(
     keep_models: bool = False,
 ) -> int:
     """Start the driver in a process of its own that outlives this terminal; its process id."""
-    words = [sys.executable, "-P", "-m", "engine.evaluate", "drive", str(folder.path.resolve())]
-    words += ["--jobs", str(jobs), "--executor", executor]
+    words = [*_engine("drive", folder), "--jobs", str(jobs), "--executor", executor]
     words += ["--keep-models"] if keep_models else []
-    with folder.log.open("ab") as log:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1"},
-        )
-    # Someone must collect the exit status, or a dead driver stays a zombie.
-    threading.Thread(target=process.wait, daemon=True).start()
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None and not is_driven(folder):
-        time.sleep(0.05)
-    return process.pid
+    return driver.start_driver(words, log=folder.log, lock=folder.lock)
 
 
 def is_driven(folder: EvaluationDir) -> bool:
     """Whether a driver lives."""
-    try:
-        with folder.lock.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return driver.is_driven(folder.lock)
 
 
 def driver_pid(folder: EvaluationDir) -> int | None:
     """Process id of the living driver."""
-    if not is_driven(folder):
-        return None
-    try:
-        return int(folder.lock.read_text())
-    except (OSError, ValueError):
-        return None
+    return driver.driver_pid(folder.lock)
 
 
-@contextmanager
-def only_driver(folder: EvaluationDir) -> Iterator[None]:
+def only_driver(folder: EvaluationDir) -> AbstractContextManager[list[int]]:
     """Hold the evaluation's lock; raises UserError where another process has it."""
-    with folder.lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"the evaluation {folder.name} is running already",
-                f"look at it: bas eval watch {folder.name}",
-            ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    problem = UserError(
+        f"the evaluation {folder.name} is running already",
+        f"look at it: bas eval watch {folder.name}",
+    )
+    return driver.only_driver(folder.lock, problem)
 
 
-def _run_jobs(folder: EvaluationDir, executor: Executor, stopped: Callable[[], bool]) -> None:
-    waiting = _waiting(folder)
-    running: dict[int, tuple[store.Job, Running]] = {}
-    while waiting or running:
-        if stopped():
-            for job, handle in running.values():
-                handle.stop()
-                _finish(folder, job, 1, stopped=True)
-            return
-        for slot in range(executor.slots):
-            if slot not in running and waiting:
-                job = waiting.pop(0)
-                store.set_state(folder.store, job.id, "running")
-                running[slot] = job, executor.start(job, slot)
-        for slot, (job, handle) in list(running.items()):
-            code = handle.poll()
-            if code is not None:
-                del running[slot]
-                _finish(folder, job, code, stopped=False)
-        time.sleep(POLL_SECONDS)
+def _engine(command: str, folder: EvaluationDir) -> list[str]:
+    return [sys.executable, "-P", "-m", "engine.evaluate", command, str(folder.path.resolve())]
 
 
 def _finish(folder: EvaluationDir, job: store.Job, code: int, *, stopped: bool) -> None:
@@ -177,7 +124,7 @@ def _finish(folder: EvaluationDir, job: store.Job, code: int, *, stopped: bool) 
         store.set_state(folder.store, job.id, "pending")
         return
     log = folder.run(job.scene, job.method).path / JOB_LOG
-    store.set_state(folder.store, job.id, "failed", last_line(log) or f"exit code {code}")
+    store.set_state(folder.store, job.id, "failed", driver.last_line(log) or f"exit code {code}")
 
 
 def _take_results(folder: EvaluationDir) -> None:
@@ -224,29 +171,12 @@ def _prior_wanted(plan: Plan) -> bool:
     return any(c.phase2.steps > 0 and c.loss.prior_weight > 0 for c in configs)
 
 
-def _prepare(folder: EvaluationDir, stopping: list[int]) -> None:
-    """Make what jobs share in a process of its own, before the first of them starts."""
-    any_job = store.jobs(folder.store)[0]
-    command = job_command(folder, any_job, 0, keep=False)
-    words = [*command.words[:4], "prepare", str(folder.path.resolve())]
-    environment = {**os.environ, **command.environment}
-    environment.pop("OMP_NUM_THREADS")
-    with folder.log.open("ab") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, env=environment)
-        while process.poll() is None:
-            if stopping:
-                process.terminate()
-            time.sleep(POLL_SECONDS)
-    if process.returncode and not stopping:
+def _prepare(folder: EvaluationDir, executor: Executor, stopping: Sequence[int]) -> None:
+    """Make what jobs share, before the first of them starts."""
+    words = tuple(_engine("prepare", folder))
+    command = JobCommand(words=words, environment=job_environment(0), log=folder.log)
+    if driver.run_first(command, executor, stopping) and not stopping:
         raise UserError(
-            f"the prior pictures could not be made: {last_line(folder.log)}", f"see {folder.log}"
+            f"the prior pictures could not be made: {driver.last_line(folder.log)}",
+            f"see {folder.log}",
         )
-
-
-def last_line(path: Path) -> str:
-    """The last line of a log that says something."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

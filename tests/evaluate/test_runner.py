@@ -15,9 +15,16 @@ import pytest
 
 from engine.core.errors import UserError
 from engine.evaluate import store
-from engine.evaluate.executors import job_command
 from engine.evaluate.job_plan import EvaluationDir, create_evaluation
-from engine.evaluate.runner import RESULT, drive, driver_pid, is_driven, only_driver, start_driver
+from engine.evaluate.runner import (
+    RESULT,
+    drive,
+    driver_pid,
+    is_driven,
+    job_command,
+    only_driver,
+    start_driver,
+)
 from engine.evaluate.status import status
 from engine.evaluate.suites import Suite
 from engine.evaluate.tables import make_tables

@@ -9,17 +9,41 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import engine
 from engine.core.errors import UserError
 from engine.core.process_environment import TRAINING_ENVIRONMENT
-from engine.evaluate.job_plan import EvaluationDir, Plan
-from engine.evaluate.store import Job
 
-JOB_LOG = "job.log"
+ExecutorName = Literal["local", "ray"]
 STOP_SECONDS = 30.0
 """How long a job may take to write its checkpoint when it is told to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCommand:
+    """The command of a job, the same wherever it runs."""
+
+    words: tuple[str, ...]
+    environment: Mapping[str, str]
+    """On top of what the executor's own processes have."""
+    log: Path
+
+
+def job_environment(threads: int) -> dict[str, str]:
+    """What a job needs to be the same wherever it runs; `threads` of 0: torch's choice."""
+    environment = {
+        **TRAINING_ENVIRONMENT,
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": python_path(),
+    }
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    home = os.environ.get("BAS_HOME")
+    if home:
+        environment["BAS_HOME"] = home
+    return environment
 
 
 class Running(Protocol):
@@ -39,40 +63,13 @@ class Executor(Protocol):
 
     slots: int
 
-    def start(self, job: Job, slot: int) -> Running:
+    def start(self, command: JobCommand, slot: int) -> Running:
         """Hand a job over to a free slot, 0..slots-1."""
         ...
 
     def close(self) -> None:
         """Let go of whatever was held for running jobs."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobCommand:
-    """The command of a job, the same wherever it runs."""
-
-    words: tuple[str, ...]
-    environment: Mapping[str, str]
-    log: Path
-
-
-def job_command(folder: EvaluationDir, job: Job, threads: int, *, keep: bool) -> JobCommand:
-    """How to run a job; its talk goes to its run folder."""
-    words = [sys.executable, "-P", "-m", "engine.evaluate", "job", str(folder.path.resolve())]
-    words += [job.scene, job.method, *(["--keep-models"] if keep else [])]
-    environment = {
-        **TRAINING_ENVIRONMENT,
-        "OMP_NUM_THREADS": str(threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": python_path(),
-    }
-    home = os.environ.get("BAS_HOME")
-    if home:
-        environment["BAS_HOME"] = home
-    log = folder.run(job.scene, job.method).path / JOB_LOG
-    return JobCommand(words=tuple(words), environment=environment, log=log)
 
 
 def gpu_count() -> int:
@@ -91,23 +88,20 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def default_jobs(plan: Plan) -> int:
-    """One job a GPU; without one, as many as the suite's threads fit the cores."""
-    return gpu_count() or max(1, cpu_count() // plan.threads if plan.threads else 1)
+def make_executor(name: ExecutorName, slots: int, threads: int) -> Executor:
+    """The executor of that name; `threads`: how many each job may use."""
+    return RayExecutor(slots, threads) if name == "ray" else LocalExecutor(slots)
 
 
 class LocalExecutor:
     """Processes of this machine; with GPUs, each slot has one of them."""
 
-    def __init__(self, folder: EvaluationDir, plan: Plan, jobs: int, *, keep: bool) -> None:
-        self.slots = jobs
-        self._folder, self._keep = folder, keep
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
         self._gpus = gpu_count()
-        self._threads = plan.threads or max(1, cpu_count() // jobs)
 
-    def start(self, job: Job, slot: int) -> Running:
+    def start(self, command: JobCommand, slot: int) -> Running:
         """Start the job's process."""
-        command = job_command(self._folder, job, self._threads, keep=self._keep)
         environment = {**os.environ, **command.environment}
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = _nth_gpu(slot % self._gpus)
@@ -147,35 +141,31 @@ class _LocalJob:
 class RayExecutor:
     """Tasks of a Ray cluster, one GPU each where it has any.
 
-    Every node must see the evaluation's folder and the home folder of `bas` at the same paths
-    (a shared disk) and have the package installed. `RAY_ADDRESS` names the cluster; without it, a
-    local one is started.
+    Every node must see the home folder of `bas` at the same path (a shared disk) and have the
+    package installed. `RAY_ADDRESS` names the cluster; without it, a local one is started.
     """
 
-    def __init__(self, folder: EvaluationDir, plan: Plan, jobs: int, *, keep: bool) -> None:
+    def __init__(self, slots: int, threads: int) -> None:
         try:
             import ray  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise UserError("ray is not installed", "pip install 'bas-tui[ray]'") from error
         self._ray: Any = ray
-        self._folder, self._keep = folder, keep
         address = os.environ.get("RAY_ADDRESS")
-        options: dict[str, Any] = {} if address else {"num_cpus": max(cpu_count(), jobs)}
+        options: dict[str, Any] = {} if address else {"num_cpus": max(cpu_count(), slots)}
         if not ray.is_initialized():
             ray.init(address=address, log_to_driver=False, include_dashboard=False, **options)
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))
-        self._threads = plan.threads or max(1, cpu_count() // jobs)
-        cpus = min(self._threads, int(resources.get("CPU", 1)))
+        cpus = min(threads, int(resources.get("CPU", 1)))
         self._task: Any = ray.remote(num_cpus=cpus, num_gpus=1 if gpus else 0, max_retries=0)(
             run_command
         )
-        self.slots = jobs
+        self.slots = slots
 
-    def start(self, job: Job, slot: int) -> Running:
+    def start(self, command: JobCommand, slot: int) -> Running:
         """Submit the job as a task."""
         del slot  # Ray chooses the node and its GPU.
-        command = job_command(self._folder, job, self._threads, keep=self._keep)
         command.log.parent.mkdir(parents=True, exist_ok=True)
         words, environment = list(command.words), dict(command.environment)
         words[0] = "python" if os.environ.get("RAY_ADDRESS") else sys.executable

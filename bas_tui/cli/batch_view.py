@@ -1,0 +1,118 @@
+"""How a batch looks in a terminal: a live table, a line a scene elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from bas_tui.cli import stderr, stdout
+from bas_tui.cli.evaluate_view import duration
+
+if TYPE_CHECKING:
+    from engine.batch.folder import BatchDir
+    from engine.batch.status import Row, Status
+
+POLL_SECONDS = 1.0
+BAR = 20
+COLORS = {"finished": "green", "failed": "bold red", "training": "cyan", "starting": "cyan"}
+COLUMNS = ("scene", "state", "progress", "loss", "run")
+
+
+def follow(folder: BatchDir) -> None:
+    """Show the batch until its driver is gone."""
+    from engine.batch.status import status
+
+    if not sys.stderr.isatty():
+        _follow_in_lines(folder)
+        return
+    from rich.live import Live
+
+    with Live(console=stderr.console(), refresh_per_second=2, transient=True) as live:
+        while True:
+            now = status(folder)
+            live.update(_table(now, stderr.console().height - 4))
+            if not now.driven:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def show(now: Status) -> None:
+    """The scenes as they are now, on stdout."""
+    rows = [(*_cells(row)[:-1], row.message or row.scene.run_name) for row in now.rows]
+    stdout.table(COLUMNS, rows, ("bold", "", "cyan", "", "dim"))
+
+
+def headline(now: Status) -> str:
+    """`3 of 6 scenes done, 1 failed, about 12 min left`."""
+    text = f"{now.done} of {len(now.rows)} scenes done"
+    if now.failed:
+        text += f", {now.failed} failed"
+    if now.preparing:
+        text += ", making the prior pictures that they share"
+    if now.seconds_left is not None:
+        text += f", about {duration(now.seconds_left)} left"
+    return text
+
+
+def stop(folder: BatchDir, seconds: float = 120.0) -> None:
+    """Ask the driver to end and wait for it."""
+    from engine.batch.runner import driver_pid, is_driven
+
+    pid = driver_pid(folder)
+    if pid is None:
+        return
+    with contextlib.suppress(ProcessLookupError):  # it may end meanwhile
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while is_driven(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _follow_in_lines(folder: BatchDir) -> None:
+    from engine.batch.status import status
+
+    said: dict[str, str] = {}
+    while True:
+        now = status(folder)
+        for row in now.rows:
+            state = row.state
+            if said.get(row.scene.name, "waiting") != state and state not in ("new", "starting"):
+                said[row.scene.name] = state
+                reason = f": {row.message}" if row.message else ""
+                stderr.say(f"{row.scene.name} {state}{reason} ({headline(now)})")
+        if not now.driven:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    share = row.step / row.total_steps if row.total_steps else 0.0
+    full = round(share * BAR)
+    progress = f"{'━' * full}{'╌' * (BAR - full)} {row.step}/{row.total_steps}"
+    loss = f"{row.loss:.4f}" if row.loss is not None else "-"
+    return row.scene.name, row.state, progress, loss, row.scene.run_name
+
+
+def _table(now: Status, room: int) -> Any:
+    """At most `room` scenes, those that are at work first."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    order = {"training": 0, "starting": 0, "paused": 0, "failed": 1, "waiting": 2}
+    rows = sorted(now.rows, key=lambda row: order.get(row.state, 3))
+    shown = rows if len(rows) <= room else rows[: max(1, room - 1)]
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for column in COLUMNS:
+        grid.add_column(column, no_wrap=True)
+    for row in shown:
+        name, state, progress, loss, run = _cells(row)
+        texts = (Text(name, "bold"), Text(state, COLORS.get(state, "")), Text(progress),
+                 Text(loss), Text(row.message or run, "red" if row.message else "dim"))  # fmt: skip
+        grid.add_row(*texts)
+    more = [Text(f"and {len(rows) - len(shown)} more", "dim")] if len(shown) < len(rows) else []
+    return Group(Text(f"{now.share:4.0%}  {headline(now)}", "bold"), grid, *more)

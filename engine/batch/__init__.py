@@ -1,0 +1,1 @@
+"""Many scenes, each an ordinary run: handed to GPUs one after another, watched, reported."""
