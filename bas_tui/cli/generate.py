@@ -127,10 +127,10 @@ def gen(
             metavar="X",
             min=0.05,
             max=1.0,
-            help="With --place: how freely the collage is redrawn; 0.7 to 0.8 keeps places and "
-            "melts edges.",
+            help="With --place: how freely the collage is redrawn. More keeps fewer things in "
+            "their places.",
         ),
-    ] = 0.75,
+    ] = 0.65,
     pick: Annotated[
         int | None,
         typer.Option(

@@ -166,6 +166,9 @@ def test_a_picture_tells_its_recipe_and_its_command(tmp_path: Path) -> None:
     bare = dataclasses.replace(recipe, opening="a photo of")
     assert bare.read_prompt() == "(a photo of) <asset0> in snow"
     assert bare.command() == recipe.command()
+    edited = Recipe(prompt="<asset0> | a cat", photo="shelf", score=0.5)
+    assert edited.command().startswith("bas edit shelf '<asset0>' 'a cat' --mask REGION --mask")
+    assert edited.details() == "things apart 0.50"
     copy = save_copy(pictures[0], tmp_path / "kept")
     assert copy.read_bytes() == pictures[0].path.read_bytes()
     with pytest.raises(UserError):
