@@ -116,5 +116,5 @@ def edit(
         device=device.value,
     )
     with client.Generator() as generator:
-        code = draw(generator, request, images=images.value, as_json=as_json)
-    raise typer.Exit(code)
+        drawn = draw(generator, request, images=images.value, as_json=as_json)
+    raise typer.Exit(drawn.code)

@@ -83,5 +83,5 @@ def vary(
     )
     request.check()
     with client.Generator() as generator:
-        code = draw(generator, request, images=images.value, as_json=as_json)
-    raise typer.Exit(code)
+        drawn = draw(generator, request, images=images.value, as_json=as_json)
+    raise typer.Exit(drawn.code)
