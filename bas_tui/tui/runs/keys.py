@@ -18,6 +18,11 @@ KEYS = (
         command='bas gen "a photo of {tokens}" --run {run}',
     ),
     Key(
+        id="runs.export", keys="X", action="export", label="Export", show=True,
+        help="Write the run's things for A1111, ComfyUI, diffusers, or to share.",
+        command="bas export {run} --to comfyui",
+    ),
+    Key(
         id="runs.resume", keys="r", action="resume", label="Resume", show=True,
         help="Go on from the last checkpoint of a run that stopped or was interrupted.",
         command="bas resume {run}",

@@ -22,7 +22,7 @@ from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.screen import BasScreen
 from engine.core.errors import BasError
-from engine.runs.folder import RunDir
+from engine.runs.folder import RunDir, has_concepts
 from engine.runs.library import remove_run
 from engine.runs.prompts import all_together
 
@@ -221,7 +221,7 @@ class RunsScreen(BasScreen):
         if action in ("open", "watch", "compose"):
             return entry is not None and entry.info is not None
         if entry is None:
-            return action not in ("copy", "stop", "resume", "remove")
+            return action not in ("copy", "stop", "resume", "remove", "export")
         match action:
             case "stop":
                 return entry.live
@@ -229,6 +229,8 @@ class RunsScreen(BasScreen):
                 return entry.state in ("stopped", "interrupted", "failed", "new")
             case "remove":
                 return not entry.live
+            case "export":
+                return has_concepts(entry.run.concepts)
             case _:
                 return True
 

@@ -15,6 +15,7 @@ from bas_tui.tui.shell.header import HeaderBar, HeaderInfo
 from bas_tui.tui.shell.key import Key
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.shell.services import Services
+from engine.runs.folder import RunDir
 
 
 class BasScreen(Screen[None]):
@@ -100,6 +101,13 @@ class BasScreen(Screen[None]):
         registry = self.bas.registry
         keys = (*registry.scope(self.SCOPE), *registry.scope("app"))
         return [(key, command) for key in keys if (command := self.command_for(key))]
+
+    def action_export(self) -> None:
+        """The things of the run whose folder this is, for other programs."""
+        from bas_tui.tui.shell.export_dialog import ExportDialog
+
+        if (folder := self.folder()) is not None:
+            self.app.push_screen(ExportDialog(RunDir(folder)))
 
     def say(self, text: str, level: str = "info", command: str = "") -> None:
         """A message in the footer; `command` is the equivalent command line."""

@@ -24,6 +24,11 @@ KEYS = (
         command='bas gen "a photo of {tokens}" --run {run}',
     ),
     Key(
+        id="train.export", keys="X", action="export", label="Export", show=True,
+        help="Write the run's things for A1111, ComfyUI, diffusers, or to share.",
+        command="bas export {run} --to comfyui",
+    ),
+    Key(
         id="train.checkpoint", keys="c", action="checkpoint", label="Save", show=True,
         help="Write a checkpoint now.",
         command="bas checkpoint {run}",

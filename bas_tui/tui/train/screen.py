@@ -254,7 +254,7 @@ class TrainScreen(BasScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What is possible now."""
-        if action == "compose":
+        if action in ("compose", "export"):
             return self._state.status == "finished"
         if self.control is None:
             return action not in (*CONTROLS, "resume", "copy")
