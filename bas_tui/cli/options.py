@@ -83,6 +83,12 @@ class Images(StrEnum):
 
     auto = "auto"
     block = "block"
+    half = "half"
+    quadrant = "quadrant"
+    sextant = "sextant"
+    kitty = "kitty"
+    iterm2 = "iterm2"
+    sixel = "sixel"
     none = "none"
 
 
@@ -158,7 +164,10 @@ SetOption = Annotated[
 ImagesOption = Annotated[
     Images,
     typer.Option(
-        help="How to show pictures in the terminal; auto asks it for kitty or iTerm2 graphics."
+        metavar="KIND",
+        help="How to show pictures: block takes the sharpest characters that the terminal has (or "
+        "name them: half, quadrant, sextant); kitty, iterm2 and sixel send real pixels; auto asks "
+        "the terminal; none.",
     ),
 ]
 JsonOption = Annotated[

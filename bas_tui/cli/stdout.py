@@ -14,7 +14,7 @@ from bas_tui.cli import streams
 if TYPE_CHECKING:
     from engine.runs.events import Event
 
-Images = Literal["auto", "block", "none"]
+Images = Literal["auto", "block", "half", "quadrant", "sextant", "kitty", "iterm2", "sixel", "none"]
 MAX_ROWS_SHARE = 0.75
 """A picture fills at most this share of the terminal's height."""
 
@@ -87,7 +87,10 @@ def picture(path: Path, images: Images) -> None:
 
     console = Console()
     rows = max(4, int(console.height * MAX_ROWS_SHARE))
-    drawn = draw(path, console.width, rows, ask_terminal=images == "auto" and sys.stdin.isatty())
+    if images == "auto" and not sys.stdin.isatty():
+        images = "block"
+    colors = {None: 0, "standard": 16, "windows": 16, "256": 256}.get(console.color_system, 1 << 24)
+    drawn = draw(path, console.width, rows, images=images, colors=colors)
     if drawn.raw:
         line(drawn.text)
     else:  # Through Rich, which turns true colours into the 256 of a lesser terminal.

@@ -25,6 +25,7 @@ from textual.widget import Widget
 from bas_tui import error_log
 from bas_tui.tui.compose.keys import KEYS as COMPOSE
 from bas_tui.tui.drawing.ascii_filter import AsciiFilter
+from bas_tui.tui.drawing.blocks import PARTS
 from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
 from bas_tui.tui.runs.keys import KEYS as RUNS
 from bas_tui.tui.scene.keys import KEYS as SCENE
@@ -95,6 +96,8 @@ class BasApp(App[int]):
         self.shown = ScreenDiff()
         self.terminal = terminal or Terminal()
         self._preferences = preferences.Store(self, prefs or preferences.load())
+        self._sharpest = self.terminal.sharpest
+        self.terminal = self._with_blocks(self.prefs.blocks)
         super().__init__()
         # Textual asks the environment, which neither ssh nor tmux hands on, and knows no slow link.
         self.console = Console(
@@ -315,6 +318,20 @@ class BasApp(App[int]):
         self._use_terminal(dataclasses.replace(self.terminal, ascii=not self.terminal.ascii))
         self.say("ASCII only" if self.terminal.ascii else "blocks and braille")
 
+    def action_next_blocks(self) -> None:
+        """Half-blocks, quadrants, sextants - in turn; after the last what the terminal has."""
+        names = ("", *PARTS)
+        here = names.index(self.prefs.blocks) if self.prefs.blocks in names else 0
+        chosen = names[(here + 1) % len(names)]
+        self.remember(blocks=chosen)
+        self._use_terminal(self._with_blocks(chosen))
+        words = f"{self.terminal.sharpest} blocks"
+        self.say(f"pictures: {words}" if chosen else f"pictures: what fits, {words}")
+
+    def _with_blocks(self, chosen: str) -> Terminal:
+        known = [name for name in PARTS if name == chosen] or [self._sharpest]
+        return dataclasses.replace(self.terminal, sharpest=known[0])
+
     def _use_terminal(self, terminal: Terminal) -> None:
         self.terminal = terminal
         self._set_terminal_classes()
@@ -331,6 +348,7 @@ class BasApp(App[int]):
         kept = preferences.Prefs(last_run=self.prefs.last_run)
         self._preferences.use(kept)
         self.theme = kept.theme
+        self.terminal = self._with_blocks(kept.blocks)
         if (screen := self.bas_screen) is not None:
             screen.reset_view()
         self.say("view, filters and theme are back to the defaults")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bas_tui.tui.app import BasApp, Start
-from bas_tui.tui.drawing.terminal import detect
+from bas_tui.tui.drawing.terminal import detect, sharpest_blocks
 from bas_tui.tui.drawing.tmux import ask_tmux
 
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
@@ -47,7 +47,9 @@ def run(
     """
     terminal = detect(color, low_bandwidth)
     if terminal.tmux is not None:
-        terminal = dataclasses.replace(terminal, tmux=ask_tmux())
+        tmux = ask_tmux()
+        blocks = sharpest_blocks(os.environ, tmux.outer)
+        terminal = dataclasses.replace(terminal, tmux=tmux, sharpest=blocks)
     arguments: dict[str, Any] = {
         name: value
         for name, value in (("scene", scene), ("masks", masks), ("base", base), ("run", run))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
+from bas_tui.cli.sixel import sixel
+from bas_tui.tui.drawing.blocks import PARTS, Blocks, mosaic, rendered
 from bas_tui.tui.drawing.cells import JOIN_GAP, Cells, changed_spans
-from bas_tui.tui.drawing.halfblock import fit, fitted_size, picture_cells
+from bas_tui.tui.drawing.halfblock import Pixels, fit, fitted_size, photo_cells, picture_cells
 from bas_tui.tui.drawing.palette import CONCEPT_COLORS, concept_color, heat_scale
 from bas_tui.tui.drawing.quantise import steady, to_levels, to_xterm
-from bas_tui.tui.drawing.terminal import Terminal
+from bas_tui.tui.drawing.terminal import Terminal, sharpest_blocks
 from bas_tui.tui.train.attention_panel import arrange
 
 
@@ -73,6 +80,105 @@ def test_shrinking_averages_and_growing_repeats() -> None:
     assert set(np.unique(small)) <= {127, 128}
     large = fit(np.repeat(board[:2, :2, None], 3, axis=2), 8, 4)
     assert set(np.unique(large)) == {0, 255}
+
+
+def _scene() -> Pixels:
+    """A picture with slanted outlines and a soft light, as photographs have."""
+    y, x = np.mgrid[0:96, 0:96] / 95
+    disc = np.hypot(x - 0.45, y - 0.55) < 0.33
+    bar = np.abs(x - 0.7 * y - 0.25) < 0.08
+    red = np.where(disc, 220, 40 + 60 * x)
+    green = np.where(bar, 200, 60 + 100 * y)
+    return np.stack((red, green, 90 + 80 * x * y), axis=-1).astype(np.uint8)
+
+
+def test_smaller_blocks_lose_less() -> None:
+    errors: list[float] = []
+    whole = np.asarray(Image.fromarray(_scene()).resize((48, 72), Image.Resampling.BOX))
+    for blocks, (across, down) in PARTS.items():
+        parts = fit(_scene(), 24, 12, blocks)
+        assert parts.shape == (12 * down, 24 * across, 3)
+        shown = rendered(mosaic(parts, blocks), blocks)
+        large = shown.repeat(72 // shown.shape[0], axis=0).repeat(48 // shown.shape[1], axis=1)
+        errors.append(float(np.square(large.astype(float) - whole).mean()))
+    half, quadrant, sextant = errors
+    assert half > 1.3 * quadrant > 1.3 * 1.2 * sextant
+
+
+@pytest.mark.parametrize("blocks", ["quadrant", "sextant"])
+def test_two_colours_in_a_cell_are_kept_exactly(blocks: Blocks) -> None:
+    across, down = PARTS[blocks]
+    shapes = np.array(
+        [[bits >> part & 1 for part in range(across * down)] for bits in range(1 << across * down)]
+    )
+    cells = shapes.reshape(-1, down, across).transpose(1, 0, 2).reshape(down, -1)
+    pixels = np.array([[20, 80, 200], [250, 240, 10]], dtype=np.uint8)[cells]
+    chosen = mosaic(pixels, blocks)
+    assert (rendered(chosen, blocks) == pixels).all()
+    names = {unicodedata.name(chr(char)) for char in chosen.chars_RC.ravel().tolist()}
+    assert len(names) == len(shapes) // 2
+    assert all("BLOCK" in name or "QUADRANT" in name or name == "SPACE" for name in names)
+
+
+@pytest.mark.parametrize(
+    ("environ", "outer", "expected"),
+    [
+        ({"TERM": "xterm-kitty"}, "", "sextant"),
+        ({"TERM": "xterm-256color", "VTE_VERSION": "7600"}, "", "sextant"),
+        ({"TERM": "xterm-256color", "VTE_VERSION": "5202"}, "", "quadrant"),
+        ({"TERM": "xterm-256color"}, "", "quadrant"),
+        ({"TERM": "tmux-256color", "TMUX": "x", "KITTY_WINDOW_ID": "1"}, "", "quadrant"),
+        ({"TERM": "tmux-256color", "TMUX": "x"}, "foot(1.16.2)", "sextant"),
+        ({"TERM": "linux"}, "", "half"),
+    ],
+)
+def test_blocks_by_what_the_terminal_says(
+    environ: dict[str, str], outer: str, expected: str
+) -> None:
+    assert sharpest_blocks(environ, outer) == expected
+
+
+def test_a_slow_link_and_few_colours_have_their_say() -> None:
+    slow = Terminal(sharpest="sextant", low_bandwidth=True)
+    first = photo_cells(_scene(), 20, 10, slow)
+    assert (to_xterm(_rgb(first.cells.bg)) == _rgb(first.cells.bg)).all()
+    again = photo_cells(_scene() + np.uint8(3), 20, 10, slow, first.pixels)
+    assert not changed_spans(first.cells, again.cells)
+    assert Terminal(sharpest="sextant", colors=16).picture_blocks == "half"
+    plain = photo_cells(_scene(), 20, 10, Terminal(sharpest="sextant", ascii=True)).cells
+    assert plain.chars.max() < 128
+
+
+def _rgb(packed: NDArray[np.int32]) -> Pixels:
+    return np.stack((packed >> 16, packed >> 8 & 255, packed & 255), axis=-1).astype(np.uint8)
+
+
+def test_a_sixel_reads_back_as_the_picture() -> None:
+    text = sixel(Image.fromarray(_scene()), 6, 3)
+    head, *planes = re.split(r"(?=[$-])", text.removeprefix("\x1bP").removesuffix("\x1b\\"))
+    size, *colours = re.findall(r"#[\d;]+|\"[\d;]+", head)
+    width, height = (int(number) for number in size.split(";")[2:])
+    palette = {
+        int(number): [int(part) * 255 / 100 for part in rgb]
+        for number, kind, *rgb in (colour[1:].split(";") for colour in colours if ";2;" in colour)
+    }
+    shown = np.full((height, width, 3), -1.0)
+    top = 0
+    last = re.search(r"#\d+[^;#]*$", head)
+    assert last is not None
+    for plane in (f"${last.group()}", *planes):
+        top += 6 * (plane[0] == "-")
+        number, data = re.fullmatch(r".#(\d+)(.*)", plane).groups()  # type: ignore[union-attr]
+        column = 0
+        for count, char in re.findall(r"(?:!(\d+))?([?-~])", data):
+            for bit in range(6):
+                if ord(char) - 63 >> bit & 1:
+                    span = slice(column, column + int(count or 1))
+                    shown[top + bit, span] = palette[int(number)]
+            column += int(count or 1)
+        assert column == width
+    wanted = np.asarray(Image.fromarray(_scene()).resize((width, height)), dtype=float)
+    assert shown.min() >= 0 and np.abs(shown - wanted).mean() < 6
 
 
 def test_xterm_colours_are_near_and_stay_themselves() -> None:

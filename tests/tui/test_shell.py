@@ -109,6 +109,19 @@ async def test_theme_is_remembered_and_zero_resets() -> None:
     assert preferences.load() == Prefs()
 
 
+async def test_picture_blocks_are_switched_and_remembered() -> None:
+    app = make_app(terminal=Terminal(sharpest="sextant"))
+    async with app.run_test(size=(100, 30)) as pilot:
+        for expected in ("half", "quadrant", "sextant", "sextant"):
+            await pilot.press("asterisk")
+            await until(pilot, lambda word=expected: word in message_of(app), expected)
+            assert app.terminal.picture_blocks == expected
+        assert app.prefs.blocks == ""
+        app.remember(blocks="half")
+        await until(pilot, lambda: preferences.load().blocks == "half", "the stored blocks")
+    assert make_app(terminal=Terminal(sharpest="sextant")).terminal.picture_blocks == "half"
+
+
 async def test_copy_says_what_was_tried_and_shows_the_text_when_asked_again(
     bas_home: Path,
 ) -> None:

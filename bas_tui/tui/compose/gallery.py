@@ -16,8 +16,7 @@ from textual.timer import Timer
 from bas_tui.tui.compose.keys import KEYS
 from bas_tui.tui.compose.picture_files import Picture
 from bas_tui.tui.drawing.cells import Cells
-from bas_tui.tui.drawing.halfblock import Pixels, fit, load_picture, picture_cells
-from bas_tui.tui.drawing.quantise import to_xterm
+from bas_tui.tui.drawing.halfblock import Pixels, load_picture, photo_cells
 from bas_tui.tui.drawing.tile_layout import (
     STEP,
     Grid,
@@ -184,11 +183,8 @@ class Gallery(QuietFocus):
             cells.write(place.row + height // 2, place.column + 1, words[: place.width - 1],
                         self.ink("faint"))  # fmt: skip
         else:
-            small = fit(pixels, place.width, height)
-            if self.terminal.quantise:
-                small = to_xterm(small)
-            part = picture_cells(small, self.terminal)
-            cells.paste(place.row, place.column, part)
+            photo = photo_cells(pixels, place.width, height, self.terminal)
+            cells.paste(place.row, place.column, photo.cells)
         self._caption(cells, tile, place, height, chosen)
 
     def _caption(self, cells: Cells, tile: Tile, place: Place, height: int, chosen: bool) -> None:

@@ -1,16 +1,19 @@
-"""Pictures in the terminal: two pixels a cell, one above the other, as a half-block.
+"""Pictures in the terminal.
 
-`HalfBlock.show` takes pixels at display size - `fit` scales them there - and sends only what
-changed. Where colours or Unicode are missing the same pixels become an ASCII brightness ramp.
+`photo_cells` shows a picture in a room of cells with the sharpest blocks that the terminal has
+(`blocks`); `picture_cells` shows a grid of values, where each is exactly one half-block. Where
+colours or Unicode are missing the same pixels become an ASCII brightness ramp.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bas_tui.tui.drawing.blocks import PARTS, Blocks, mosaic
 from bas_tui.tui.drawing.cells import OWN, SPACE, CellCanvas, Cells, pack_rgb
 from bas_tui.tui.drawing.quantise import steady, to_xterm
 from bas_tui.tui.drawing.terminal import Terminal
@@ -49,18 +52,49 @@ def fitted_size(width: int, height: int, columns: int, rows: int) -> tuple[int, 
     return max(1, min(columns, round(width * scale))), max(1, min(rows, round(height * scale / 2)))
 
 
-def fit(pixels: Pixels, columns: int, rows: int) -> Pixels:
-    """Scale a picture into `columns` x `rows` cells, keeping its aspect: (2*rows', columns', 3).
+def fit(pixels: Pixels, columns: int, rows: int, blocks: Blocks = "half") -> Pixels:
+    """Scale a picture into `columns` x `rows` cells, keeping its aspect, to one pixel for each
+    part of a cell: (2*rows', columns', 3) with half-blocks.
 
     Shrinking averages areas; growing repeats pixels, so that small pictures stay crisp.
     """
     from PIL import Image
 
     columns, rows = fitted_size(pixels.shape[1], pixels.shape[0], columns, rows)
-    shrinks = columns < pixels.shape[1] or 2 * rows < pixels.shape[0]
+    across, down = PARTS[blocks]
+    width, height = across * columns, down * rows
+    shrinks = width < pixels.shape[1] or height < pixels.shape[0]
     method = Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST
-    scaled = Image.fromarray(pixels, "RGB").resize((columns, 2 * rows), method)
-    return np.asarray(scaled, dtype=np.uint8)
+    return np.asarray(Image.fromarray(pixels, "RGB").resize((width, height), method), np.uint8)
+
+
+class Photo(NamedTuple):
+    """A picture as cells, and the pixels it was made of."""
+
+    cells: Cells
+    pixels: Pixels
+    """For `before` of the next picture in the same place."""
+
+
+def photo_cells(
+    pixels: Pixels, columns: int, rows: int, terminal: Terminal, before: Pixels | None = None
+) -> Photo:
+    """Show a picture (H, W, 3) as large as it fits into a room of cells.
+
+    With few colours or a slow link pixels that hardly moved since `before` stay as they are, and
+    the colours are reduced to the 256-colour palette.
+    """
+    blocks = terminal.picture_blocks
+    small = fit(pixels, columns, rows, blocks)
+    if terminal.quantise:
+        small = steady(small, before)
+    if blocks == "half":
+        shown = to_xterm(small) if terminal.quantise else small
+        return Photo(picture_cells(shown, terminal), small)
+    chars, ink, paper = mosaic(small, blocks)
+    if terminal.quantise:
+        ink, paper = to_xterm(ink), to_xterm(paper)
+    return Photo(Cells(chars, pack_rgb(ink), pack_rgb(paper)), small)
 
 
 def load_picture(path: Path) -> Pixels | None:
@@ -74,25 +108,19 @@ def load_picture(path: Path) -> Pixels | None:
         return None
 
 
-class HalfBlock(CellCanvas):
-    """A picture of pixels; one column is one pixel, one row is two."""
+class Photograph(CellCanvas):
+    """A picture as large as the widget allows, from its top left."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._pixels: Pixels | None = None
+        self._before: Pixels | None = None
 
     def show(self, pixels: Pixels | None) -> None:
-        """Show pixels (H, W, 3) at display size, from the top left; None clears the widget.
-
-        With few colours or a slow link they are reduced to the 256-colour palette, and pixels that
-        hardly moved stay as they are.
-        """
-        if pixels is None:
-            self._pixels = None
+        """Show a picture (H, W, 3); None clears the widget."""
+        if pixels is None or not self.size:
+            self._before = None
             self.paint(Cells.blank(0, 0))
             return
-        if self.terminal.quantise:
-            pixels = steady(pixels, self._pixels)
-            self._pixels = pixels
-            pixels = to_xterm(pixels)
-        self.paint(picture_cells(pixels, self.terminal))
+        photo = photo_cells(pixels, *self.size, self.terminal, self._before)
+        self._before = photo.pixels
+        self.paint(photo.cells)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bas_tui.tui.drawing.blocks import Blocks
 from bas_tui.tui.drawing.tmux import Tmux
 
 ColorName = Literal["auto", "truecolor", "256", "16", "none"]
@@ -23,6 +24,8 @@ class Terminal:
     """0 (NO_COLOR), 16, 256 or 2**24."""
     ascii: bool = False
     """Write ASCII only: no half-blocks, no braille, no line drawing."""
+    sharpest: Blocks = "half"
+    """The smallest block characters that the terminal and its font show rightly."""
     low_bandwidth: bool = False
     """Redraw seldom and with few colours, for slow links."""
     tmux: Tmux | None = None
@@ -53,6 +56,11 @@ class Terminal:
         """Whether pictures are drawn with half-blocks (needs colours and Unicode)."""
         return self.colors > 0 and not self.ascii
 
+    @property
+    def picture_blocks(self) -> Blocks:
+        """What pictures are made of; two colours out of 16 say nothing about four parts."""
+        return self.sharpest if self.blocks and self.colors > 16 else "half"
+
 
 def detect(
     color: str = "auto",
@@ -77,11 +85,39 @@ def detect(
         low_bandwidth = bool(environ.get("SSH_CONNECTION"))
     return Terminal(
         colors=colors,
+        sharpest=sharpest_blocks(environ),
         ascii=ascii_only,
         low_bandwidth=low_bandwidth,
         tmux=Tmux() if environ.get("TMUX") else None,
         clipboard=term not in ("dumb", "linux") and environ.get("TERM_PROGRAM") != "Apple_Terminal",
     )
+
+
+DRAWN = (
+    "kitty", "xterm-kitty", "foot", "ghostty", "xterm-ghostty", "wezterm", "contour", "rio",
+)  # fmt: skip
+"""Terminals that draw sextants themselves, whatever the font; as they call themselves."""
+VTE_WITH_SEXTANTS = 5800
+COARSE = ("linux", "dumb", "vt100", "vt220", "cygwin")
+"""Values of TERM of terminals whose fonts have half-blocks at most."""
+
+
+def sharpest_blocks(environ: Mapping[str, str], outer: str = "") -> Blocks:
+    """The smallest blocks that a terminal surely has, by what it says of itself.
+
+    Quadrants are in the fonts of nearly all; sextants only where the terminal draws them itself.
+    `outer` is the terminal around tmux as it calls itself (`Tmux.outer`).
+    """
+    term = environ.get("TERM", "")
+    if term in COARSE:
+        return "half"
+    inside = bool(environ.get("TMUX")) or term.startswith("screen")
+    names = [outer] if inside else [term, environ.get("TERM_PROGRAM", "")]
+    named = any(name.lower().startswith(DRAWN) for name in names)
+    said = any(environ.get(key) for key in ("KITTY_WINDOW_ID", "WEZTERM_PANE", "WT_SESSION"))
+    vte = environ.get("VTE_VERSION", "")
+    drawn = vte.isdecimal() and int(vte) >= VTE_WITH_SEXTANTS
+    return "sextant" if named or (not inside and (said or drawn)) else "quadrant"
 
 
 def _detect_colors(environ: Mapping[str, str], term: str) -> int:

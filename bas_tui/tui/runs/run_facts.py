@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from bas_tui.tui.drawing.halfblock import HalfBlock, Pixels, fit, load_picture
+from bas_tui.tui.drawing.halfblock import Photograph, Pixels, load_picture
 from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.runs.library import Entry, age
 from engine.runs.folder import RunDir
@@ -55,7 +55,7 @@ class RunFacts(Container):
 
     def compose(self) -> ComposeResult:
         """Picture and text."""
-        yield HalfBlock(id="thumbnail")
+        yield Photograph(id="thumbnail")
         yield Static(id="facts")
 
     def show(self, entry: Entry | None) -> None:
@@ -67,16 +67,12 @@ class RunFacts(Container):
 
     def _show_picture(self) -> None:
         entry = self._entry
-        canvas = self.query_one(HalfBlock)
+        canvas = self.query_one(Photograph)
         if entry is None or entry.info is None:
             canvas.show(None)
             return
         if entry.run.path in self._thumbnails:
-            pixels = self._thumbnails[entry.run.path]
-            if pixels is not None and canvas.size.width and canvas.size.height:
-                canvas.show(fit(pixels, *canvas.size))
-            else:
-                canvas.show(None)
+            canvas.show(self._thumbnails[entry.run.path])
             return
         names = tuple(concept.name for concept in entry.info.concepts)
         run = entry.run

@@ -57,6 +57,10 @@ KEYS = (
         help="Write ASCII characters only, for fonts without blocks and braille.",
     ),
     Key(
+        id="app.blocks", keys="asterisk", action="app.next_blocks", label="Picture blocks",
+        help="Make pictures of other blocks: half-blocks, quadrants, sextants, what fits best.",
+    ),
+    Key(
         id="app.reset", keys="0", action="app.reset_layout", label="Reset view",
         help="Set layout, filters, zoom and theme back to the defaults.",
     ),

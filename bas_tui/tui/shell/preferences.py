@@ -38,6 +38,8 @@ class Prefs:
     chart_log: bool = True
     chart_raw: bool = True
     chart_parts: tuple[str, ...] = ("loss",)
+    blocks: str = ""
+    """What pictures are made of: `half`, `quadrant` or `sextant`; empty: what the terminal has."""
     lower: str = "both"
     """Below the chart: `both`, `preview` or `log`."""
     train_focus: str = ""

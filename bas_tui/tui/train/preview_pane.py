@@ -12,8 +12,7 @@ from textual.worker import get_current_worker
 
 from bas_tui.run_state import RunState
 from bas_tui.tui.drawing.cells import Cells
-from bas_tui.tui.drawing.halfblock import Pixels, fit, load_picture, picture_cells
-from bas_tui.tui.drawing.quantise import steady, to_xterm
+from bas_tui.tui.drawing.halfblock import Pixels, load_picture, photo_cells
 from bas_tui.tui.drawing.tile_layout import side_by_side
 from bas_tui.tui.train.pane import Pane
 from engine.runs.events import ConceptInfo, PreviewSaved
@@ -119,12 +118,11 @@ class PreviewPane(Pane):
         cells = Cells.blank(rows, columns)
         texts = captions(self._prompt, self.state.concepts, places[0].width)
         for number, (pixels, place, text) in enumerate(zip(tiles, places, texts, strict=True)):
-            small = fit(pixels, place.width, place.height - caption)
-            if self.terminal.quantise:
-                small = steady(small, self._shown.get(number))
-                self._shown[number] = small
-                small = to_xterm(small)
-            part = picture_cells(small, self.terminal)
+            photo = photo_cells(
+                pixels, place.width, place.height - caption, self.terminal, self._shown.get(number)
+            )
+            self._shown[number] = photo.pixels
+            part = photo.cells
             cells.paste(place.row, place.column, part)
             if caption:
                 row = place.row + part.chars.shape[0]
