@@ -153,8 +153,14 @@ def test_gen_prints_paths_or_events(bas: Bas, fake: Fake, desk: Path, tmp_path: 
     result = bas("gen", "<asset0>", "-n", "1", "--json")
     kinds = [json.loads(line)["kind"] for line in result.stdout.splitlines()]
     assert kinds[0] == "progress" and kinds[-1] == "generation_ended"
-    result = bas("gen", "die")
-    assert result.exit_code == 1 and "out of memory" in result.stderr
+    box = (str(desk / "img.png"), "--mask", "10,10,50,50")
+    result = bas("edit", *box[:1], "<teapot>", *box[1:], "-n", "1")
+    assert (result.exit_code, result.stdout) == (0, "/p/0.png\n"), result.output
+    result = bas("vary", "r", "-n", "1")
+    assert (result.exit_code, result.stdout) == (0, "/p/0.png\n"), result.output
+    for words in (("gen",), ("edit", *box), ("vary", "--prompt")):
+        result = bas(*words, "die")
+        assert result.exit_code == 1 and "out of memory" in result.stderr
     taken = tmp_path / "file"
     taken.write_text("")
     result = bas("gen", "<teapot>", "-o", str(taken))
