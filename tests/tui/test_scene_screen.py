@@ -17,10 +17,10 @@ from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
 from bas_tui.tui.scene.mask_grids import MaskGrids
 from bas_tui.tui.scene.mask_legend import MaskLegend
-from bas_tui.tui.scene.pixel_box import Point
 from bas_tui.tui.scene.plan_panel import PlanPanel
 from bas_tui.tui.scene.screen import SceneScreen
 from bas_tui.tui.shell.keybar import KeyBar
+from engine.scenes.pixel_box import Point
 from tests.tui.synthetic import disc, scene_picture
 
 

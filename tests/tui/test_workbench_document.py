@@ -11,7 +11,6 @@ from PIL import Image
 
 from bas_tui.tui.scene.document import ConceptMask, MaskDocument
 from bas_tui.tui.scene.mask_folder import default_folder, plan_save, save_masks
-from bas_tui.tui.scene.pixel_box import EMPTY, Point
 from bas_tui.tui.scene.unsaved_work import (
     drop_recovery,
     read_recovery,
@@ -19,6 +18,7 @@ from bas_tui.tui.scene.unsaved_work import (
     write_recovery,
 )
 from engine.core.errors import UserError
+from engine.scenes.pixel_box import EMPTY, Point
 
 
 def picture(side: int = 64) -> np.ndarray:

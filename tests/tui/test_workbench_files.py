@@ -18,7 +18,6 @@ from bas_tui.tui.scene.photo_file import (
     suggested_folder,
     to_scene,
 )
-from bas_tui.tui.scene.pixel_box import Point
 from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.scene.training_view import inspect
 from bas_tui.tui.scene.viewport import Viewport
@@ -26,6 +25,7 @@ from engine.core.durations import say_seconds
 from engine.core.errors import UserError
 from engine.models.device_guess import Device
 from engine.models.plan import estimate, past_step_seconds
+from engine.scenes.pixel_box import Point
 from engine.scenes.scene import load_scene, save_scene, scene_hash
 from tests.tui.synthetic import disc, make_run, scene_picture
 

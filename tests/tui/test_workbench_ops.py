@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bas_tui.tui.scene import mask_ops
-from bas_tui.tui.scene.pixel_box import EMPTY, Box, Point, corners_box
+from engine.scenes import mask_ops
+from engine.scenes.pixel_box import EMPTY, Box, Point, corners_box
 
 RNG = np.random.default_rng(7)
 

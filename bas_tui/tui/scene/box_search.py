@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bas_tui.tui.scene.box_to_mask import box_to_mask
 from bas_tui.tui.scene.desk import Desk
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.mask_tools import MaskTools
-from bas_tui.tui.scene.pixel_box import Box
 from engine.core.errors import BasError
+from engine.scenes.pixel_box import Box
+from engine.segments.grab_cut import box_to_mask
 
 
 class BoxSearch:

@@ -9,9 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bas_tui.tui.scene import mask_ops
-from bas_tui.tui.scene.mask_ops import Mask, Picture
-from bas_tui.tui.scene.pixel_box import EMPTY, Box, Point
 from bas_tui.tui.scene.undo_history import (
     Concept,
     Edit,
@@ -21,7 +18,10 @@ from bas_tui.tui.scene.undo_history import (
     make_patch,
 )
 from engine.core.errors import UserError
+from engine.scenes import mask_ops
 from engine.scenes.mask_names import concept_name
+from engine.scenes.mask_ops import Mask, Picture
+from engine.scenes.pixel_box import EMPTY, Box, Point
 
 _DEFAULT_NAME = re.compile(r"asset\d+")
 

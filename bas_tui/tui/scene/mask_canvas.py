@@ -27,10 +27,10 @@ from bas_tui.tui.scene.mask_canvas_picture import (
     ToolState,
 )
 from bas_tui.tui.scene.mask_render import Overlay
-from bas_tui.tui.scene.pixel_box import Box, Point, corners_box
 from bas_tui.tui.scene.viewport import Viewport
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.quiet_focus import QuietFocus
+from engine.scenes.pixel_box import Box, Point, corners_box
 
 FRAMES = 20
 """Drawings of the canvas a second while something moves."""

@@ -16,8 +16,8 @@ from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.scene import mask_render
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.mask_render import Coverage, Layer, Overlay
-from bas_tui.tui.scene.pixel_box import Box, Point
 from bas_tui.tui.scene.viewport import Viewport
+from engine.scenes.pixel_box import Box, Point
 
 Tool = Literal["brush", "erase", "box", "flood"]
 TOOLS: tuple[Tool, ...] = ("brush", "erase", "box", "flood")

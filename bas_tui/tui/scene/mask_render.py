@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from bas_tui.tui.scene.mask_ops import Mask, Picture
-from bas_tui.tui.scene.pixel_box import Box, Point
 from bas_tui.tui.scene.viewport import Viewport
+from engine.scenes.mask_ops import Mask, Picture
+from engine.scenes.pixel_box import Box, Point
 
 Overlay = Literal["tint", "outline", "cut", "none"]
 OVERLAYS: tuple[Overlay, ...] = ("tint", "outline", "cut", "none")

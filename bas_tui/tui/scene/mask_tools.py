@@ -6,8 +6,8 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from bas_tui.tui.scene.mask_canvas_picture import TOLERANCES, TOOLS, ToolState
-from bas_tui.tui.scene.pixel_box import Point
 from bas_tui.tui.shell.clickable import ClickableWords, clickable
+from engine.scenes.pixel_box import Point
 
 NAMES = {"brush": ("b", "Brush"), "erase": ("e", "Erase"), "box": ("x", "Box"),
          "flood": ("f", "Flood")}  # fmt: skip

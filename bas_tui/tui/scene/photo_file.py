@@ -19,12 +19,12 @@ import numpy as np
 import engine
 from bas_tui.tui.scene.document import ConceptMask
 from bas_tui.tui.scene.mask_folder import default_folder, plan_save, save_masks
-from bas_tui.tui.scene.mask_ops import Mask, Picture
 from engine.core.errors import UserError
 from engine.runs.folder import runs_dir
 from engine.scenes.findings import Finding
 from engine.scenes.image_files import read_photo
 from engine.scenes.mask_files import LoadedMasks, load_masks, mask_paths
+from engine.scenes.mask_ops import Mask, Picture
 from engine.scenes.scene import (
     INDEX_NAME,
     Scene,

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from bas_tui.tui.scene.document import MaskDocument
-from bas_tui.tui.scene.pixel_box import Box
 from engine.core.errors import UserError
 from engine.scenes.checks import SceneConcept, check_scene
 from engine.scenes.findings import Finding
 from engine.scenes.mask_grid import GridMasks, mask_grid, resize_mask
+from engine.scenes.pixel_box import Box
 from engine.scenes.square_crop import crop_square
 
 

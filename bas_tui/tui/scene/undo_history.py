@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bas_tui.tui.scene.mask_ops import Mask, difference_box
-from bas_tui.tui.scene.pixel_box import Box
+from engine.scenes.mask_ops import Mask, difference_box
+from engine.scenes.pixel_box import Box
 
 
 @dataclass(frozen=True, kw_only=True)

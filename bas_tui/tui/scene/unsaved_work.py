@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from bas_tui.tui.scene.document import ConceptMask
-from bas_tui.tui.scene.mask_ops import Picture
 from engine.files.atomic import write_atomic
 from engine.runs.folder import cache_dir
+from engine.scenes.mask_ops import Picture
 
 
 @dataclass(frozen=True, kw_only=True)

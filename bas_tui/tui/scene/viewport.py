@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bas_tui.tui.scene.pixel_box import Box, Point
+from engine.scenes.pixel_box import Box, Point
 
 CLOSEST = 0.25
 """Picture pixels per dot at the closest zoom: a pixel is then 4 columns and 2 rows."""

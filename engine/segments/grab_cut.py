@@ -5,15 +5,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from bas_tui.tui.scene.mask_ops import Mask, Picture
-from bas_tui.tui.scene.pixel_box import Box
 from engine.core.errors import UserError
+from engine.scenes.mask_ops import Mask, Picture, difference_box, grow
+from engine.scenes.pixel_box import Box
 
 CONTEXT = 0.35
 """Picture around the box that is looked at, as a share of the box's side."""
 WORK_SIDE = 384
 """Longest side at which the colours are modelled; larger boxes are halved until they fit."""
 MIN_SIDE = 4
+REACH = 0.08
+"""How far outside a rough mask the thing may go on, as a share of the mask's side."""
 
 
 def box_to_mask(
@@ -21,13 +23,14 @@ def box_to_mask(
     box: Box,
     *,
     inside: Mask | None = None,
+    outside: Mask | None = None,
     iterations: int = 5,
 ) -> Mask:
     """The thing inside `box`, as an HxW mask that is empty outside the box.
 
-    `inside` (HxW) marks pixels known to belong to the thing. The result is the same for the same
-    input. Raises UserError for a box that is too small or leaves no background, and where nothing
-    stands out from it.
+    `inside` and `outside` (HxW) mark pixels known to belong to the thing, or not to. The result
+    is the same for the same input. Raises UserError for a box that is too small or leaves no
+    background, and where nothing stands out from it.
     """
     height, width = image.shape[:2]
     box = box.clip(width, height)
@@ -47,12 +50,38 @@ def box_to_mask(
     labels[box.slices] = cv2.GC_PR_FGD
     if inside is not None:
         labels[box.slices][inside[box.slices]] = cv2.GC_FGD
+    if outside is not None:
+        labels[outside] = cv2.GC_BGD
     found = _grab_cut(image[window.slices], labels[window.slices], iterations)
     mask = np.zeros((height, width), np.bool_)
     mask[window.slices] = found
     if not mask.any():
         raise UserError("nothing stands out in that box", "paint a dab on the thing and box again")
     return mask
+
+
+def cut_from(image: Picture, guess: Mask, inside: Mask, outside: Mask) -> Mask | None:
+    """A rough mask (HxW) led to the edges of the colours; None where they cannot be told apart."""
+    height, width = guess.shape
+    around = difference_box(np.zeros_like(guess), guess | inside)
+    if around.empty:
+        return None
+    reach = round(REACH * max(around.width, around.height)) + 2
+    window = Box(
+        around.x0 - 2 * reach, around.y0 - 2 * reach, around.x1 + 2 * reach, around.y1 + 2 * reach
+    ).clip(width, height)
+    labels = np.full((height, width), cv2.GC_BGD, np.uint8)
+    labels[grow(guess, reach)] = cv2.GC_PR_BGD
+    labels[guess] = cv2.GC_PR_FGD
+    labels[inside] = cv2.GC_FGD
+    labels[outside] = cv2.GC_BGD
+    try:
+        found = _grab_cut(image[window.slices], labels[window.slices], 3)
+    except UserError:
+        return None
+    mask = np.zeros((height, width), np.bool_)
+    mask[window.slices] = found
+    return mask if mask.any() else None
 
 
 def _grab_cut(image: Picture, labels: Picture, iterations: int) -> Mask:

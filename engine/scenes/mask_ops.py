@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from bas_tui.tui.scene.pixel_box import EMPTY, Box, Point, stroke_box
+from engine.scenes.pixel_box import EMPTY, Box, Point, stroke_box
 
 Mask = npt.NDArray[np.bool_]
 Picture = npt.NDArray[np.uint8]

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import engine
-from bas_tui.tui.scene.box_to_mask import box_to_mask
-from bas_tui.tui.scene.mask_ops import difference_box
-from bas_tui.tui.scene.pixel_box import Box
 from engine.core.errors import UserError
+from engine.scenes.mask_ops import difference_box
+from engine.scenes.pixel_box import Box
+from engine.segments.grab_cut import box_to_mask
 
 SCENES = Path(engine.__file__).parent / "pocket" / "scenes"
 

@@ -1,0 +1,1 @@
+"""Masks of things by clicks, boxes and words."""
