@@ -147,7 +147,14 @@ def test_typed_settings() -> None:
     own = DrawSettings(steps=20, guidance=3.0)
     assert DrawSettings().stepped("steps", 1, own).steps == 25
     assert DrawSettings().stepped("guidance", -1, own).guidance == 2.0
-    for field, text in (("seed", "-1"), ("count", ""), ("count", "65"), ("steps", "many")):
+    assert DrawSettings().stepped("strength", -1, DrawSettings(strength=1.0)).strength == 0.9
+    for field, text in (
+        ("strength", "2.5"),
+        ("seed", "-1"),
+        ("count", ""),
+        ("count", "65"),
+        ("steps", "many"),
+    ):
         with pytest.raises(UserError):
             settings.typed(field, text)  # pyright: ignore[reportArgumentType]
 
@@ -163,6 +170,8 @@ def test_a_picture_tells_its_recipe_and_its_command(tmp_path: Path) -> None:
         "--negative blur"
     )
     assert recipe.read_prompt() == "<asset0> in snow"
+    weak = dataclasses.replace(recipe, strength=0.5)
+    assert "strength 0.5" in weak.details() and "--strength 0.5 --negative" in weak.command()
     bare = dataclasses.replace(recipe, opening="a photo of")
     assert bare.read_prompt() == "(a photo of) <asset0> in snow"
     assert bare.command() == recipe.command()
@@ -350,6 +359,13 @@ async def test_settings_by_keys_and_by_mouse() -> None:
         await pilot.click(screen.prompts.settings, offset=(place, 0))
         assert screen.prompts.settings.settings.guidance == 2.0
         assert "--steps 12 --guidance 2" in screen.command_values()["options"]
+        await pilot.press("right", "right", "down", "down")
+        assert screen.prompts.settings.settings.strength == 0.8
+        assert "--strength 0.8" in screen.command_values()["options"]
+        assert screen.prompts.request(step_previews=False).strength == 0.8
+        screen.prompts.settings.own = DrawSettings()
+        assert "strength" not in str(screen.prompts.settings.render())
+        assert screen.prompts.request(step_previews=False).strength == 1.0
 
 
 async def test_a_run_that_learned_nothing_says_what_to_do() -> None:

@@ -26,6 +26,8 @@ class Recipe:
     seed: int | None = None
     steps: int | None = None
     guidance: float | None = None
+    strength: float | None = None
+    """How much of the run's weight change was added; None: all of it."""
     run: str = ""
     base: str = ""
     opening: str = ""
@@ -44,6 +46,7 @@ class Recipe:
         words = [f"seed {self.seed}"] if self.seed is not None else []
         words += [f"{self.steps} steps"] if self.steps is not None else []
         words += [f"guidance {self.guidance:g}"] if self.guidance is not None else []
+        words += [f"strength {self.strength:g}"] if self.strength is not None else []
         words += [f"things apart {self.score:.2f}"] if self.score is not None else []
         return " · ".join(words)
 
@@ -59,6 +62,7 @@ class Recipe:
         for flag, value in (("seed", self.seed), ("steps", self.steps)):
             words += [f"--{flag}", str(value)] if value is not None else []
         words += ["--guidance", f"{self.guidance:g}"] if self.guidance is not None else []
+        words += ["--strength", f"{self.strength:g}"] if self.strength is not None else []
         words += ["--negative", shlex.quote(self.negative)] if self.negative else []
         return " ".join(words)
 
@@ -88,6 +92,7 @@ def read_picture(path: Path) -> Picture | None:
             seed=_number(text.get("seed"), int),
             steps=_number(text.get("steps"), int),
             guidance=_number(text.get("guidance"), float),
+            strength=None if (strength := _number(text.get("strength"), float)) == 1 else strength,
             run=str(text.get("run", "")),
             base=str(text.get("base", "")),
             opening=str(text.get("opening", "")),

@@ -91,7 +91,7 @@ class PromptPane(Vertical):
         self.negative.value = recipe.negative
         self.settings.settings = DrawSettings(
             seed=recipe.seed, locked=recipe.seed is not None, count=1, steps=recipe.steps,
-            guidance=recipe.guidance,
+            guidance=recipe.guidance, strength=recipe.strength,
         )  # fmt: skip
 
     def request(self, *, step_previews: bool) -> client.GenerationRequest:
@@ -113,7 +113,7 @@ class PromptPane(Vertical):
         return client.GenerationRequest(
             run=run, prompt=text, out=run.pictures, negative=negative,
             seed=settings.used_seed, count=settings.count, steps=settings.steps,
-            guidance=settings.guidance, step_previews=step_previews,
+            guidance=settings.guidance, strength=self._strength(), step_previews=step_previews,
         )  # fmt: skip
 
     def command_values(self) -> dict[str, str]:
@@ -124,12 +124,18 @@ class PromptPane(Vertical):
         for flag, value in (
             ("seed", settings.used_seed), ("steps", settings.steps),
             ("guidance", settings.guidance),
+            ("strength", strength if (strength := self._strength()) != 1 else None),
         ):  # fmt: skip
             options += f" --{flag} {value:g}" if isinstance(value, float) else (
                 f" --{flag} {value}" if value is not None else ""
             )  # fmt: skip
         options += f" --negative {shlex.quote(negative)}" if negative else ""
         return {"prompt": shlex.quote(self.text), "options": options}
+
+    def _strength(self) -> float:
+        chosen = self.settings.settings.strength
+        changes = self.settings.own.strength is not None
+        return chosen if changes and chosen is not None else 1.0
 
     def insert_token(self, index: int) -> bool:
         """Put a token into the line that is being written; whether there is such a token."""
@@ -178,7 +184,11 @@ class PromptPane(Vertical):
 
 def _own_settings(manifest: Manifest) -> DrawSettings:
     try:
-        sampling = build_config(manifest.settings).sampling
+        config = build_config(manifest.settings)
     except UserError:
         return DrawSettings()
-    return DrawSettings(steps=sampling.steps, guidance=sampling.guidance)
+    return DrawSettings(
+        steps=config.sampling.steps,
+        guidance=config.sampling.guidance,
+        strength=1.0 if config.phase2.steps else None,
+    )

@@ -1,4 +1,4 @@
-"""Seed, count, steps and guidance on one line; each can be clicked, stepped or typed."""
+"""Seed, count, steps, guidance, strength on one line; each can be clicked, stepped or typed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.clickable import ClickableWords, clickable
 from engine.core.errors import UserError
 
-Field = Literal["seed", "count", "steps", "guidance"]
-FIELDS: tuple[Field, ...] = ("seed", "count", "steps", "guidance")
+Field = Literal["seed", "count", "steps", "guidance", "strength"]
+FIELDS: tuple[Field, ...] = ("seed", "count", "steps", "guidance", "strength")
 COUNTS = (1, 2, 3, 4, 6, 8, 9, 12, 16)
 STEPS = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100)
 GUIDANCES = (0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.5, 9.0, 10.0, 12.0, 15.0)
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class DrawSettings:
     count: int = 4
     steps: int | None = None
     guidance: float | None = None
+    strength: float | None = None
+    """How much of the run's weight change is added; None where the run has none."""
 
     @property
     def used_seed(self) -> int | None:
@@ -49,11 +52,11 @@ class DrawSettings:
                 raise UserError("the count is empty", "give 1 to 64")
             return replace(self, **{field: None}, **({"locked": False} if field == "seed" else {}))
         try:
-            value = float(text) if field == "guidance" else int(text)
+            value = float(text) if field in ("guidance", "strength") else int(text)
         except ValueError as error:
             raise UserError(f"{field} cannot be {text!r}", "give a number") from error
-        top = {"seed": 2**63 - 1, "count": 64, "steps": 1000, "guidance": 100}[field]
-        low = 0 if field in ("seed", "guidance") else 1
+        top = {"seed": 2**63 - 1, "count": 64, "steps": 1000, "guidance": 100, "strength": 2}[field]
+        low = 1 if field in ("count", "steps") else 0
         if not low <= value <= top:
             raise UserError(f"{field} cannot be {text}", f"give {low} to {top}")
         return replace(self, **{field: value}, **({"locked": True} if field == "seed" else {}))
@@ -62,7 +65,9 @@ class DrawSettings:
         """The next choice up or down; the run's `own` value is where None starts."""
         if field == "seed":
             return replace(self, seed=max(0, (self.seed or 0) + direction), locked=True)
-        choices = {"count": COUNTS, "steps": STEPS, "guidance": GUIDANCES}[field]
+        choices = {
+            "count": COUNTS, "steps": STEPS, "guidance": GUIDANCES, "strength": STRENGTHS,
+        }[field]  # fmt: skip
         now = getattr(self, field) if getattr(self, field) is not None else getattr(own, field)
         now = choices[0] if now is None else now
         side = [choice for choice in choices if (choice - now) * direction > 0]
@@ -77,7 +82,8 @@ class PromptSettings(ClickableWords, can_focus=True):
     HELP_TEXT = (
         "How to draw. Left and right choose a setting, up and down change it, enter types it, "
         "backspace takes the run's own. The seed is new each time unless it is locked (L); with "
-        "several pictures, the next ones use the next seeds."
+        "several pictures, the next ones use the next seeds. The strength says how much of the "
+        "learned weight change is added: less keeps the base model's own way of drawing."
     )
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "settings"))
     DEFAULT_CSS = "PromptSettings { height: 1; }"
@@ -94,6 +100,11 @@ class PromptSettings(ClickableWords, can_focus=True):
         def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The settings that the run has: a strength only where it changed weights."""
+        return FIELDS if self.own.strength is not None else FIELDS[:-1]
 
     def render(self) -> Content:
         """All settings, the chosen one marked while it has the focus."""
@@ -112,7 +123,7 @@ class PromptSettings(ClickableWords, can_focus=True):
     def _line(self, *, arrows: bool) -> Content:
         """The settings; without `arrows` only the chosen one keeps them, to save room."""
         parts: list[Content] = []
-        for index, field in enumerate(FIELDS):
+        for index, field in enumerate(self.fields):
             here = self.has_focus and index == self.place
             value, own = self._value(field)
             words = Content.assemble(
@@ -146,21 +157,25 @@ class PromptSettings(ClickableWords, can_focus=True):
         own = getattr(self.own, field)
         return ("run's" if own is None else f"{own:g}"), True
 
+    def watch_own(self) -> None:
+        """Another run may have fewer settings."""
+        self.place = min(self.place, len(self.fields) - 1)
+
     def step(self, field: Field, direction: int) -> None:
         """Change a setting."""
         self.settings = self.settings.stepped(field, direction, self.own)
 
     def action_field(self, steps: int) -> None:
         """Another setting."""
-        self.place = (self.place + steps) % len(FIELDS)
+        self.place = (self.place + steps) % len(self.fields)
 
     def action_change(self, direction: int) -> None:
         """A higher or lower value."""
-        self.step(FIELDS[self.place], direction)
+        self.step(self.fields[self.place], direction)
 
     def action_edit(self) -> None:
         """Type the value."""
-        self._type(FIELDS[self.place])
+        self._type(self.fields[self.place])
 
     def action_setting(self, field: Field, direction: int) -> None:
         """A click: on an arrow it changes the value, on the value (0) it types it."""
@@ -176,11 +191,12 @@ class PromptSettings(ClickableWords, can_focus=True):
             if text is not None:
                 self.settings = self.settings.typed(field, text)
 
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
         empty = {"seed": "a new one each time", "count": ""}.get(field, "the run's own")
         self.app.push_screen(
             Ask(
-                field.capitalize(), "" if value is None else f"{value:g}" if field == "guidance"
-                else str(value), hint=empty, check=lambda text: self.settings.typed(field, text),
+                field.capitalize(), "" if value is None else shown, hint=empty,
+                check=lambda text: self.settings.typed(field, text),
             ),
             done,
         )  # fmt: skip
@@ -203,7 +219,7 @@ class PromptSettings(ClickableWords, can_focus=True):
 
     def action_reset(self) -> None:
         """The run's own value."""
-        field = FIELDS[self.place]
+        field = self.fields[self.place]
         self.settings = self.settings.typed(field, "4" if field == "count" else "")
 
     def on_focus(self, _: events.Focus) -> None:
