@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from bas_tui.client import Exchange
     from bas_tui.tui.shell.services import Services
 
-SIZES: dict[Target, str] = {
-    "a1111": "small",
-    "comfyui": "small",
-    "diffusers": "as large as the base model",
-    "checkpoint": "as large as the base model",
-    "pack": "a full run's is about the base model's size; small for a LoRA run",
-}
-
 
 class ExportDialog(ModalScreen[None]):
     """Choose programs, watch the files being written, read where they lie.
@@ -72,9 +64,7 @@ class ExportDialog(ModalScreen[None]):
             yield Static(f"Export {self._run.name}", classes="dialog-title", markup=False)
             yield SelectionList[Target](
                 *(
-                    Selection[Target](
-                        f"{name:11}{what}\n           {SIZES[name]}", name, name == "comfyui"
-                    )
+                    Selection[Target](f"{name:11}{what}", name, name == "comfyui")
                     for name, what in TARGETS.items()
                 ),
                 compact=True,
