@@ -14,6 +14,7 @@ from bas_tui.cli import (
     exchange,
     generate,
     information,
+    masks,
     open_app,
     options,
     plan,
@@ -39,6 +40,7 @@ app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=START)(train.train)
 app.command(rich_help_panel=START)(plan.plan)
 app.command(rich_help_panel=START)(batch.batch)
+app.command(rich_help_panel=START)(masks.masks)
 app.command("open", rich_help_panel=START)(open_app.open_)
 app.command(rich_help_panel=DRAW)(generate.gen)
 app.command(rich_help_panel=DRAW)(edit.edit)

@@ -313,7 +313,7 @@ def mask_paths(paths: Sequence[Path], *, exclude: Path | None = None) -> list[Pa
             raise UserError(
                 f"the folder {path} holds {len(found)} masks of SAM's `everything`: things, parts "
                 "and background",
-                f"choose among them: bas masks PHOTO --from {path}",
+                "name the files of those you want, each with --masks",
             )
         if not found:
             raise UserError(
@@ -359,7 +359,7 @@ def find_masks(image: Path) -> list[Path]:
     if not files:
         raise UserError(
             f"there is no mask for {image}",
-            f"make them by clicks, boxes or words: bas open {image} or bas masks {image}; or give "
+            f"make them by boxes: bas open {image}, or by clicks: bas masks; or give "
             "one per thing with --masks, in white",
         )
     return files

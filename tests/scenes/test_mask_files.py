@@ -323,7 +323,7 @@ def test_a_folder_of_sam_everything_is_refused_with_a_way_on(tmp_path: Path) -> 
     for k in range(3):
         grey(truth(k, k, 40, 40)).save(tmp_path / f"{k}.png")
     (tmp_path / "metadata.csv").write_text("id,area,bbox_x0,bbox_y0\n0,9,0,0\n")
-    with pytest.raises(UserError, match="bas masks PHOTO --from"):
+    with pytest.raises(UserError, match="name the files of those you want"):
         load_masks([tmp_path])
     (tmp_path / "metadata.csv").unlink()
     for k in range(20):

@@ -100,6 +100,13 @@ def open_scene_file(path: Path, masks: Sequence[Path] = ()) -> SceneFile:
     return dataclasses.replace(scene, findings=(*read.findings, *loaded.findings))
 
 
+def open_bare_photo(path: Path) -> SceneFile:
+    """A photo, without looking for masks; raises UserError where it cannot be read."""
+    photo = Path(path).expanduser()
+    read = read_photo(photo)
+    return _scene_file(photo, photo, read.pixels, [], (), (*read.notes,), False)
+
+
 def packaged_scenes() -> list[Path]:
     """The demo scenes that come with the package."""
     folder = Path(engine.__file__).parent / "pocket" / "scenes"
@@ -123,7 +130,7 @@ def at_photo_size(file: SceneFile, concepts: Sequence[ConceptMask]) -> list[Conc
         concept._replace(
             mask=next(
                 (full for old, full in known if np.array_equal(old.mask, concept.mask)),
-                _resized(concept.mask, file.size),
+                resized(concept.mask, file.size),
             )
         )
         for concept in concepts
@@ -163,7 +170,7 @@ def _scene_file(
         photo=photo,
         image=image,
         size=(width, height),
-        concepts=tuple(c._replace(mask=_resized(c.mask, work)) for c in concepts),
+        concepts=tuple(c._replace(mask=resized(c.mask, work)) for c in concepts),
         full_masks=tuple(c.mask for c in concepts),
         mask_files=files,
         notes=notes,
@@ -171,7 +178,8 @@ def _scene_file(
     )
 
 
-def _resized(mask: Mask, size: tuple[int, int]) -> Mask:
+def resized(mask: Mask, size: tuple[int, int]) -> Mask:
+    """A mask at another size (width, height)."""
     if (mask.shape[1], mask.shape[0]) == size:
         return mask
     shrinks = size[0] < mask.shape[1]
