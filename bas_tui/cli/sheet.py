@@ -82,7 +82,7 @@ def show(columns: Sequence[Column], saved: Path, images: stdout.Images) -> None:
     if images == "auto" and sys.stdin.isatty():
         whole = draw(saved, console.width, console.height - 2, ask_terminal=True)
         if whole.raw:
-            stdout.line(whole.text)
+            stdout.graphics(whole.text)
             return
     console.print(grid(columns, console.width))
 

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from bas_tui.cli import streams
 from engine.core.errors import BasError
+from engine.core.plain_text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,7 @@ def console() -> Console:
 
 def say(text: str, style: str = "") -> None:
     """One line of talk; plain where stderr is no terminal."""
+    text = plain(text)
     if style and is_live():
         from rich.text import Text
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bas_tui.cli import streams
+from engine.core.plain_text import plain
 
 if TYPE_CHECKING:
     from engine.runs.events import Event
@@ -20,7 +21,12 @@ MAX_ROWS_SHARE = 0.75
 
 
 def line(text: str) -> None:
-    """One line of data."""
+    """One line of data; on a terminal without what would command it."""
+    print(plain(text) if sys.stdout.isatty() else text, flush=True)
+
+
+def graphics(text: str) -> None:
+    """A picture in a terminal's own protocol."""
     print(text, flush=True)
 
 
@@ -72,7 +78,7 @@ def table(
         fixed = columns[index] not in folds if folds else index == 0
         grid.add_column(columns[index], style=style, overflow="fold", no_wrap=fixed)
     for row in rows:
-        grid.add_row(*(Text(row[index]) for index in kept))
+        grid.add_row(*(Text(plain(row[index])) for index in kept))
     console.print(grid)
 
 
@@ -92,6 +98,6 @@ def picture(path: Path, images: Images) -> None:
     colors = {None: 0, "standard": 16, "windows": 16, "256": 256}.get(console.color_system, 1 << 24)
     drawn = draw(path, console.width, rows, images=images, colors=colors)
     if drawn.raw:
-        line(drawn.text)
+        graphics(drawn.text)
     else:  # Through Rich, which turns true colours into the 256 of a lesser terminal.
         console.print(Text.from_ansi(drawn.text))

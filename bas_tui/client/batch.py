@@ -117,7 +117,7 @@ def make_batch(folder: BatchDir, source: Path, planned: Sequence[Planned]) -> No
     Raises UserError, and makes nothing, where a scene or its settings changed since its run began.
     """
     missing = [each for each in planned if not _has_run(each)]
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     batch = Batch(
         source=str(source.expanduser().resolve()), scenes=tuple(each.entry for each in planned)
     )

@@ -78,8 +78,7 @@ def create_run(
     try:
         save_scene(scene, temporary.scene)
         write_manifest(temporary, manifest)
-        # mkdtemp makes private folders; a run is as readable as the person's other files.
-        temporary.path.chmod(0o755)
+        # It stays private, as mkdtemp made it: photos and prompts are nobody else's business.
         run.path.parent.mkdir(parents=True, exist_ok=True)
         temporary.path.rename(run.path)
     except OSError as error:

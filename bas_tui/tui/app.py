@@ -26,6 +26,7 @@ from bas_tui import error_log
 from bas_tui.tui.compose.keys import KEYS as COMPOSE
 from bas_tui.tui.drawing.ascii_filter import AsciiFilter
 from bas_tui.tui.drawing.blocks import PARTS
+from bas_tui.tui.drawing.plain_filter import PlainFilter
 from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
 from bas_tui.tui.runs.keys import KEYS as RUNS
 from bas_tui.tui.scene.keys import KEYS as SCENE
@@ -129,11 +130,12 @@ class BasApp(App[int]):
         return thrifty(super().get_driver_class(), self.meter, self.shown)
 
     def get_line_filters(self) -> list[LineFilter]:
-        """Last word on every line: no colours, or ASCII only, where the terminal wants that."""
+        """Last word on every line: no commands in text; no colours, or ASCII, where wanted."""
         if self.terminal.colors == 0:
             filters: list[LineFilter] = [NoColor()]
         else:
             filters = list(super().get_line_filters())
+        filters.append(PlainFilter())
         if self.terminal.ascii:
             filters.append(AsciiFilter())
         return filters

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from engine.core.plain_text import plain
 from engine.results.previews import save_picture
 
 SHEET_GAP = 4
@@ -23,7 +24,7 @@ def save_generated(
     path = free_path(folder, stem)
     info = PngImagePlugin.PngInfo()
     for key, value in recipe.items():
-        info.add_itxt(key, str(value))
+        info.add_itxt(key, plain(str(value)))
     save_picture(Image.fromarray(picture), path, info)
     return path
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from engine.core.errors import UserError
+from engine.core.plain_text import plain_values
 from engine.runs.events import Event, from_line
 from engine.runs.folder import RunDir
 
@@ -48,8 +49,8 @@ def tail_records(path: Path, size: int = 65536) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     for line in (head + tail).split(b"\n"):
         try:
-            record = json.loads(line)
-        except ValueError:
+            record = plain_values(json.loads(line))
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
             records.append(cast(dict[str, Any], record))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
 from engine.core.errors import UserError
+from engine.core.plain_text import plain_values
 
 PROTOCOL_VERSION = 1
 Outcome = Literal["finished", "stopped", "failed"]
@@ -297,7 +298,7 @@ def from_line(line: str | bytes) -> Event | None:
     Raises UserError for a line that is no event at all, such as the torn last line of a log.
     """
     try:
-        record = json.loads(line)
+        record = plain_values(json.loads(line))
         cls = EVENTS.get(record["kind"])
         if cls is None:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import warnings
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import platformdirs
 from platformdirs import RuntimeDirWarning
 
+from engine.core.errors import UserError
 from engine.runs.folder import RunDir
 
 
@@ -44,10 +46,10 @@ def host_first_seq(run: RunDir) -> int | None:
 def process_start(pid: int) -> str | None:
     """An identifier of the process's start; None where the platform has no /proc."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        line = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    fields = stat.rsplit(")", 1)[1].split()
+    fields = line.rsplit(")", 1)[1].split()
     # A zombie still answers kill(pid, 0), but it is no host any more.
     return "zombie" if fields[0] == "Z" else fields[19]
 
@@ -60,8 +62,20 @@ def socket_path(run: RunDir) -> Path:
         warnings.simplefilter("ignore", RuntimeDirWarning)
         folder = Path(platformdirs.user_runtime_dir("bas", False))
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(folder)
     except OSError:
         folder = Path(tempfile.gettempdir()) / f"bas-{os.getuid()}"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(folder)
     return folder / f"{digest}.sock"
+
+
+def _make_private(folder: Path) -> None:
+    """A folder that nobody else can enter; raises UserError where it is somebody else's."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UserError(
+            f"{folder} is not yours", "set XDG_RUNTIME_DIR to a folder that only you can enter"
+        )
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        folder.chmod(0o700)

@@ -10,6 +10,7 @@ from typing import Any
 import tomli_w
 
 from engine.core.errors import UserError
+from engine.core.plain_text import plain_values
 from engine.core.prompt_grammar import BACKGROUND_NAMES, Grammar
 from engine.files.atomic import write_atomic
 from engine.runs.folder import RunDir
@@ -84,7 +85,7 @@ def write_manifest(run: RunDir, manifest: Manifest) -> None:
 def read_manifest(run: RunDir) -> Manifest:
     """Read run.toml; raises UserError when it is missing or damaged."""
     try:
-        table = tomllib.loads(run.manifest.read_text(encoding="utf-8"))
+        table = plain_values(tomllib.loads(run.manifest.read_text(encoding="utf-8")))
         head = table["run"]
         return Manifest(
             name=head["name"],

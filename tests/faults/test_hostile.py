@@ -5,26 +5,40 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
+import stat
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
+import torch
 from PIL import Image
+from rich.segment import Segment
+from textual.color import Color
 
-from engine.core.errors import BasError
+from bas_tui.cli import stderr, stdout
+from bas_tui.tui.drawing.plain_filter import PlainFilter
+from engine.core.errors import BasError, UserError
 from engine.files.weights_io import load_tensors, save_tensors
 from engine.models.detection import check_file, check_folder
 from engine.models.headers import read_header
 from engine.models.sizes import base_sizes
+from engine.results.exports.pack import PackFacts, read_facts, read_pack, write_pack
+from engine.results.exports.pack_import import look_at
+from engine.results.pictures import save_generated
 from engine.runs.commands import Command
 from engine.runs.description import describe
 from engine.runs.event_reading import read_events
+from engine.runs.events import Notice, RunEnded
 from engine.runs.folder import RunDir
-from engine.runs.manifest import Manifest, read_manifest, write_manifest
+from engine.runs.liveness import socket_path
+from engine.runs.manifest import ConceptEntry, Manifest, read_manifest, write_manifest
 from engine.runs.requests import GenerationRequest
 from engine.scenes.scene import load_scene
 
@@ -229,3 +243,123 @@ def test_commands_and_requests() -> None:
                 parse(record)
             except BasError as error:
                 assert "\n" not in str(error)
+
+
+COMMANDS = re.compile("[\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\ud800-\\udfff]")
+
+
+def hostile_words(chance: random.Random) -> str:
+    """Text that would clear, retitle, write to the clipboard of, or read from a terminal."""
+    pieces = [
+        "\x1b[2J", "\x1b]0;owned\x07", "\x1b]52;c;YQ==\x1b\\\\", "\x9b31m", "\x1bP+q544e\x1b\\\\",
+        "\x1b[6n", "\x1b_Gi=1;\x1b\\\\", "\r", "\b\b\b", "\x7f", "\u202e", "teapot", "<asset0>",
+        " ", "é", "茶",
+        chr(chance.randrange(0xA0)), chr(chance.randrange(0x2000, 0x2070)),
+    ]  # fmt: skip
+    return "".join(chance.choice(pieces) for _ in range(chance.randint(1, 8)))
+
+
+def test_words_command_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In run.toml, in events, on the streams, in the application, in a picture's text."""
+    chance = random.Random(6)
+    run = make_run(tmp_path / "run")
+    for _ in range(COUNT):
+        words = hostile_words(chance)
+        table = {
+            "run": {"name": words, "created": 0.0, "base": words, "scene_source": words},
+            "concepts": [{"token": "<asset0>", "name": words, "initializer": words}],
+        }
+        run.manifest.write_text(tomli_w.dumps(table))
+        events = [
+            {"kind": "notice", "seq": 0, "level": "warning", "message": words, "remedy": words},
+            {"kind": "run_ended", "seq": 1, "outcome": "failed", "message": words, "step": 0},
+        ]
+        run.events.write_text("".join(json.dumps(event) + "\n" for event in events))
+        manifest, info = read_manifest(run), describe(run)
+        notice, ended = read_events(run)
+        assert isinstance(notice, Notice) and isinstance(ended, RunEnded)
+        stderr.say(words)
+        stderr.note("warning", words, words)
+        stdout.table(("name",), [(manifest.concepts[0].name,)])
+        (shown,) = PlainFilter().apply([Segment(words)], Color(0, 0, 0))
+        path = save_generated(np.zeros((8, 8, 3), np.uint8), tmp_path, "x", {"prompt": words})
+        with Image.open(path) as opened:
+            kept = str(opened.info["prompt"])
+        path.unlink()
+        streams = capsys.readouterr()
+        said = [
+            manifest.name, manifest.base, manifest.concepts[0].name, info.message, notice.message,
+            notice.remedy, ended.message, shown.text, kept, streams.out, streams.err,
+        ]  # fmt: skip
+        assert [text for text in said if COMMANDS.search(text)] == []
+        assert len(shown.text) == len(words)
+
+
+def make_pack(path: Path) -> bytes:
+    """A small honest pack."""
+    concepts = tuple(
+        ConceptEntry(token=f"<asset{k}>", name=f"n{k}", initializer="") for k in (0, 1)
+    )
+    facts = PackFacts(
+        title="t", base="sd21", base_sha256="0" * 64, kind="sd2", concepts=concepts, settings={},
+        method="break-a-scene", step=4, prompts=("<n0>",), licence="", base_licence="",
+        scene_sha256="", created=0.0, versions={}, rank=0,
+    )  # fmt: skip
+    rows = {"placeholder_rows": torch.zeros(2, 8), "word_rows": torch.zeros(1, 8)}
+    tensors = {**rows, "word_ids": torch.tensor([5]), "preview": torch.zeros(8, 8, 3).byte()}
+    write_pack(path, facts, tensors)
+    return path.read_bytes()
+
+
+def test_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers of strangers, torn files, flipped bytes, files of another kind."""
+    monkeypatch.setenv("BAS_HOME", str(tmp_path / "home"))
+    chance = random.Random(7)
+    path = tmp_path / "x.bas.safetensors"
+    whole = make_pack(path)
+    assert [concept.name for concept in read_facts(path)[0].concepts] == ["n0", "n1"]
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    refused = 0
+    for _ in range(COUNT):
+        changed = json.loads(json.dumps(header))
+        for _ in range(chance.randint(1, 3)):
+            told = changed["__metadata__"]
+            place = told if isinstance(told, dict) and chance.random() < 0.7 else changed
+            key = chance.choice([*place, "unet.../../x", "change/../../etc", chance.choice(WORDS)])
+            value = junk(chance)
+            place[key] = json.dumps(value) if chance.random() < 0.5 else value
+        text = json.dumps(changed).encode()
+        kinds = [
+            lambda text=text: struct.pack("<Q", len(text)) + text + whole[8 + length :],
+            lambda: whole[: chance.randrange(len(whole))],
+            lambda: bytes(b ^ (chance.random() < 0.005) * chance.randrange(256) for b in whole),
+            lambda: b"PK\x03\x04" + chance.randbytes(500),
+        ]
+        path.write_bytes(kinds[chance.choice([0, 0, 0, 1, 2, 3])]())
+        events: list[Any] = []
+        for read in (read_facts, read_pack, partial(look_at, report=events.append)):
+            try:
+                read(path)
+            except BasError as error:
+                refused += 1
+                assert "\n" not in str(error) and not COMMANDS.search(str(error))
+        assert not any(COMMANDS.search(str(vars(event))) for event in events)
+    assert refused > COUNT
+    assert {p.name for p in tmp_path.iterdir()} <= {"home", "x.bas.safetensors"}
+    assert {p.name for p in (tmp_path / "home").rglob("*") if p.is_file()} <= {"pack-preview.png"}
+
+
+def test_the_socket_is_in_a_folder_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = tmp_path / "bas"
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert socket_path(make_run(tmp_path / "run")).parent == folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.rmdir()
+    folder.symlink_to(tmp_path / "run")
+    with pytest.raises(UserError, match="is not yours"):
+        socket_path(make_run(tmp_path / "run"))

@@ -87,7 +87,6 @@ def _make_run(request: ImportRequest, source: Path, report: Report) -> RunDir:
         )
         write_manifest(temporary, manifest)
         _log(temporary, imported, source.name)
-        temporary.path.chmod(0o755)
         run.path.parent.mkdir(parents=True, exist_ok=True)
         temporary.path.rename(run.path)
     except OSError as error:

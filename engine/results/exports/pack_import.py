@@ -36,10 +36,7 @@ def look_at(path: Path, report: Report) -> None:
     facts, header = read_facts(path)
     preview = ""
     if "preview" in header.shapes:
-        from safetensors import safe_open
-
-        with safe_open(path, "pt") as file:
-            picture = Image.fromarray(file.get_tensor("preview").to(torch.uint8).numpy())
+        picture = _preview(path)
         place = cache_dir() / "pack-preview.png"
         save_picture(picture, place)
         preview = str(place)
@@ -60,6 +57,17 @@ def look_at(path: Path, report: Report) -> None:
             preview=preview,
         )
     )
+
+
+def _preview(path: Path) -> Image.Image:
+    """The pack's picture; raises UserError where it is none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return Image.fromarray(file.get_tensor("preview").to(torch.uint8).numpy())
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged or no honest pack", "fetch it anew") from error
 
 
 def open_pack(path: Path, run: RunDir, *, base: str, partly: bool, report: Report) -> Imported:
