@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
+TRUE_COLORS = 1 << 24
 GAP = 2
 """Cells between columns in the terminal."""
 NARROWEST, WIDEST = 12, 44
@@ -80,7 +81,7 @@ def show(columns: Sequence[Column], saved: Path, images: stdout.Images) -> None:
 
     console = Console(highlight=False)
     if images == "auto" and sys.stdin.isatty():
-        whole = draw(saved, console.width, console.height - 2, ask_terminal=True)
+        whole = draw(saved, console.width, console.height - 2, images=images, colors=TRUE_COLORS)
         if whole.raw:
             stdout.graphics(whole.text)
             return
@@ -115,4 +116,4 @@ def _blocks(path: Path | None, width: int) -> Text:
 
     if path is None:
         return Text()
-    return Text.from_ansi(draw(path, width, width // 2, ask_terminal=False).text)
+    return Text.from_ansi(draw(path, width, width // 2, images="half", colors=TRUE_COLORS).text)
