@@ -13,8 +13,9 @@ from engine.core.config import TrainConfig
 from engine.core.errors import UserError
 from engine.core.settings import build_config
 from engine.drawing.sampler import draw as _draw
-from engine.families.devices import autocast, choose_device, choose_precision
+from engine.families.devices import choose_device, choose_precision
 from engine.families.loading import LoadedBase, load_family
+from engine.families.placement import computing
 from engine.models.facts import recipe_settings
 from engine.pocket import DEFAULT_DEMO, demo_scenes
 from engine.pocket import demo_scene as _demo_files
@@ -84,16 +85,23 @@ def draw(
     config = config or TrainConfig()
     grammar = replace(config.grammar, nouns=False)
     family = base.family
-    with autocast(family.device, choose_precision(config.precision, family.device)):
-        yield from _draw(
-            family,
-            [grammar.spoken(prompt) for prompt in prompts],
-            seeds=seeds,
-            steps=config.sampling.steps,
-            guidance=config.sampling.guidance,
-            negative=negative,
-            resolution=config.resolution or None,
-        )
+    precision = choose_precision(config.precision, family.device)
+    drawn = _draw(
+        family,
+        [grammar.spoken(prompt) for prompt in prompts],
+        seeds=seeds,
+        steps=config.sampling.steps,
+        guidance=config.sampling.guidance,
+        negative=negative,
+        resolution=config.resolution or None,
+    )
+    while True:
+        # Not around the yield: the caller's code between pictures would run in half precision too.
+        with computing(family, precision):
+            picture = next(drawn, None)
+        if picture is None:
+            return
+        yield picture
 
 
 def _ignore(event: Event) -> None:

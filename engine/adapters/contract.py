@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from engine.families.contract import Family
+
 
 class Adapter(Protocol):
     """Moves the weights of a family; the token rows are not its business."""
@@ -17,12 +19,33 @@ class Adapter(Protocol):
     """Whether the words of the training prompts move too, as they do when the whole text encoder
     is trained (their rows then belong to the result)."""
 
+    def halve(self, family: Family, dtype: torch.dtype, names: Iterable[str] = ()) -> None:
+        """Let the family compute in half precision from now on; called before `begin`.
+
+        `names`: weights that a checkpoint holds; their base values are kept, too.
+        """
+        ...
+
     def begin(self) -> None:
         """Phase 2 is about to start; until then the model is the base model."""
         ...
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The trained weights, by name; the same names at every start of a run."""
+        ...
+
+    @property
+    def computing(self) -> Sequence[nn.Parameter]:
+        """The weights that a backward pass has to reach once `begin` was called: the trained ones,
+        or, in half precision, those that compute in their stead."""
+        ...
+
+    def collect(self) -> None:
+        """After a backward pass: give the trained weights their gradients."""
+        ...
+
+    def publish(self) -> None:
+        """The trained weights have changed: compute with what they are now."""
         ...
 
     def modules(self) -> Sequence[nn.Module]:

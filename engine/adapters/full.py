@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from engine.adapters.masters import Masters
 from engine.core.errors import UserError
 from engine.families.contract import Family
+from engine.families.placement import place
 from engine.families.unet_targets import plain_name
 from engine.files.weights_io import load_tensors, save_tensors
 
@@ -25,18 +27,55 @@ class FullChange:
 
     def __init__(self, family: Family, part: str) -> None:
         self._weights, self._all = family.targets.part(part), family.targets.weights()
+        self._device = family.device
         self._before: dict[str, torch.Tensor] = {}
+        self._masters: Masters | None = None
+        self._base: dict[str, torch.Tensor] = {}
+        """fp32 values of weights that were rounded."""
+        self._halved = False
         self.trains_words = part == "all"
 
+    def halve(self, family: Family, dtype: torch.dtype, names: Iterable[str] = ()) -> None:
+        """Copy the base weights of the part and of `names` to main memory, then round them all."""
+        kept = [*self._weights, *(set(names) & self._all.keys() - self._weights.keys())]
+        self._base = {name: _in_memory(self._all[name]) for name in kept}
+        self._halved = True
+        place(family, family.device, dtype)
+
     def begin(self) -> None:
-        """Copy the base weights to main memory."""
-        self._before = {
-            name: weight.detach().cpu().clone() for name, weight in self._weights.items()
+        """Copy the base weights to main memory; in half precision, make fp32 ones of them."""
+        if not self._halved:
+            self._before = {
+                name: weight.detach().cpu().clone() for name, weight in self._weights.items()
+            }
+            return
+        masters = {
+            name: nn.Parameter(self._base[name].to(self._device, copy=True))
+            for name in self._weights
         }
+        self._masters = Masters(self._weights, masters)
+        self._before = {name: self._base[name] for name in self._weights}
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The weights of the part."""
-        return dict(self._weights)
+        """The weights of the part; in half precision, their fp32 masters."""
+        if self._masters is None:
+            return dict(self._weights)
+        return {name: self._masters.parameters[name] for name in self._weights}
+
+    @property
+    def computing(self) -> Sequence[nn.Parameter]:
+        """The weights of the part, as the networks hold them."""
+        return list(self._weights.values())
+
+    def collect(self) -> None:
+        """Give the masters their gradients."""
+        if self._masters is not None:
+            self._masters.collect()
+
+    def publish(self) -> None:
+        """Round the masters into the networks."""
+        if self._masters is not None:
+            self._masters.publish()
 
     def modules(self) -> Sequence[nn.Module]:
         """None: the family's networks hold everything."""
@@ -48,6 +87,13 @@ class FullChange:
         if foreign:
             raise other_change(foreign[0])
         held = {name: self._all[name] for name in names if name not in self._weights}
+        if self._masters is not None:
+            masters = {name: nn.Parameter(self._base[name].clone(), False) for name in held}
+            self._before |= {name: self._base[name] for name in held}
+            self._masters = Masters(
+                self._masters.computing | held, self._masters.parameters | masters
+            )
+            return masters
         for name, weight in held.items():
             self._before[name] = weight.detach().cpu().clone()
         return held
@@ -60,6 +106,10 @@ class FullChange:
         }
         if changes:
             save_tensors(folder / FILE, changes)
+
+
+def _in_memory(weight: torch.Tensor) -> torch.Tensor:
+    return weight.detach().to("cpu", torch.float32, copy=True)
 
 
 def other_change(name: str) -> UserError:

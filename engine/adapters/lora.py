@@ -19,8 +19,10 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from engine.adapters.full import other_change
+from engine.adapters.masters import Masters, in_half
 from engine.core.errors import BasError
 from engine.families.contract import Family
+from engine.families.placement import place
 from engine.families.unet_targets import plain_name
 from engine.files.weights_io import load_tensors, save_tensors
 
@@ -42,6 +44,7 @@ class LowRankChange:
         self._layers = dict(layers)
         self._factors: dict[str, tuple[nn.Parameter, nn.Parameter]] = {}
         self._handles: list[RemovableHandle] = []
+        self._masters: Masters | None = None
         self.strength = 1.0
 
     @classmethod
@@ -89,14 +92,24 @@ class LowRankChange:
                 )
             adapter._layers[name] = layers[name]
             adapter._factors[name] = _parameters(a, b, weight.device)
+            if weight.dtype != torch.float32:
+                adapter._masters = in_half(adapter.parameters(), weight.dtype)
         adapter.begin()
         return adapter
 
+    def halve(self, family: Family, dtype: torch.dtype, names: Iterable[str] = ()) -> None:  # noqa: ARG002
+        """Round the frozen weights; copies of the factors compute, the factors stay in fp32."""
+        place(family, family.device, dtype)
+        self._masters = in_half(self.parameters(), dtype)
+
     def begin(self) -> None:
         """Attach the hooks."""
-        if not self._handles:
-            for name, layer in self._layers.items():
-                self._handles.append(layer.register_forward_hook(self._hook(*self._factors[name])))
+        if self._handles:
+            return
+        used = self.parameters() if self._masters is None else self._masters.computing
+        for name, layer in self._layers.items():
+            a, b = used[f"lora/{name}/A"], used[f"lora/{name}/B"]
+            self._handles.append(layer.register_forward_hook(self._hook(a, b)))
 
     def detach(self) -> None:
         """Take the hooks off: the family is the base model again."""
@@ -117,9 +130,25 @@ class LowRankChange:
             for ending, factor in zip("AB", factors, strict=True)
         }
 
+    @property
+    def computing(self) -> Sequence[nn.Parameter]:
+        """The factors, or their copies in half precision."""
+        used = self.parameters() if self._masters is None else self._masters.computing
+        return list(used.values())
+
+    def collect(self) -> None:
+        """Give the factors the gradients of their copies."""
+        if self._masters is not None:
+            self._masters.collect()
+
+    def publish(self) -> None:
+        """Round the factors into their copies."""
+        if self._masters is not None:
+            self._masters.publish()
+
     def modules(self) -> Sequence[nn.Module]:
-        """The factors, for a distributed wrapper."""
-        return (nn.ParameterList(self.parameters().values()),)
+        """What computes, for a distributed wrapper."""
+        return (nn.ParameterList(self.computing),)
 
     def hold(self, names: Iterable[str]) -> dict[str, nn.Parameter]:
         """Nothing but its own factors: a full change is no part of a low-rank one."""

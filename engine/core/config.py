@@ -33,6 +33,9 @@ class PreviewConfig:
     steps: int = 20
     """Denoising steps of a preview picture."""
 
+    sampler: Literal["ddim", "dpm++"] = "ddim"
+    """What draws it; `dpm++` shows more in as few steps."""
+
     attention_every: int = 5
     """Steps between attention-map events; 0 switches them off."""
 

@@ -136,6 +136,9 @@ class LossConfig:
     prior_steps: int = 50
     """Denoising steps for each prior picture."""
 
+    prior_sampler: Literal["ddim", "dpm++"] = "ddim"
+    """What draws them. `ddim`: the paper's, 50 steps. `dpm++`: 20 steps do (prior_steps=20)."""
+
     def __post_init__(self) -> None:
         check(
             self.attention_weight >= 0, "loss.attention_weight", "0 or more", self.attention_weight

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from engine.core.memory import is_out_of_memory
 from engine.families.contract import Conditioning, Family, Geometry, Noise, Solver
 
 
@@ -49,6 +50,15 @@ class Denoised(NamedTuple):
 
 class Cancelled(Exception):
     """Raised by an `on_step` callback to end a drawing early."""
+
+
+AT_ONCE = 8
+"""Pictures that are drawn side by side on a GPU, where a step of one is bound by its launches."""
+
+
+def at_once(device: torch.device) -> int:
+    """A `batch` for pictures whose last bits do not matter; on a CPU nothing is won."""
+    return AT_ONCE if device.type == "cuda" else 1
 
 
 OnStep = Callable[[Denoised], None]
@@ -131,15 +141,17 @@ def draw(
     """Draw one picture per prompt and seed, uint8 (H, W, 3) each (paper, section 4: DDIM).
 
     With the `batch` of 1 a picture depends on its own prompt and seed alone. Larger batches are
-    faster; a picture's neighbours then change its last bits, and nothing else. Raises Cancelled
-    when `on_step` does.
+    faster; a picture's neighbours then change its last bits, and nothing else. One that does not
+    fit the memory is halved. Raises Cancelled when `on_step` does.
     """
     batches = draw_latents(
         family, prompts, seeds=seeds, steps=steps, guidance=guidance, negative=negative,
         resolution=resolution, sampler=sampler, on_step=on_step, batch=batch, beginning=beginning,
     )  # fmt: skip
     for latents_BCHW in batches:
-        yield from family.codec.decode(latents_BCHW)
+        for latents_CHW in latents_BCHW:
+            # One by one: in fp32 the decoder needs more memory than the steps before it.
+            yield from family.codec.decode(latents_CHW[None])
 
 
 def draw_latents(
@@ -159,12 +171,34 @@ def draw_latents(
     """The same up to the decoder: clean latents, (B, C, H, W) a batch."""
     side = resolution or family.resolution
     wanted = list(zip(prompts, seeds, strict=True))
-    for first in range(0, len(wanted), batch):
+    first = 0
+    while first < len(wanted):
         some = wanted[first : first + batch]
-        with torch.inference_mode():
-            latents_BCHW = _draw_batch(
-                family, some, side, steps, guidance, negative, sampler, on_step, first, beginning
-            )
+        latents_BCHW = None
+        try:
+            with torch.inference_mode():
+                latents_BCHW = _draw_batch(
+                    family,
+                    some,
+                    side,
+                    steps,
+                    guidance,
+                    negative,
+                    sampler,
+                    on_step,
+                    first,
+                    beginning,
+                )
+        except (MemoryError, RuntimeError) as error:
+            if len(some) == 1 or not is_out_of_memory(error):
+                raise
+        if latents_BCHW is None:
+            # Not within the handler: its traceback holds on to what has to be freed.
+            batch = len(some) // 2
+            if family.device.type == "cuda":
+                torch.cuda.empty_cache()
+            continue
+        first += len(some)
         yield latents_BCHW
 
 

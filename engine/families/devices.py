@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from engine.core.errors import UserError
+from engine.models.names import has_cuda_device
 
 
 def choose_device(requested: str) -> torch.device:
@@ -19,22 +20,43 @@ def choose_device(requested: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if has_mps else "cpu")
-    present = {"cuda": torch.cuda.is_available(), "mps": has_mps, "cpu": True}[requested]
+    kind, _, index = requested.partition(":")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    present = {"cuda": count > 0, "mps": has_mps, "cpu": True}.get(kind, False)
     if not present:
         raise UserError(
             f"there is no {requested} device here",
             "use --set device=cpu, or install a torch build for your GPU",
         )
+    if index and not (kind == "cuda" and index.isdecimal() and int(index) < count):
+        raise UserError(
+            f"there is no {requested} device here",
+            f"take one of {', '.join(f'cuda:{k}' for k in range(count)) or kind}",
+        )
     return torch.device(requested)
 
 
-def choose_precision(requested: str, device: torch.device) -> str:
-    """fp32, bf16 or fp16. `auto`: bf16 on cuda, fp32 elsewhere.
+def unused_gpu(device: torch.device) -> str:
+    """Why torch computes on the CPU although an NVIDIA GPU is seen here; empty where none is."""
+    if device.type != "cpu" or not has_cuda_device():
+        return ""
+    if torch.version.cuda is None:
+        return "this build of torch knows no CUDA"
+    return f"its driver is missing or too old for CUDA {torch.version.cuda}"
 
-    On a CPU bf16 becomes fp32 unless ``has_fast_bf16``.
+
+def choose_precision(requested: str, device: torch.device) -> str:
+    """fp32, bf16 or fp16. `auto`: bf16 on cuda, fp16 on older cards, fp32 elsewhere.
+
+    On a CPU bf16 becomes fp32 unless ``has_fast_bf16``, on Apple's GPUs before macOS 14.
     """
     if requested == "auto":
-        return "bf16" if device.type == "cuda" else "fp32"
+        if device.type != "cuda":
+            return "fp32"
+        # Before Ampere (8.0) bf16 is emulated, many times slower.
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
+    if device.type == "mps" and requested == "bf16":
+        return "bf16" if torch.backends.mps.is_macos_or_newer(14, 0) else "fp32"
     if device.type == "cpu" and (requested == "fp16" or not has_fast_bf16()):
         return "fp32"
     return requested
@@ -55,8 +77,12 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     """Mixed precision over fp32 weights; a no-op for fp32."""
     if precision == "fp32":
         return nullcontext()
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-    return torch.autocast(device.type, dtype=dtype)
+    return torch.autocast(device.type, dtype=half_type(precision))
+
+
+def half_type(precision: str) -> torch.dtype:
+    """The numbers of `bf16` or `fp16`."""
+    return torch.bfloat16 if precision == "bf16" else torch.float16
 
 
 def mixed_precision(device: str) -> AbstractContextManager[object]:
@@ -76,6 +102,9 @@ def make_accelerator(device: str, precision: str, gradient_accumulation: int) ->
         # Accelerate keeps the first precision of a process for ever; only this call undoes that.
         AcceleratorState._reset_state(reset_partial_state=True)
     names = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+    if chosen.type == "cuda" and chosen.index is not None:
+        # Accelerate knows the current GPU only.
+        torch.cuda.set_device(chosen)
     return Accelerator(
         cpu=chosen.type == "cpu",
         mixed_precision=names[choose_precision(precision, chosen)],

@@ -10,6 +10,7 @@ import torch
 
 from engine.core.config import TrainConfig
 from engine.families.contract import Family
+from engine.families.devices import half_type
 from engine.families.load_request import LoadRequest
 from engine.models.detection import check_folder
 from engine.models.facts import prefers_half
@@ -74,7 +75,7 @@ def load_for(
     frozen = prefers_half(config)
     dtype = torch.float32
     if frozen and device.type != "cpu" and precision != "fp32":
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+        dtype = half_type(precision)
     return load_family(
         base,
         device=device,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
+from torch import nn
 
 from engine.families.contract import Family
+from engine.families.devices import autocast
 
 
 def place(family: Family, device: torch.device, dtype: torch.dtype) -> None:
@@ -12,10 +16,30 @@ def place(family: Family, device: torch.device, dtype: torch.dtype) -> None:
 
     The autoencoder stays in fp32, and so do the learned rows, which the encoders round themselves.
     """
+    embeddings = family.text.embeddings()
+    rows = [
+        (embedding, name, getattr(embedding, name).detach().clone())
+        for embedding in embeddings
+        for name in ("placeholder_rows", "word_rows")
+    ]
     for network in family.targets.networks.values():
         network.to(device=device, dtype=dtype)
-    for embedding in family.text.embeddings():
-        embedding.placeholder_rows.data = embedding.placeholder_rows.data.float()
-        embedding.word_rows.data = embedding.word_rows.data.float()
+    for embedding, name, values in rows:
+        setattr(embedding, name, nn.Parameter(values.to(device), requires_grad=False))
     family.codec.move(device)
     family.device = device
+
+
+def computes_in_half(family: Family) -> bool:
+    """Whether the networks' weights are kept in half precision."""
+    return next(iter(family.targets.weights().values())).dtype != torch.float32
+
+
+def computing(family: Family, precision: str) -> AbstractContextManager[object]:
+    """Around everything that runs the networks: mixed precision over fp32 weights.
+
+    Weights in half precision compute in it by themselves; autocast would only add casts.
+    """
+    if computes_in_half(family):
+        return torch.autocast(family.device.type, enabled=False)
+    return autocast(family.device, precision)

@@ -164,7 +164,7 @@ class _RecordingProcessor:
                 query_BHQD, key_BHLD, value_BHLD, scale=attn.scale
             )
         else:
-            scores_BHQL = query_BHQD @ key_BHLD.transpose(-1, -2) * attn.scale
+            scores_BHQL = _scores(query_BHQD, key_BHLD, attn.scale)
             # The loss divides maps by their maximum: half precision would quantise the quotient.
             probs_BHQL = scores_BHQL.float().softmax(dim=-1)
             index_BHQK = columns_BK[:, None, None, :].expand(-1, heads, query_BHQD.shape[2], -1)
@@ -177,6 +177,15 @@ class _RecordingProcessor:
         if attn.residual_connection:
             out_BQE = out_BQE + hidden_states
         return out_BQE / attn.rescale_output_factor
+
+
+def _scores(query_BHQD: torch.Tensor, key_BHLD: torch.Tensor, scale: float) -> torch.Tensor:
+    """Q K^T / sqrt(d). In fp16 the unscaled product can overflow, so half precision is widened."""
+    key_BHDL = key_BHLD.transpose(-1, -2)
+    if query_BHQD.dtype == torch.float32:
+        return query_BHQD @ key_BHDL * scale
+    with torch.autocast(query_BHQD.device.type, enabled=False):
+        return (query_BHQD.float() * scale) @ key_BHDL.float()
 
 
 def _split_heads(x_BLE: torch.Tensor, heads: int) -> torch.Tensor:

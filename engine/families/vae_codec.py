@@ -48,7 +48,12 @@ class VaeCodec:
         return pixels_BHWC.round().to(torch.uint8).cpu().numpy()
 
     def park(self, *, parked: bool) -> None:
-        """Move the autoencoder to main memory, or back to the device."""
+        """Move the autoencoder to main memory, or back to the device.
+
+        Apple's GPUs share the machine's memory: there it stays.
+        """
+        if self._device.type == "mps":
+            return
         self.vae.to(torch.device("cpu") if parked else self._device)
 
     def move(self, device: torch.device) -> None:

@@ -35,6 +35,14 @@ from engine.runs.library import drop_checkpoints
 from engine.runs.liveness import process_start, socket_path
 from engine.runs.manifest import read_manifest, write_manifest
 
+STAGES = {
+    "load": "while loading the base model",
+    "words": "while looking for start words",
+    "encode": "while encoding the scene",
+    "prior": "while drawing prior pictures",
+}
+"""Where memory may run out before the first step, in words."""
+
 
 def run_host(path: Path) -> int:
     """Train the run of this folder to its end; returns the exit code.
@@ -65,6 +73,7 @@ class _Host:
         self._run, self._config, self._commands = run, config, commands
         self._last_step = 0
         self._outcome = "failed"
+        self._stage = ""
 
     def serve(self) -> int:
         run = self._run
@@ -131,7 +140,7 @@ class _Host:
                 return
             if is_out_of_memory(error):
                 self._fail(
-                    "out of memory",
+                    f"out of memory {STAGES.get(self._stage, '')}".strip(),
                     f"close other programs, then bas resume {self._run.name}, or with less: --set "
                     "gradient_checkpointing=true --set phase2.train=cross-attention",
                 )
@@ -145,7 +154,9 @@ class _Host:
 
     def _append(self, event: Event) -> None:
         if isinstance(event, StepDone):
-            self._last_step = event.step
+            self._last_step, self._stage = event.step, ""
+        if isinstance(event, Progress):
+            self._stage = event.stage
         if isinstance(event, RunEnded):
             self._outcome = event.outcome
         self._log.append(event)
@@ -187,7 +198,7 @@ def _events(
 
     torch is imported only here: by now viewers can already follow and command the run.
     """
-    from engine.families.devices import make_accelerator, precision_note
+    from engine.families.devices import make_accelerator, precision_note, unused_gpu
     from engine.families.loading import load_for
     from engine.scenes.scene import open_saved_scene, scene_hash
     from engine.training.loop import train
@@ -201,6 +212,13 @@ def _events(
     passes = config.gradient_accumulation // processes
     accelerator = make_accelerator(config.device, config.precision, passes)
     manifest = read_manifest(run)
+    unused = unused_gpu(accelerator.device) if config.device == "auto" else ""
+    if unused and manifest.base != "pocket":
+        raise UserError(
+            f"torch cannot use this machine's NVIDIA GPU: {unused}",
+            "install PyTorch for your card (README); to train on the processor all the same, which "
+            "takes hours, start with --set device=cpu",
+        )
     scene = open_saved_scene(run.scene)
     mixed = accelerator.mixed_precision
     loaded = load_for(

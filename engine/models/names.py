@@ -148,7 +148,11 @@ def check_base(base: str, *, own_vae: bool = False) -> BaseChoice:
 
 def has_cuda_device() -> bool:
     """Whether an NVIDIA device node is present; cheap and without torch, so only a hint."""
-    return any(os.path.exists(path) for path in ("/dev/nvidia0", "/dev/dxg"))
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
+        return False
+    # Windows' subsystem for Linux has /dev/dxg with any GPU, but CUDA's library with NVIDIA's only.
+    wsl = os.path.exists("/dev/dxg") and os.path.exists("/usr/lib/wsl/lib/libcuda.so.1")
+    return wsl or os.path.exists("/dev/nvidia0")
 
 
 def default_base() -> str:

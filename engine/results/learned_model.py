@@ -12,9 +12,9 @@ from engine.adapters.lora import LowRankChange
 from engine.core.config import TrainConfig
 from engine.core.settings import build_config
 from engine.families.contract import Family
-from engine.families.devices import autocast, choose_precision
+from engine.families.devices import choose_precision
 from engine.families.loading import load_for
-from engine.families.placement import place
+from engine.families.placement import computing, place
 from engine.models.facts import prefers_half
 from engine.results.additions.guests import read_guests
 from engine.results.concepts import load_concepts
@@ -43,12 +43,8 @@ class LearnedModel(NamedTuple):
     @contextmanager
     def computing(self) -> Iterator[None]:
         """Around everything that runs the networks: mixed precision over fp32 weights."""
-        weight = next(iter(self.family.targets.weights().values()))
         precision = choose_precision(self.config.precision, self.family.device)
-        if weight.dtype != torch.float32:
-            # Weights in half precision compute in it by themselves; autocast would only add casts.
-            precision = "fp32"
-        with autocast(self.family.device, precision):
+        with computing(self.family, precision):
             yield
 
 

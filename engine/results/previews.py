@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from engine.core.prompt_grammar import PAPER_GRAMMAR, Grammar
-from engine.drawing.sampler import draw
+from engine.drawing.sampler import at_once, draw
 from engine.families.contract import Family
 from engine.files.atomic import write_atomic
 
@@ -42,6 +42,7 @@ def render_preview(
     steps: int,
     guidance: float,
     resolution: int,
+    sampler: str = "ddim",
 ) -> Image.Image:
     """A row of pictures, one per prompt.
 
@@ -50,8 +51,9 @@ def render_preview(
     """
     seeds = [seed + index for index in range(len(prompts))]
     pictures = draw(
-        family, prompts, seeds=seeds, steps=steps, guidance=guidance, resolution=resolution
-    )
+        family, prompts, seeds=seeds, steps=steps, guidance=guidance, resolution=resolution,
+        sampler=sampler, batch=at_once(family.device),
+    )  # fmt: skip
     return Image.fromarray(np.concatenate(list(pictures), axis=1))
 
 

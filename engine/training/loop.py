@@ -20,7 +20,7 @@ from engine.adapters.contract import Adapter
 from engine.core.config import TrainConfig
 from engine.core.settings import to_table
 from engine.families.contract import Family, Geometry, Posterior, Recording
-from engine.families.devices import make_accelerator
+from engine.families.devices import half_type, make_accelerator
 from engine.families.tokens import asset_token
 from engine.results.concepts import concept_rows, save_concepts
 from engine.runs.commands import CommandQueue
@@ -37,7 +37,7 @@ from engine.runs.folder import RunDir, cache_dir
 from engine.runs.manifest import ConceptEntry, background_of, read_manifest, write_manifest
 from engine.scenes.scene import Scene, resize_scene
 from engine.training.batches import Prompts
-from engine.training.checkpoints import CheckpointState, gather_checkpoint
+from engine.training.checkpoints import CheckpointState, gather_checkpoint, weight_names
 from engine.training.phases import phase_of, phase_parameters, plan_phases
 from engine.training.pictures import stream
 from engine.training.preparation import (
@@ -81,7 +81,7 @@ def train(
     """
     if accelerator is None:
         accelerator = make_accelerator(
-            family.device.type, config.precision, config.gradient_accumulation
+            str(family.device), config.precision, config.gradient_accumulation
         )
     trainer = _Trainer(family, scene, config, tuple(initializers), accelerator, run)
     trainer.base, trainer.base_hash = base or family.name, base_hash
@@ -149,6 +149,9 @@ class _Trainer:
         adapter = choose_adapter(
             family, config.phase2.train, config.lora, stream(config.seed, "lora")
         )
+        if family.device.type != "cpu" and self.precision != "fp32":
+            held = weight_names(resume.folder) if resume and resume.phase == 2 else set[str]()
+            adapter.halve(family, half_type(self.precision), sorted(held))
         yield run_started(
             self.scene,
             config,
@@ -183,7 +186,7 @@ class _Trainer:
                         self.generator,
                     )  # fmt: skip
                     if resume is not None:
-                        session.restore(resume.folder, same_phase=resume.phase == plan.number)
+                        session.restore(resume)
                         resume = None
                     stopped = yield from self._train_phase(session, adapter, recorder)
                     session.close()
@@ -378,7 +381,7 @@ class _Trainer:
             phase=session.plan.number,
             parameters=session.kept,
             optimizer=session.optimizer,
-            generators={GENERATOR: self.generator.get_state()},
+            generators={GENERATOR: self.generator.get_state()} | session.scaling,
         )
         last = step == self.config.total_steps
         size = 2 * session.trained_count

@@ -50,19 +50,24 @@ class OptimizerStep:
         draw: Callable[[], DrawnBatch],
         prior_rows: int,
         nan_remedy: str = "resume with a lower learning rate",
+        collect: Callable[[], None] = lambda: None,
+        publish: Callable[[], None] = lambda: None,
     ) -> None:
         """`clipped`: the parameters whose common gradient norm is clipped at `clip_norm`.
 
-        `nan_remedy`: what to advise when the loss is not a number.
+        `nan_remedy`: what to advise when the loss is not a number. `collect` and `publish`: the
+        adapter's, after a backward pass and after an update.
         """
         self._accelerator = accelerator
         self._module = accelerator.prepare_model(module)
+        self._plain_optimizer = optimizer
         self._optimizer = accelerator.prepare_optimizer(optimizer)
         self._clipped = list(clipped)
         self._clip_norm = clip_norm
         self._draw = draw
         self._nan_remedy = nan_remedy
         self._prior_rows = prior_rows
+        self._collect, self._publish = collect, publish
 
     def take(self, step: int) -> StepResult:
         """One optimiser step.
@@ -80,14 +85,15 @@ class OptimizerStep:
             drawn, terms, norm = micro_steps[-1]
             loss, masked, attention, prior, grad_norm = self._numbers(losses, norm, step)
             self._optimizer.step()
+            self._publish()
             self._optimizer.zero_grad()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
                 f"out of memory in step {step}",
-                "resume with --set gradient_checkpointing=true, a smaller batch_size, or "
-                "phase2.train=cross-attention",
+                "resume with --set phase2.train=cross-attention (or lora, before phase 2 has "
+                "begun), a smaller batch_size, or gradient_checkpointing=true",
             ) from error
         masks_SKQ = drawn.batch.token_masks_BKQ[self._prior_rows :]
         return StepResult(
@@ -104,14 +110,21 @@ class OptimizerStep:
         with accumulating:
             terms: LossTerms = self._module(batch, self._prior_rows)
             accelerator.backward(terms.total)
+            # Several processes add up what the networks hold, at the end of a step.
+            if accelerator.sync_gradients or accelerator.num_processes == 1:
+                self._collect()
             norm = self._clip() if accelerator.sync_gradients else terms.total.detach()
         return drawn, terms, norm
 
     def _clip(self) -> torch.Tensor:
+        scaler = self._accelerator.scaler
+        if scaler is not None:
+            # This optimiser's alone: accelerate unscales every one it ever prepared, and another
+            # phase's may hold the same rows.
+            scaler.unscale_(self._plain_optimizer)
         if self._clip_norm > 0:
-            norm = self._accelerator.clip_grad_norm_(self._clipped, self._clip_norm)
+            norm = nn.utils.clip_grad_norm_(self._clipped, self._clip_norm)
         else:
-            self._accelerator.unscale_gradients(self._optimizer)
             gradients = [p.grad for p in self._clipped if p.grad is not None]
             norm = nn.utils.get_total_norm(gradients)
         return torch.as_tensor(norm, device=self._accelerator.device).float()

@@ -186,6 +186,7 @@ def prepare_prior_posteriors(
         steps=loss.prior_steps,
         guidance=guidance,
         resolution=resolution,
+        sampler=loss.prior_sampler,
     )
     yield from prepare_prior(
         family,
@@ -196,6 +197,7 @@ def prepare_prior_posteriors(
         guidance=guidance,
         resolution=resolution,
         precision=precision,
+        sampler=loss.prior_sampler,
         stopped=stopped,
     )
     return load_prior(folder, loss.prior_images)

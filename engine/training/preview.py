@@ -9,7 +9,7 @@ import torch
 from engine.core.config import TrainConfig
 from engine.core.memory import is_out_of_memory
 from engine.families.contract import Family, Recording
-from engine.families.devices import autocast
+from engine.families.placement import computing
 from engine.results.previews import preview_prompts, render_preview, save_picture
 from engine.runs.events import Event, Notice, PreviewSaved, Progress
 from engine.runs.folder import RunDir
@@ -33,7 +33,7 @@ def draw_preview(
     path = run.previews / f"step-{step:06d}.png"
     try:
         family.codec.park(parked=False)
-        with recorder.suspended(), autocast(family.device, precision):
+        with recorder.suspended(), computing(family, precision):
             picture = render_preview(
                 family,
                 prompts,
@@ -41,6 +41,7 @@ def draw_preview(
                 steps=config.preview.steps,
                 guidance=config.sampling.guidance,
                 resolution=resolution,
+                sampler=config.preview.sampler,
             )
         save_picture(picture, path)
     except (OSError, MemoryError, RuntimeError) as error:

@@ -17,9 +17,9 @@ from PIL import Image
 
 from engine.core.durations import say_seconds
 from engine.core.errors import BasError
-from engine.drawing.sampler import Cancelled, Denoised, draw
+from engine.drawing.sampler import Cancelled, Denoised, at_once, draw
 from engine.families.contract import Family, Posterior
-from engine.families.devices import autocast
+from engine.families.placement import computing
 from engine.files.atomic import remove_leftovers
 from engine.files.space import is_full
 from engine.files.weights_io import load_tensors, save_tensors
@@ -34,10 +34,19 @@ LEFTOVER_SECONDS = 86400.0
 
 
 def prior_folder(
-    cache: Path, *, base_hash: str, prompt: str, steps: int, guidance: float, resolution: int
+    cache: Path,
+    *,
+    base_hash: str,
+    prompt: str,
+    steps: int,
+    guidance: float,
+    resolution: int,
+    sampler: str = "ddim",
 ) -> Path:
     """Where the prior pictures of these settings lie, shared by all runs."""
     key = f"{base_hash}|{prompt}|{steps}|{guidance}|{resolution}"
+    if sampler != "ddim":
+        key += f"|{sampler}"
     return cache / "prior" / hashlib.sha256(key.encode()).hexdigest()[:20]
 
 
@@ -51,6 +60,7 @@ def prepare_prior(
     guidance: float,
     resolution: int,
     precision: str,
+    sampler: str = "ddim",
     stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event | None]:
     """Sample and encode what is missing; every finished picture stays when the run is killed.
@@ -67,27 +77,29 @@ def prepare_prior(
 
     remove_leftovers(folder, older_than=LEFTOVER_SECONDS)
     missing = [index for index in range(count) if not _is_whole(_file(folder, index))]
+    drawn = draw(
+        family,
+        [prompt] * len(missing),
+        seeds=missing,
+        steps=steps,
+        guidance=guidance,
+        resolution=resolution,
+        sampler=sampler,
+        on_step=look,
+        batch=at_once(family.device),
+    )
+    began = time.monotonic()
     for number, index in enumerate(missing):
         yield Progress(stage="prior", done=count - len(missing) + number, total=count, label=prompt)
-        started = time.monotonic()
         # Not around the yields: the caller's code between them would run in half precision too.
-        with autocast(family.device, precision):
-            drawn = draw(
-                family,
-                [prompt],
-                seeds=[index],
-                steps=steps,
-                guidance=guidance,
-                resolution=resolution,
-                on_step=look,
-            )
+        with computing(family, precision):
             picture = next(drawn)
         pixels_HWC = torch.from_numpy(np.ascontiguousarray(picture)).float() / 127.5 - 1
         posterior = family.codec.encode(pixels_HWC.permute(2, 0, 1)[None])
         tensors = {"mean": posterior.mean[0], "std": posterior.std[0]}
         yield from _save(_file(folder, index), picture, tensors)
-        left = (len(missing) - 1) * (time.monotonic() - started)
-        if number == 0 and left > WORTH_SAYING:
+        left = (len(missing) - 1) * (time.monotonic() - began)
+        if number == 0 and left > WORTH_SAYING and at_once(family.device) == 1:
             yield Notice(
                 level="info",
                 message=f"{len(missing) - 1} more prior pictures take about "

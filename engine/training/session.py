@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,7 +14,7 @@ from engine.families.contract import Family, Geometry, Posterior, Recording
 from engine.method.losses import expected_union_area
 from engine.runs.events import PhasePlan
 from engine.training.batches import DrawnBatch, Prompts, draw_batch
-from engine.training.checkpoints import load_optimizer, load_weights, weight_names
+from engine.training.checkpoints import CheckpointState, load_optimizer, load_weights, weight_names
 from engine.training.optimizer_step import OptimizerStep, StepResult
 from engine.training.phases import (
     make_optimizer,
@@ -25,6 +24,9 @@ from engine.training.phases import (
 )
 from engine.training.pictures import TrainingPictures, cutout_share
 from engine.training.step import TrainingStep
+
+SCALE, GROWTH = "scaler/scale", "scaler/growth"
+"""Names of the loss scale and of the steps since it last changed, in checkpoints."""
 
 
 class TrainingData(NamedTuple):
@@ -67,6 +69,9 @@ class PhaseSession:
         if exact_clipping:
             clipped |= row_parameters(family, words=True)
         select_parameters(family, clipped)
+        if plan.number == 2:
+            for weight in adapter.computing:
+                weight.requires_grad_(True)
         self.optimizer = make_optimizer(
             self.parameters, plan.learning_rate, config.optimizer, phase=plan.number
         )
@@ -101,14 +106,32 @@ class PhaseSession:
         """What a checkpoint must hold: the phase's parameters and what moved before them."""
         return row_parameters(self._family, words=True) | self.parameters | self._held
 
-    def restore(self, folder: Path, *, same_phase: bool) -> None:
+    @property
+    def scaling(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint holds of fp16's loss scale; nothing in other precisions."""
+        scaler = self._accelerator.scaler
+        if scaler is None:
+            return {}
+        state = scaler.state_dict()
+        return {
+            SCALE: torch.tensor(state["scale"], dtype=torch.float64),
+            GROWTH: torch.tensor(state["_growth_tracker"]),
+        }
+
+    def restore(self, checkpoint: CheckpointState) -> None:
         """Load a checkpoint's weights, and its optimiser where it was made in this phase."""
+        folder = checkpoint.folder
         if self.plan.number == 2:
             rows = row_parameters(self._family, words=True)
             self._held = self._adapter.hold(sorted(weight_names(folder) - rows.keys()))
         load_weights(folder, self.kept)
-        if same_phase:
+        self._adapter.publish()
+        if checkpoint.phase == self.plan.number:
             load_optimizer(folder, self.parameters, self.optimizer)
+        scaler, stored = self._accelerator.scaler, checkpoint.generators
+        if scaler is not None and SCALE in stored:
+            known = {"scale": float(stored[SCALE]), "_growth_tracker": int(stored[GROWTH])}
+            scaler.load_state_dict(scaler.state_dict() | known)
 
     def take(self, step: int) -> StepResult:
         """One optimiser step; raises TrainingError (`OptimizerStep.take`)."""
@@ -122,6 +145,8 @@ class PhaseSession:
                 clip_norm=self._config.optimizer.clip_norm,
                 draw=self._draw_share,
                 prior_rows=self._config.batch_size if self._with_prior else 0,
+                collect=self._adapter.collect,
+                publish=self._adapter.publish,
                 nan_remedy="resume with a lower learning rate than "
                 f"phase{self.plan.number}.learning_rate={self.plan.learning_rate:g}",
             )

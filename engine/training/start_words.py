@@ -20,7 +20,7 @@ from engine.core.nouns import NOUNS
 from engine.core.prompt_grammar import noun_phrase
 from engine.drawing.sampler import condition
 from engine.families.contract import Family
-from engine.families.devices import autocast
+from engine.families.placement import computing
 from engine.runs.events import Event, Progress
 from engine.runs.manifest import ConceptEntry
 from engine.scenes.mask_grid import GridRule
@@ -146,7 +146,7 @@ def _losses(
 ) -> list[torch.Tensor]:
     """Mean squared error within each concept's mask, (N,) for each noun."""
     count = len(nouns)
-    with autocast(family.device, precision):
+    with computing(family, precision):
         prompts = condition(family, [f"{opening} {noun_phrase(n)}".strip() for n in nouns])
         geometry_BG = torch.tensor([scene.geometry] * count, device=family.device)
         predicted_BCHW = family.predict(

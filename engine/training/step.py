@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from engine.families.contract import Family, Recording
+from engine.families.placement import computes_in_half
 from engine.method.attention_maps import average_maps
 from engine.method.losses import (
     attention_loss,
@@ -62,12 +63,19 @@ class TrainingStep(nn.Module):
         self._attention_weight = attention_weight
         self._prior_weight = prior_weight
         self._competing = competing
+        self._in_half = computes_in_half(family)
 
     def forward(self, batch: Batch, prior_rows: int = 0) -> LossTerms:
         """Loss of a batch whose first `prior_rows` rows are prior pictures (method, equation 3).
 
         total = masked + attention_weight * attention + prior_weight * prior.
         """
+        if self._in_half:
+            with torch.autocast(batch.latents_BCHW.device.type, enabled=False):
+                return self._terms(batch, prior_rows)
+        return self._terms(batch, prior_rows)
+
+    def _terms(self, batch: Batch, prior_rows: int) -> LossTerms:
         family, scene = self._family, slice(prior_rows, None)
         drawn = batch.latents_BCHW, batch.noise_BCHW, batch.levels_B
         noised_BCHW, target_BCHW = family.noise.add(*drawn), family.noise.target(*drawn)
