@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
-TRUE_COLORS = 1 << 24
 GAP = 2
 """Cells between columns in the terminal."""
 NARROWEST, WIDEST = 12, 44
@@ -81,15 +80,20 @@ def show(columns: Sequence[Column], saved: Path, images: stdout.Images) -> None:
 
     console = Console(highlight=False)
     if images == "auto" and sys.stdin.isatty():
-        whole = draw(saved, console.width, console.height - 2, images=images, colors=TRUE_COLORS)
+        whole = draw(
+            saved, console.width, console.height - 2, images="auto", colors=stdout.colors(console)
+        )
         if whole.raw:
             stdout.graphics(whole.text)
             return
-    console.print(grid(columns, console.width))
+    kind = "block" if images == "auto" else images
+    console.print(grid(columns, console.width, images=kind, colors=stdout.colors(console)))
 
 
-def grid(columns: Sequence[Column], cells: int) -> Group:
-    """Half-block pictures under their captions, `cells` wide; what does not fit goes below."""
+def grid(
+    columns: Sequence[Column], cells: int, *, images: stdout.Images = "half", colors: int = 1 << 24
+) -> Group:
+    """Pictures of blocks under their captions, `cells` wide; what does not fit goes below."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -105,15 +109,17 @@ def grid(columns: Sequence[Column], cells: int) -> Group:
             table.add_column(width=width)
         table.add_row(*(Text(column.caption, style="bold") for column in chosen))
         for row in zip_longest(*(column.pictures for column in chosen)):
-            table.add_row(*(_blocks(path, width) for path in row))
+            table.add_row(*(_blocks(path, width, images, colors) for path in row))
             table.add_row("")
         tables.append(table)
     return Group(*tables)
 
 
-def _blocks(path: Path | None, width: int) -> Text:
+def _blocks(path: Path | None, width: int, images: stdout.Images, colors: int) -> Text:
     from rich.text import Text
 
     if path is None:
         return Text()
-    return Text.from_ansi(draw(path, width, width // 2, images="half", colors=TRUE_COLORS).text)
+    # A graphics protocol cannot stand in a table: pictures of it are blocks.
+    kind = "block" if images in ("kitty", "iterm2", "sixel") else images
+    return Text.from_ansi(draw(path, width, width // 2, images=kind, colors=colors).text)

@@ -13,6 +13,8 @@ from bas_tui.cli import streams
 from engine.core.plain_text import plain
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from engine.runs.events import Event
 
 Images = Literal["auto", "block", "half", "quadrant", "sextant", "kitty", "iterm2", "sixel", "none"]
@@ -82,6 +84,11 @@ def table(
     console.print(grid)
 
 
+def colors(console: Console) -> int:
+    """How many colours the terminal shows: 0, 16, 256 or 2**24."""
+    return {None: 0, "standard": 16, "windows": 16, "256": 256}.get(console.color_system, 1 << 24)
+
+
 def picture(path: Path, images: Images) -> None:
     """Show a picture in the terminal; nothing where stdout is none, or colours are unwanted."""
     if images == "none" or not streams.live(1) or os.environ.get("NO_COLOR"):
@@ -95,8 +102,7 @@ def picture(path: Path, images: Images) -> None:
     rows = max(4, int(console.height * MAX_ROWS_SHARE))
     if images == "auto" and not sys.stdin.isatty():
         images = "block"
-    colors = {None: 0, "standard": 16, "windows": 16, "256": 256}.get(console.color_system, 1 << 24)
-    drawn = draw(path, console.width, rows, images=images, colors=colors)
+    drawn = draw(path, console.width, rows, images=images, colors=colors(console))
     if drawn.raw:
         graphics(drawn.text)
     else:  # Through Rich, which turns true colours into the 256 of a lesser terminal.
