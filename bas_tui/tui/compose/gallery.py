@@ -26,6 +26,7 @@ from bas_tui.tui.drawing.tile_layout import (
     side_by_side,
 )
 from bas_tui.tui.shell.bindings import bindings_of
+from bas_tui.tui.shell.full_picture import FullPicture
 from bas_tui.tui.shell.quiet_focus import QuietFocus
 
 Mode = Literal["all", "large", "compare"]
@@ -287,6 +288,11 @@ class Gallery(QuietFocus):
         """One picture, or all."""
         self.mode = "all" if self.mode == "large" or not self.tiles else "large"
         self._moved()
+
+    def action_full(self) -> None:
+        """The picture and nothing else."""
+        if self.current is not None:
+            self.app.push_screen(FullPicture(self.current.path))
 
     def action_mark(self) -> None:
         """Mark or unmark."""

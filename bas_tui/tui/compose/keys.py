@@ -74,6 +74,10 @@ KEYS = (
         help="Show the picture as large as the room allows, or all of them again.",
     ),
     Key(
+        id="gallery.full", keys="f", action="full", label="Full screen",
+        help="Show the picture on the whole terminal, from its file at full size.",
+    ),
+    Key(
         id="gallery.mark", keys="space,m", action="mark", label="Mark", show=True,
         help="Mark the picture for comparing, or unmark it.",
     ),
