@@ -92,7 +92,8 @@ def _overlap(size: int, side: int) -> GridMasks:
 def _grown(grids_NSS: GridMasks) -> GridMasks:
     """Every cell takes the largest value of its 3x3 neighbourhood."""
     side = grids_NSS.shape[-1]
-    padded = np.pad(grids_NSS, ((0, 0), (1, 1), (1, 1)))
+    padded = np.zeros((len(grids_NSS), side + 2, side + 2), grids_NSS.dtype)
+    padded[:, 1:-1, 1:-1] = grids_NSS
     return np.maximum.reduce(
         [
             padded[:, row : row + side, column : column + side]

@@ -83,8 +83,8 @@ class Prompts:
     def text(self, subset: Sequence[int], ground: str = "") -> str:
         """The prompt of a subset in its order, with what it says of the ground."""
         names = [self._names[index] for index in subset if index != self._background]
-        shown = self._background is not None and self._background in subset
-        place = self._names[self._background] if shown else ""
+        behind = self._background
+        place = self._names[behind] if behind is not None and behind in subset else ""
         return self._grammar.training_prompt(self._prefix, names, ground, place)
 
     def encoded(self, subset: tuple[int, ...], ground: str = "") -> EncodedPrompt:

@@ -185,9 +185,9 @@ def test_what_does_not_fit_is_refused_in_one_line(sd: Family, xl: Family, tmp_pa
     layers = low_rank(sd, LINEAR, CONV, TEXT)
     good = kohya_tensors(layers, "sd1", shape_of(sd))
 
-    def refused(tensors: Tensors, family: Family = sd, **metadata: str) -> str:
+    def refused(tensors: Tensors, **metadata: str) -> str:
         with pytest.raises(UserError) as error:
-            read_lora(written(tmp_path, tensors, **metadata), family)
+            read_lora(written(tmp_path, tensors, **metadata), sd)
         assert "\n" not in str(error.value) and error.value.remedy
         return error.value.message
 

@@ -55,7 +55,9 @@ def best_fit(drawn: Mask, wanted: Mask) -> Fit:
         size = tuple(max(1, round(side * scale)) for side in wanted.shape[::-1])
         template = _resized(wanted, size)
         high, wide = template.shape
-        canvas = np.pad(drawn, ((high, high), (wide, wide))).astype(np.float32)
+        height, width = drawn.shape
+        canvas = np.zeros((height + 2 * high, width + 2 * wide), np.float32)
+        canvas[high : high + height, wide : wide + width] = drawn
         common = cv2.matchTemplate(canvas, template.astype(np.float32), cv2.TM_CCORR)
         y, x = np.unravel_index(int(common.argmax()), common.shape)
         shared = round(float(common[y, x]))

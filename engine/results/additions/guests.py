@@ -9,6 +9,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
+
+from transformers import PreTrainedModel
 
 from engine.adapters.lora import LowRankChange
 from engine.core.errors import UserError
@@ -54,7 +57,8 @@ class Guests:
 
 def read_guests(additions: Additions, manifest: Manifest, family: Family, base_hash: str) -> Guests:
     """Read all of them for a freshly loaded family; UserError for the first that does not fit."""
-    widths = [input_rows(encoder).shape[1] for encoder in family.text.encoders] if additions else []
+    encoders = cast(Sequence[PreTrainedModel], family.text.encoders) if additions else ()
+    widths = [input_rows(encoder).shape[1] for encoder in encoders]
     runs = [(_other_run(one, base_hash), one.strength) for one in additions.others]
     rows: list[Rows] = []
     entries: list[Sequence[ConceptEntry]] = []
