@@ -7,10 +7,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-faults check lint types layers house bench dist try-dist \
-  pocket-eval clean
+.PHONY: help venv demo test test-fast test-faults check lint types layers house bench docs docs-links \
+  dist try-dist pocket-eval clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +24,12 @@ demo: $(RUNTIME) ## install, learn the bundled scene, draw it anew (minutes on a
 # A process per core, each with one thread: a file's tests stay together, they share fixtures.
 test: $(DEV) ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
+# The rooms whose tests load no whole model and start no process.
+FAST := $(addprefix tests/,core files house method run_state runs)
+
+test-fast: $(DEV) ## run the tests that take seconds, for after each change
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST)
 
 test-faults: $(DEV) ## inject faults: kills, damage, full disks, hostile files (half an hour)
 	$(BIN)/python -m pytest -m 'faults or not faults' tests/faults
@@ -45,6 +52,13 @@ house: $(DEV)
 bench: $(DEV) ## count the operations of a training step, time the parts
 	$(BIN)/python -m tests.bench
 
+docs: $(DOCS) ## build the documentation in docs/_build, strictly, and check links within it
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo 'open docs/_build/index.html; outside links: make docs-links'
+
+docs-links: $(DOCS) # asks the network for every outside link
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
+
 dist: $(DEV) ## build the source distribution, and the wheel from it, in dist/
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation >/dev/null
@@ -57,7 +71,7 @@ pocket-eval: $(RUNTIME) ## measure the embedded model
 	$(BIN)/python -m engine.pocket.recipe.evaluate
 
 clean: ## remove the virtual environment and every cache
-	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist docs/_build ./*.egg-info .pytest_cache .ruff_cache .import_linter_cache
 	find bas_tui engine tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -71,4 +85,8 @@ $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 
 $(DEV): $(RUNTIME)
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(DOCS): $(DEV)
+	$(PIP) -e '.[docs]'
 	@touch $@

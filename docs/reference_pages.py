@@ -1,0 +1,198 @@
+"""Writes the pages of docs/reference that follow the code: commands, settings, events, run folder.
+
+The texts are the code's own: help texts and docstrings. The pages are made anew at every build.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import enum
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from bas_tui.cli.information import documented_settings
+from bas_tui.cli.main import app
+from engine.runs import events, folder
+
+MADE = "<!-- Made from the code by docs/reference_pages.py. -->\n\n"
+
+
+def write(into: Path) -> None:
+    """Write every page into the folder `into`."""
+    pages = {
+        "commands": commands(),
+        "settings": settings(),
+        "events": event_kinds(),
+        "run-folder": run_folder(),
+    }
+    into.mkdir(exist_ok=True)
+    for name, text in pages.items():
+        file = into / f"{name}.md"
+        # An unchanged page keeps its time, so that a second build has nothing to do.
+        if not file.is_file() or file.read_text(encoding="utf-8") != MADE + text:
+            file.write_text(MADE + text, encoding="utf-8")
+
+
+def commands() -> str:
+    """Every command with its arguments and options, from Typer."""
+    root: Any = typer.main.get_command(app)
+    lines = [
+        "# Commands",
+        "",
+        "`bas COMMAND --help` says the same. Options of `bas` itself come before the command.",
+        "",
+        *_command(root),
+    ]
+    for name, command in root.commands.items():
+        lines += ["", f"## bas {name}", "", *_command(command)]
+        for inner, below in getattr(command, "commands", {}).items():
+            lines += ["", f"### bas {name} {inner}", "", *_command(below)]
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: Any) -> list[str]:
+    help_, _, example = (inspect.cleandoc(command.help or "")).partition("Example:")
+    example, _, rest = example.strip().partition("\n")
+    lines = [_text(help_.strip())]
+    if example:
+        lines += ["", "```", example.strip(), "```"]
+    if rest.strip():
+        lines += ["", _text(rest.strip())]
+    rows: list[str] = []
+    for parameter in command.params:
+        if getattr(parameter, "hidden", False) or parameter.name == "help":
+            continue
+        if parameter.param_type_name == "argument":
+            what = f"`{parameter.metavar or parameter.name.upper()}`"
+        else:
+            words = [*parameter.opts, *parameter.secondary_opts]
+            metavar = _choices(parameter) if parameter.metavar is None else parameter.metavar
+            what = " ".join([*(f"`{word}`" for word in words), _cell(metavar)]).strip()
+        rows.append(f"| {what} | {_cell(parameter.help or '')} |")
+    if rows:
+        lines += ["", "| | |", "|---|---|", *rows]
+    return lines
+
+
+def _choices(parameter: Any) -> str:
+    kind = parameter.bare_type
+    if not (inspect.isclass(kind) and issubclass(kind, enum.Enum)):
+        return ""
+    return ", ".join(str(choice.value) for choice in kind)
+
+
+def settings() -> str:
+    """Every setting with its default, from the configuration's attribute docstrings."""
+    lines = [
+        "# Settings",
+        "",
+        "`bas settings` lists them. Change one with `--set KEY=VALUE`, many with",
+        "`--settings FILE.toml`. The defaults are the paper's where the paper has one; a base",
+        "model may come with others (its recipe).",
+    ]
+    group = None
+    for setting in documented_settings():
+        name = setting.key.partition(".")[0] if "." in setting.key else "General"
+        if name != group:
+            group = name
+            lines += ["", f"## {group}", "", "| setting | default | what |", "|---|---|---|"]
+        default = f"`{_plain(setting.default)}`" if setting.default != "" else "empty"
+        what = _cell(f"{setting.help} ({setting.takes})")
+        lines.append(f"| `{setting.key}` | {default} | {what} |")
+    return "\n".join(lines) + "\n"
+
+
+def event_kinds() -> str:
+    """Every kind of event with its fields, from `engine.runs.events`."""
+    helps = _attribute_docstrings(inspect.getsource(events))
+    lines = [
+        "# Events",
+        "",
+        _text(inspect.cleandoc(events.__doc__ or "")),
+        "",
+        "`events.jsonl` and the `--json` option of `bas train`, `bas watch`, `bas gen` have them,",
+        "one a line, with `kind`, `seq` and `time`. `engine.api.train` yields the same as objects.",
+    ]
+    for kind, cls in events.EVENTS.items():
+        lines += ["", f"## {kind}", *_fields(cls, helps)]
+    lines += ["", "## Parts of events"]
+    for name, cls in inspect.getmembers(events, dataclasses.is_dataclass):
+        if not issubclass(cls, events.Event):
+            lines += ["", f"### {name}", *_fields(cls, helps)]
+    return "\n".join(lines) + "\n"
+
+
+def _fields(cls: Any, helps: dict[tuple[str, str], str]) -> list[str]:
+    lines = ["", _text(inspect.cleandoc(cls.__doc__ or ""))]
+    fields = [field for field in dataclasses.fields(cls) if field.name not in ("seq", "time")]
+    if fields:
+        lines += ["", "| field | type | what |", "|---|---|---|"]
+    for field in fields:
+        type_ = str(field.type).replace("|", "or")
+        what = _cell(helps.get((cls.__name__, field.name), ""))
+        lines.append(f"| `{field.name}` | `{type_}` | {what} |")
+    return lines
+
+
+def run_folder() -> str:
+    """The paths of a run, from `engine.runs.folder`."""
+    lines = [
+        "# The run folder",
+        "",
+        "Everything a run is lies in one folder, `$BAS_HOME/runs/NAME` (`bas show NAME` says it).",
+        "On another machine it is the same run. `run.toml` is for people to read, `events.jsonl`",
+        "for programs (see [events](events.md)).",
+        "",
+        "| path | what |",
+        "|---|---|",
+    ]
+    run = folder.RunDir(Path("RUN"))
+    for name, value in inspect.getmembers(folder.RunDir, lambda m: isinstance(m, property)):
+        if name != "name":
+            doc = value.fget.__doc__ or OTHER_PATHS[name]
+            lines.append(f"| `{getattr(run, name)}` | {_cell(doc)} |")
+    return "\n".join(lines) + "\n"
+
+
+OTHER_PATHS = {
+    "checkpoints": "What a run goes on from after a stop or a crash; gone when it has finished.",
+    "events": "Every event, one JSON object a line, appended only.",
+    "log": "What libraries said in the training process.",
+    "pid_file": "Process id of the host while it lives.",
+    "previews": "Preview pictures of the run, by step.",
+}
+"""Paths whose names say it in the code."""
+
+
+def _attribute_docstrings(source: str) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            for before, after in zip(node.body, node.body[1:], strict=False):
+                if (
+                    isinstance(before, ast.AnnAssign)
+                    and isinstance(before.target, ast.Name)
+                    and isinstance(after, ast.Expr)
+                    and isinstance(after.value, ast.Constant)
+                ):
+                    found[node.name, before.target.id] = str(after.value.value)
+    return found
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _text(text: str) -> str:
+    """Help text as Markdown: `<asset0>` is no HTML, and Rich's markup goes."""
+    text = re.sub(r"\[/?(?:bold|dim|green|b|i)\]", "", text)
+    return re.sub(r"(?<![`\\])<(?=[a-zA-Z/])", r"\\<", text)
+
+
+def _cell(text: str) -> str:
+    return _text(" ".join(text.split())).replace("|", "\\|").strip()
