@@ -10,7 +10,7 @@ DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-faults check lint types layers house bench docs docs-links \
+.PHONY: help venv demo test test-fast test-faults test-cuda check lint types layers house bench docs docs-links \
   dist try-dist pocket-eval clean
 
 help: ## list the targets
@@ -32,7 +32,10 @@ test-fast: $(DEV) ## run the tests that take seconds, for after each change
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST)
 
 test-faults: $(DEV) ## inject faults: kills, damage, full disks, hostile files (half an hour)
-	$(BIN)/python -m pytest -m 'faults or not faults' tests/faults
+	$(BIN)/python -m pytest -m 'not emulated' tests/faults
+
+test-cuda: $(DEV) ## walk an emulated CUDA device: half precision, LoRA, SDXL, resume (needs g++)
+	$(BIN)/python -m pytest -m 'emulated or not emulated' tests/emulated_cuda
 
 check: lint types layers house ## format, lint, types, architecture, house rules (make -k check: all of them)
 

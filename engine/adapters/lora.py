@@ -186,7 +186,7 @@ class LowRankChange:
 def every_layer(family: Family) -> dict[str, nn.Module]:
     """Each linear and convolution layer of the family's networks, those never trained included."""
     return {
-        f"{network}.{path}": layer
+        f"{network}.{path}" if path else network: layer
         for network, module in family.targets.networks.items()
         for path, layer in module.named_modules()
         if isinstance(layer, nn.Linear | nn.Conv2d)

@@ -28,3 +28,8 @@ def walk(name: str) -> None:
 
 def test_a_run_and_its_pictures() -> None:
     walk("walk_training.py")
+
+
+@pytest.mark.emulated
+def test_resumed_in_half_precision() -> None:
+    walk("walk_resume.py")
