@@ -11,9 +11,13 @@ import pytest
 # Spinning threads make a busy two-core machine several times slower; torch reads this at import.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# nohup and background jobs ignore these, and so would every process that the tests hang up.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
+
+@pytest.fixture(autouse=True)
+def heard_signals() -> None:
+    """nohup and background jobs ignore these, as does a host that a test ran in this process, and
+    so would every process that the tests hang up."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
