@@ -10,7 +10,7 @@ DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-faults test-cuda check lint types layers house bench docs docs-links \
+.PHONY: help venv demo test test-fast test-faults test-cuda check lint types layers house bench bench-cuda docs docs-links \
   dist try-dist pocket-eval clean
 
 help: ## list the targets
@@ -68,6 +68,9 @@ dist: $(DEV) ## build the source distribution, and the wheel from it, in dist/
 
 try-dist: dist ## install the wheel in a fresh environment elsewhere and use it there
 	.ci/try-dist $(BIN)/python
+
+bench-cuda: $(DEV) ## count kernels, copies, memory of a GPU step at true size (no GPU; needs g++)
+	$(BIN)/python -m tests.bench.gpu_counts --autocast
 
 pocket-eval: $(RUNTIME) ## measure the embedded model
 	$(PIP) -e '.[pocket-eval]'

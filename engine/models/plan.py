@@ -18,7 +18,7 @@ from engine.core.durations import PHASE2_COST
 from engine.core.errors import UserError
 from engine.files.space import MARGIN
 from engine.models.device_guess import Device
-from engine.models.facts import FEW_STEPS_WARNING, base_facts
+from engine.models.facts import FEW_STEPS_WARNING, base_facts, prefers_half
 from engine.models.sizes import KNOWN, Sizes, base_sizes
 from engine.runs.folder import RunDir
 from engine.runs.library import list_runs
@@ -57,9 +57,9 @@ SD_CORE_SECONDS = StepTimes((18.0, 22.0), (50.0, 56.0), (900.0, 1100.0))
 POCKET_CORE_SECONDS = (0.056, 0.083)
 
 # Activations of a forward row of Stable Diffusion at 512 pixels in half precision, GB, and with
-# gradient checkpointing; they grow with the pixels. SDXL at 1024: 12.7 and .7 (meta tensors).
-ROW_GB, CHECKPOINTED_ROW_GB = 1.6, 0.2
-XL_ROW_GB, XL_CHECKPOINTED_ROW_GB = 12.7, 0.7
+# gradient checkpointing, and of SDXL at 1024; they grow with the pixels (tests.bench.gpu_counts).
+ROW_GB, CHECKPOINTED_ROW_GB = 1.2, 0.2
+XL_ROW_GB, XL_CHECKPOINTED_ROW_GB = 7.7, 0.7
 XL_TEXT_AND_UNET = 2e9
 """A model with more weights than this counts as one of SDXL's kind."""
 CONTEXT_GB = 0.8
@@ -221,18 +221,23 @@ def _known_times(
 def _memory(
     base: str, config: TrainConfig, device: Device, sizes: Sizes | None
 ) -> tuple[float, float] | None:
-    """Peak GB: weights, gradients, AdamW's moments, autocast's copies, activations, context."""
+    """Peak GB: weights, gradients, the optimiser's moments, activations, context.
+
+    On accelerators every weight computes in half precision, and what is trained has an fp32 master
+    beside it; elsewhere all are fp32. The peak is that of the backward pass, where activations lie
+    beside the moments, or of the update, where the gradients are wide.
+    """
     if base == "pocket":
         return (1.0, 2.0)
     if sizes is None:
         return None
+    half = device.kind != "cpu" and config.precision != "fp32"
+    width = 2 if half else 4
     moved = sizes.moved(config) / 1e9
     adapter = config.phase2.train == "lora"
-    frozen = sizes.all / 1e9 - (0.0 if adapter else moved)
-    half = device.kind != "cpu"
-    copies = 2 * moved if half and not adapter else 0.0
+    weights = width * (sizes.all / 1e9 + (moved if adapter else 0.0))
     moments = 2 if config.optimizer.kind == "adamw8bit" else 8
-    static = (4 + 4 + moments) * moved + 4 * frozen + copies
+    lasting = weights + ((4 if half else 0) + moments) * moved
     large = sizes.all > XL_TEXT_AND_UNET
     side = config.resolution or base_facts(base).shape.resolution
     plain, spared = (XL_ROW_GB, XL_CHECKPOINTED_ROW_GB) if large else (ROW_GB, CHECKPOINTED_ROW_GB)
@@ -241,7 +246,11 @@ def _memory(
     ) ** 2
     with_prior = config.phase2.steps > 0 and config.loss.prior_weight > 0
     rows = config.batch_size * (2 if with_prior else 1)
-    high = static + rows * row * (1 if half else 2) + 4 * sizes.vae / 1e9 + CONTEXT_GB
+    backward = lasting + width * moved + rows * row * (1 if half else 2)
+    update = lasting + 4 * moved
+    # What phase 2 moves is read in full precision, and then rounded where it lies.
+    loading = 0.0 if prefers_half(config) else 4 * sizes.all / 1e9
+    high = max(backward, update, loading) + 4 * sizes.vae / 1e9 + CONTEXT_GB
     return LOW * high, high
 
 
