@@ -15,7 +15,7 @@ from engine.core.settings import build_config
 from engine.drawing.sampler import draw as _draw
 from engine.families.devices import choose_device, choose_precision
 from engine.families.loading import LoadedBase, load_family
-from engine.families.placement import computing
+from engine.families.placement import each_computing
 from engine.models.facts import recipe_settings
 from engine.pocket import DEFAULT_DEMO, demo_scenes
 from engine.pocket import demo_scene as _demo_files
@@ -95,13 +95,7 @@ def draw(
         negative=negative,
         resolution=config.resolution or None,
     )
-    while True:
-        # Not around the yield: the caller's code between pictures would run in half precision too.
-        with computing(family, precision):
-            picture = next(drawn, None)
-        if picture is None:
-            return
-        yield picture
+    yield from each_computing(drawn, family, precision)
 
 
 def _ignore(event: Event) -> None:

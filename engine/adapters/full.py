@@ -30,6 +30,7 @@ class FullChange:
         self._device = family.device
         self._before: dict[str, torch.Tensor] = {}
         self._masters: Masters | None = None
+        self._held: Masters | None = None
         self._base: dict[str, torch.Tensor] = {}
         """fp32 values of weights that were rounded."""
         self._halved = False
@@ -73,7 +74,10 @@ class FullChange:
             self._masters.collect()
 
     def publish(self) -> None:
-        """Round the masters into the networks."""
+        """Round the masters into the networks; what is held but once, for it moves no more."""
+        if self._held is not None:
+            self._held.publish()
+            self._held = None
         if self._masters is not None:
             self._masters.publish()
 
@@ -90,9 +94,7 @@ class FullChange:
         if self._masters is not None:
             masters = {name: nn.Parameter(self._base[name].clone(), False) for name in held}
             self._before |= {name: self._base[name] for name in held}
-            self._masters = Masters(
-                self._masters.computing | held, self._masters.parameters | masters
-            )
+            self._held = Masters(held, masters)
             return masters
         for name, weight in held.items():
             self._before[name] = weight.detach().cpu().clone()

@@ -56,6 +56,7 @@ class LowRankChange:
         for name, layer in layers.items():
             weight: Any = layer.weight
             used = min(rank, weight[0].numel(), weight.shape[0])
+            # In fp32 whatever the frozen weights are: steps of 1e-4 vanish in bf16.
             a = torch.randn((used, *weight.shape[1:]), generator=generator) / used
             b = torch.zeros(weight.shape[0], used, *(1,) * (weight.dim() - 2))
             adapter._factors[name] = _parameters(a, b, weight.device)
@@ -91,9 +92,9 @@ class LowRankChange:
                     "draw with the base model of the run",
                 )
             adapter._layers[name] = layers[name]
-            adapter._factors[name] = _parameters(a, b, weight.device)
-            if weight.dtype != torch.float32:
-                adapter._masters = in_half(adapter.parameters(), weight.dtype)
+            # Nothing trains them from here on, so they are what their layer computes in.
+            pair = _parameters(a.to(weight.dtype), b.to(weight.dtype), weight.device)
+            adapter._factors[name] = pair
         adapter.begin()
         return adapter
 
@@ -117,10 +118,10 @@ class LowRankChange:
             handle.remove()
         self._handles.clear()
 
-    def move(self, device: torch.device) -> None:
-        """Keep the factors on another device from now on."""
+    def move(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Keep the factors on another device and in another precision from now on."""
         for factor in self.parameters().values():
-            factor.data = factor.data.to(device)
+            factor.data = factor.data.to(device, dtype)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The factors, as `lora/<layer>/A` and `lora/<layer>/B`."""
@@ -196,5 +197,4 @@ def every_layer(family: Family) -> dict[str, nn.Module]:
 def _parameters(
     a: torch.Tensor, b: torch.Tensor, device: torch.device
 ) -> tuple[nn.Parameter, nn.Parameter]:
-    """Both factors in fp32 whatever the frozen weights are: steps of 1e-4 vanish in bf16."""
-    return nn.Parameter(a.float().to(device)), nn.Parameter(b.float().to(device))
+    return nn.Parameter(a.to(device)), nn.Parameter(b.to(device))

@@ -14,7 +14,7 @@ from engine.jobs.job_process import STOPPED, end_with_parent, only_job
 from engine.runs.folder import RunDir
 from engine.runs.liveness import host_pid
 from engine.runs.manifest import read_manifest
-from engine.training.shared_prior import needs_prior, share_prior
+from engine.training.shared_prior import share_prior
 
 WAIT_SECONDS = 1.0
 
@@ -40,7 +40,7 @@ def prepare(folder: BatchDir) -> int:
             continue
         manifest = read_manifest(scene.run)
         config = build_config(flatten(manifest.settings))
-        if needs_prior(config):
+        if config.needs_prior:
             wanted[manifest.base, repr(config.base)].append(config)
     for (base, _), configs in wanted.items():
         if len(configs) > 1:

@@ -190,6 +190,13 @@ class TrainConfig:
         return Grammar(join=self.prompt_join, article=self.prompt_article, nouns=self.prompt_nouns)
 
     @property
+    def needs_prior(self) -> bool:
+        """Whether a run trains on prior pictures. Clipping by the whole embedding's gradient sees
+        them in phase 1, too."""
+        wanted = self.phase2.steps > 0 or self.optimizer.clip_whole_embedding
+        return wanted and self.loss.prior_weight > 0
+
+    @property
     def total_steps(self) -> int:
         """Optimiser steps of both phases together."""
         return self.phase1.steps + self.phase2.steps

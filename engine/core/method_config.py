@@ -275,6 +275,11 @@ class OptimizerConfig:
     """Phase 1: clip by the norm of the whole embedding gradient, frozen rows included, exactly as
     the released script does (slower; only for reproduction)."""
 
+    @property
+    def moment_bytes(self) -> int:
+        """Of both moments of a trained number in phase 2."""
+        return 2 if self.kind == "adamw8bit" else 8
+
     def __post_init__(self) -> None:
         check(0 <= self.beta1 < 1, "optimizer.beta1", "in [0, 1)", self.beta1)
         check(0 <= self.beta2 < 1, "optimizer.beta2", "in [0, 1)", self.beta2)

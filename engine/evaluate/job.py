@@ -35,20 +35,19 @@ from engine.evaluate.job_plan import (
 from engine.evaluate.package_versions import versions
 from engine.evaluate.scorers.base import SceneView, Shot
 from engine.evaluate.scorers.registry import load_scorer
-from engine.families.devices import autocast, choose_device, choose_precision
-from engine.families.loading import load_for
+from engine.families.devices import choose_device, choose_precision
 from engine.families.tokens import asset_token
 from engine.files.atomic import write_atomic
 from engine.hosts.train import run_host
 from engine.jobs.job_process import STOPPED, end_with_parent, only_job
-from engine.results.concepts import load_concepts
+from engine.results.learned_model import load_learned
 from engine.results.previews import save_picture
 from engine.runs.description import describe
 from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry, Manifest, read_manifest, write_manifest
 from engine.runs.prompts import resolve_prompt
 from engine.scenes.scene import Scene, open_saved_scene, save_scene, scene_hash
-from engine.training.shared_prior import needs_prior, share_prior
+from engine.training.shared_prior import share_prior
 
 RESULT = "result.json"
 BATCH = 8
@@ -94,7 +93,7 @@ def prepare(folder: EvaluationDir) -> int:
     end_with_parent()
     plan = read_plan(folder)
     configs = [build_config(job_settings(plan, method)) for method in plan.methods]
-    share_prior(plan.base, [config for config in configs if needs_prior(config)])
+    share_prior(plan.base, [config for config in configs if config.needs_prior])
     return 0
 
 
@@ -150,11 +149,8 @@ def _draw(run: RunDir, shots: Sequence[ShotPlan]) -> dict[str, str]:
     batches = [shots[first : first + BATCH] for first in range(0, len(shots), BATCH)]
     missing = [batch for batch in batches if not all(_path(run, shot).is_file() for shot in batch)]
     if missing:
-        loaded = load_for(
-            manifest.base, config, device=device, precision=precision, report=lambda _event: None
-        )
-        load_concepts(run.concepts, loaded.family, base_hash=loaded.base_hash)
-        with autocast(device, precision):
+        loaded = load_learned(run, device=device, report=lambda _event: None)
+        with loaded.computing():
             for batch in missing:
                 drawn = draw(
                     loaded.family,

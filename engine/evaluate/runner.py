@@ -168,7 +168,7 @@ def _exit_code(folder: EvaluationDir) -> int:
 
 def _prior_wanted(plan: Plan) -> bool:
     configs = [build_config(job_settings(plan, method)) for method in plan.methods]
-    return any(c.phase2.steps > 0 and c.loss.prior_weight > 0 for c in configs)
+    return any(config.needs_prior for config in configs)
 
 
 def _prepare(folder: EvaluationDir, executor: Executor, stopping: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """The contract of a base model: a few small parts, each a Protocol of its own.
 
-A family is chosen once (`engine.families.registry`); whoever trains or draws asks its parts and
+A family is chosen once (`engine.models.kinds`); whoever trains or draws asks its parts and
 never which family it is. `docs/adding-a-family.md` walks through one.
 
 Shape legend: B batch, C latent channels, H and W latent size, E text encoders, L prompt positions,
@@ -116,12 +116,6 @@ class Noise(Protocol):
         self, latents_BCHW: torch.Tensor, noise_BCHW: torch.Tensor, levels_B: torch.Tensor
     ) -> torch.Tensor:
         """What the network should have said; (B, C, H, W)."""
-        ...
-
-    def clean(
-        self, noised_BCHW: torch.Tensor, prediction_BCHW: torch.Tensor, levels_B: torch.Tensor
-    ) -> torch.Tensor:
-        """The clean latents that a prediction amounts to; (B, C, H, W)."""
         ...
 
     def solver(self, name: str, steps: int) -> Solver:

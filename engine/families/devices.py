@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 
 from engine.core.errors import UserError
 from engine.models.names import has_cuda_device
@@ -105,7 +106,11 @@ def make_accelerator(device: str, precision: str, gradient_accumulation: int) ->
     if chosen.type == "cuda" and chosen.index is not None:
         # Accelerate knows the current GPU only.
         torch.cuda.set_device(chosen)
+    # The last layers of SDXL's encoders are never used; without this, several processes wait for
+    # their gradients for ever.
+    several = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(
+        kwargs_handlers=[several],
         cpu=chosen.type == "cpu",
         mixed_precision=names[choose_precision(precision, chosen)],
         gradient_accumulation_steps=gradient_accumulation,

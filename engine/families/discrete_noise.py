@@ -13,10 +13,9 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from engine.core.errors import UserError
 from engine.families.contract import Solver
-from engine.method.noise import add_noise, clean_latents, target
+from engine.method.noise import add_noise, target
 
 PREDICTIONS = ("epsilon", "v_prediction")
-SAMPLERS = ("ddim", "dpm++")
 
 
 class DiscreteNoise:
@@ -56,15 +55,6 @@ class DiscreteNoise:
         """The noise, or the velocity; (B, C, H, W)."""
         v = self.prediction == "v_prediction"
         return target(latents_BCHW, noise_BCHW, levels_B, self.alphas_cumprod_T, v_prediction=v)
-
-    def clean(
-        self, noised_BCHW: torch.Tensor, prediction_BCHW: torch.Tensor, levels_B: torch.Tensor
-    ) -> torch.Tensor:
-        """The clean latents that a prediction amounts to; (B, C, H, W)."""
-        v = self.prediction == "v_prediction"
-        return clean_latents(
-            noised_BCHW, prediction_BCHW, levels_B, self.alphas_cumprod_T, v_prediction=v
-        )
 
     def solver(self, name: str, steps: int) -> Solver:
         """`ddim` (paper, section 4) or `dpm++` (2M, arXiv 2211.01095: fewer steps)."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from engine.families.contract import Family
 from engine.families.devices import autocast
+
+Item = TypeVar("Item")
 
 
 def place(family: Family, device: torch.device, dtype: torch.dtype) -> None:
@@ -43,3 +47,16 @@ def computing(family: Family, precision: str) -> AbstractContextManager[object]:
     if computes_in_half(family):
         return torch.autocast(family.device.type, enabled=False)
     return autocast(family.device, precision)
+
+
+def each_computing(items: Iterator[Item], family: Family, precision: str) -> Iterator[Item]:
+    """The same items, each made within `computing`.
+
+    Not around the yields: the caller's code between them would run in half precision, too.
+    """
+    while True:
+        with computing(family, precision):
+            item = next(items, None)
+        if item is None:
+            return
+        yield item

@@ -53,7 +53,7 @@ from engine.runs.events import (
 from engine.runs.folder import RunDir
 from engine.runs.manifest import read_manifest
 from engine.runs.prompts import missing_opening, resolve_prompt
-from engine.runs.requests import Additions, GenerationRequest
+from engine.runs.requests import Additions, GenerationRequest, too_few_to_pick
 
 PREVIEWS_PER_PICTURE = 5
 
@@ -111,6 +111,8 @@ class _GenerationHost:
     def _answer(self, record: dict[str, Any]) -> None:
         name = str(record.get("request", ""))
         try:
+            if name in self._cancelled:
+                raise Cancelled
             self._generate(GenerationRequest.parse({"request": name, **record}))
         except Cancelled:
             self._emit(GenerationEnded(request=name, outcome="cancelled"))
@@ -121,6 +123,11 @@ class _GenerationHost:
             self._failed(name, f"generation failed: {error}", "try fewer steps or --device cpu")
         except OSError as error:
             self._failed(name, f"cannot write the picture: {error}", "choose another folder")
+        except Exception as error:  # A damaged result must not end the requests that wait.
+            traceback.print_exc(file=sys.stderr)
+            self._failed(name, f"generation failed: {error}", "see the log, or train the run anew")
+        finally:
+            self._cancelled.discard(name)
 
     def _failed(self, request: str, message: str, remedy: str) -> None:
         self._emit(
@@ -170,6 +177,8 @@ class _GenerationHost:
             model=model, prompts=tuple(prompts), steps=steps, guidance=guidance,
             negative=negative, on_step=self._on_step(request, family),
         )  # fmt: skip
+        if request.pick and len(drawing.things(prompts[0])) < 2:
+            raise too_few_to_pick()
         job: Job = PromptJob(drawing, start, request.noise)
         if photo is not None:
             job = PhotoJob(drawing, photo)

@@ -43,6 +43,12 @@ class Drawing:
     negative: str
     on_step: OnJobStep
 
+    def things(self, prompt: str) -> list[str]:
+        """Tokens of the learned things that a prompt names; an embedding's vectors are none."""
+        known = {concept.token for concept in self.model.concepts}
+        found = dict.fromkeys(match.group(0) for match in TOKEN.finditer(prompt))
+        return [token for token in found if token in known]
+
     @property
     def resolution(self) -> int:
         """Side of the square that is drawn, pixels."""
@@ -101,7 +107,7 @@ class PromptJob:
     def pictures(self, seeds: Sequence[int]) -> Iterator[Made]:
         drawing, side = self._drawing, self._drawing.resolution
         family, prompt = drawing.model.family, drawing.prompts[0]
-        tokens = list(dict.fromkeys(match.group(0) for match in TOKEN.finditer(prompt)))
+        tokens = drawing.things(prompt)
         beginning, first = None, 0
         if self._picture is not None:
             solver = family.noise.solver("ddim", drawing.steps)

@@ -44,25 +44,6 @@ def target(
     return noise_BCHW
 
 
-def clean_latents(
-    noised_BCHW: torch.Tensor,
-    prediction_BCHW: torch.Tensor,
-    timesteps_B: torch.Tensor,
-    alphas_cumprod_T: torch.Tensor,
-    *,
-    v_prediction: bool,
-) -> torch.Tensor:
-    """The clean latents that a prediction amounts to; (B, C, H, W).
-
-    From the noise `(z_t - sqrt(1 - a_t) * eps) / sqrt(a_t)`, from the velocity
-    `sqrt(a_t) * z_t - sqrt(1 - a_t) * v`.
-    """
-    signal_B111, noise_B111 = _scales(timesteps_B, alphas_cumprod_T, noised_BCHW)
-    if v_prediction:
-        return signal_B111 * noised_BCHW - noise_B111 * prediction_BCHW
-    return (noised_BCHW - noise_B111 * prediction_BCHW) / signal_B111
-
-
 def _scales(
     timesteps_B: torch.Tensor, alphas_cumprod_T: torch.Tensor, like: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:

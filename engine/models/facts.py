@@ -176,7 +176,7 @@ def check_grid(base: str, config: TrainConfig) -> None:
 
 def prefers_half(config: TrainConfig) -> bool:
     """Whether the base's weights stay frozen, so that half-precision files serve as well."""
-    return config.phase2.train in ("lora", "none")
+    return config.phase2.steps == 0 or config.phase2.train in ("lora", "none")
 
 
 def _list(value: Any) -> list[Any]:

@@ -48,7 +48,7 @@ GPU_TIMES: dict[str, StepTimes] = {
     "T4": StepTimes((0.060, 0.077), (0.328, 0.378), (2.84, 3.65)),
 }
 # Launching the counted kernels takes so long on any card (6-9 us each), however fast it computes.
-LAUNCHES = StepTimes((0.025, 0.037), (0.035, 0.052), (0.45, 0.70))
+LAUNCHES = StepTimes((0.015, 0.023), (0.021, 0.032), (0.45, 0.70))
 # Seconds of one CPU core for the lean step at SD 2.1-base size: the measured 63-80 and 85 s of the
 # released script over the measured ratios 3.6 and 1.6. A prior picture: 83 TFLOPs at the same rate.
 SD_CORE_SECONDS = StepTimes((18.0, 22.0), (50.0, 56.0), (900.0, 1100.0))
@@ -125,7 +125,7 @@ def estimate(
     sizes = base_sizes(base)
     times, source = _known_times(base, config, device, sizes)
     prior = None
-    if times is not None and config.loss.prior_weight > 0 and config.phase2.steps > 0:
+    if times is not None and config.needs_prior:
         share = config.loss.prior_images * config.loss.prior_steps / 50
         prior = times.prior[0] * share, times.prior[1] * share
     if past is not None:
@@ -177,7 +177,10 @@ def _known_times(
     base: str, config: TrainConfig, device: Device, sizes: Sizes | None
 ) -> tuple[StepTimes | None, str]:
     batch = config.batch_size * config.gradient_accumulation
-    cost = LORA_COST if config.phase2.train == "lora" else 1.0
+    # Without a prior picture beside the scene's a step of phase 2 has half the work.
+    cost = (LORA_COST if config.phase2.train == "lora" else 1.0) * (
+        1 if config.needs_prior else 0.5
+    )
     both = batch * (CHECKPOINTED_COST if config.gradient_checkpointing else 1.0)
     if base == "pocket":
         if device.kind != "cpu":
@@ -236,7 +239,7 @@ def _memory(
     moved = sizes.moved(config) / 1e9
     adapter = config.phase2.train == "lora"
     weights = width * (sizes.all / 1e9 + (moved if adapter else 0.0))
-    moments = 2 if config.optimizer.kind == "adamw8bit" else 8
+    moments = config.optimizer.moment_bytes
     lasting = weights + ((4 if half else 0) + moments) * moved
     large = sizes.all > XL_TEXT_AND_UNET
     side = config.resolution or base_facts(base).shape.resolution
@@ -244,8 +247,7 @@ def _memory(
     row = (spared if config.gradient_checkpointing else plain) * (
         side / (1024 if large else 512)
     ) ** 2
-    with_prior = config.phase2.steps > 0 and config.loss.prior_weight > 0
-    rows = config.batch_size * (2 if with_prior else 1)
+    rows = config.batch_size * (2 if config.needs_prior else 1)
     backward = lasting + width * moved + rows * row * (1 if half else 2)
     update = lasting + 4 * moved
     # What phase 2 moves is read in full precision, and then rounded where it lies.
@@ -259,8 +261,7 @@ def _disk(config: TrainConfig, sizes: Sizes | None) -> tuple[int | None, int | N
         return None, None
     moved = sizes.moved(config)
     # Weights and two moments; the change is kept in half precision.
-    moments = 2 if config.optimizer.kind == "adamw8bit" else 8
-    checkpoint, concepts = (4 + moments) * moved, 2 * moved
+    checkpoint, concepts = (4 + config.optimizer.moment_bytes) * moved, 2 * moved
     kept = config.checkpoint_keep * checkpoint if config.checkpoint_keep_after else 0
     return max(2, config.checkpoint_keep) * checkpoint + 2 * concepts + MARGIN, concepts + kept
 

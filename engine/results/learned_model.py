@@ -42,7 +42,7 @@ class LearnedModel(NamedTuple):
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Around everything that runs the networks: mixed precision over fp32 weights."""
+        """Around everything that runs the networks (`engine.families.placement.computing`)."""
         precision = choose_precision(self.config.precision, self.family.device)
         with computing(self.family, precision):
             yield
@@ -82,7 +82,7 @@ def load_learned(
     if first != device:
         place(family, device, half)
         for low_rank in changes:
-            low_rank.move(device)
+            low_rank.move(device, half)
     return LearnedModel(
         family, config, manifest, loaded.base_hash, change, guests.concepts, guests.words
     )

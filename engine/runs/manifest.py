@@ -12,6 +12,7 @@ import tomli_w
 from engine.core.errors import UserError
 from engine.core.plain_text import plain_values
 from engine.core.prompt_grammar import BACKGROUND_NAMES, Grammar
+from engine.core.settings import build_config, flatten
 from engine.files.atomic import write_atomic
 from engine.runs.folder import RunDir
 
@@ -56,11 +57,7 @@ class Manifest:
     @property
     def grammar(self) -> Grammar:
         """How its prompts speak of its things."""
-        return Grammar(
-            join="comma" if self.settings.get("prompt_join") == "comma" else "and",
-            article=self.settings.get("prompt_article") is True,
-            nouns=self.settings.get("prompt_nouns") is True,
-        )
+        return build_config(flatten(self.settings)).grammar
 
 
 def write_manifest(run: RunDir, manifest: Manifest) -> None:

@@ -256,7 +256,12 @@ class GenerationRequest:
                 f"cannot pick {self.pick} of {self.count} pictures", "draw more than are picked"
             )
         if self.edit is not None or len(set(TOKEN.findall(self.prompt))) < 2:
-            raise UserError(
-                "pictures are picked by how well several learned things stand apart",
-                "name two or more in the prompt, or leave the pick out",
-            )
+            raise too_few_to_pick()
+
+
+def too_few_to_pick() -> UserError:
+    """Of a request to pick among pictures of less than two things."""
+    return UserError(
+        "pictures are picked by how well several learned things stand apart",
+        "name two or more in the prompt, or leave the pick out",
+    )

@@ -108,6 +108,7 @@ class _Trainer:
             minutes=config.checkpoint_minutes,
             keep=config.checkpoint_keep,
             keep_after=config.checkpoint_keep_after,
+            moment_bytes=config.optimizer.moment_bytes,
             first=accelerator.is_main_process,
         )
         self.base = self.base_hash = ""
@@ -146,9 +147,8 @@ class _Trainer:
             family, config, [c.initializer for c in self.concepts],
             background=background_of(self.concepts) is not None,
         )  # fmt: skip
-        adapter = choose_adapter(
-            family, config.phase2.train, config.lora, stream(config.seed, "lora")
-        )
+        moved = config.phase2.train if config.phase2.steps else "none"
+        adapter = choose_adapter(family, moved, config.lora, stream(config.seed, "lora"))
         if family.device.type != "cpu" and self.precision != "fp32":
             held = weight_names(resume.folder) if resume and resume.phase == 2 else set[str]()
             adapter.halve(family, half_type(self.precision), sorted(held))
@@ -232,15 +232,12 @@ class _Trainer:
             background=background_of(self.concepts),
         )  # fmt: skip
         prior: Posterior | None = None
-        wanted = config.phase2.steps > 0 or config.optimizer.clip_whole_embedding
-        if wanted and config.loss.prior_weight > 0:
+        if config.needs_prior:
             sampling = prepare_prior_posteriors(
                 family,
                 cache_dir(),
-                config.loss,
+                config,
                 base_hash=self.base_hash or family.name,
-                guidance=config.sampling.guidance,
-                resolution=self.resolution,
                 precision=self.precision,
                 stopped=lambda: self.commands.asked("stop"),
             )

@@ -63,6 +63,8 @@ class OptimizerStep:
         self._plain_optimizer = optimizer
         self._optimizer = accelerator.prepare_optimizer(optimizer)
         self._clipped = list(clipped)
+        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        self._along = [parameter for parameter in self._clipped if id(parameter) not in trained]
         self._clip_norm = clip_norm
         self._draw = draw
         self._nan_remedy = nan_remedy
@@ -87,6 +89,9 @@ class OptimizerStep:
             self._optimizer.step()
             self._publish()
             self._optimizer.zero_grad()
+            for parameter in self._clipped:
+                # Also those that are clipped along and not trained.
+                parameter.grad = None
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -122,6 +127,9 @@ class OptimizerStep:
             # This optimiser's alone: accelerate unscales every one it ever prepared, and another
             # phase's may hold the same rows.
             scaler.unscale_(self._plain_optimizer)
+            for parameter in self._along:
+                if parameter.grad is not None:
+                    parameter.grad /= scaler.get_scale()
         if self._clip_norm > 0:
             norm = nn.utils.clip_grad_norm_(self._clipped, self._clip_norm)
         else:

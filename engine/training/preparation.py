@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from engine.core.config import TrainConfig
-from engine.core.method_config import DataConfig, LossConfig, parse_grounds
+from engine.core.method_config import DataConfig, parse_grounds
 from engine.core.prompt_grammar import AT, ground_phrase
 from engine.drawing.sampler import Cancelled
 from engine.families.contract import Family, Posterior
@@ -170,15 +170,15 @@ def _composed(
 def prepare_prior_posteriors(
     family: Family,
     cache: Path,
-    loss: LossConfig,
+    config: TrainConfig,
     *,
     base_hash: str,
-    guidance: float,
-    resolution: int,
     precision: str,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[Event | None, None, Posterior]:
     """Sample (once per base model) and load the prior pictures' posteriors."""
+    loss, guidance = config.loss, config.sampling.guidance
+    resolution = config.resolution or family.resolution
     folder = prior_folder(
         cache,
         base_hash=base_hash,
@@ -187,6 +187,7 @@ def prepare_prior_posteriors(
         guidance=guidance,
         resolution=resolution,
         sampler=loss.prior_sampler,
+        base=config.base,
     )
     yield from prepare_prior(
         family,

@@ -15,14 +15,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.core.config import BaseConfig
 from engine.core.durations import say_seconds
 from engine.core.errors import BasError
 from engine.drawing.sampler import Cancelled, Denoised, at_once, draw
 from engine.families.contract import Family, Posterior
-from engine.families.placement import computing
+from engine.families.placement import each_computing
 from engine.files.atomic import remove_leftovers
 from engine.files.space import is_full
 from engine.files.weights_io import load_tensors, save_tensors
+from engine.models.hashing import weights_sha256
 from engine.results.previews import save_picture
 from engine.runs.events import Event, Notice, Progress
 
@@ -42,12 +44,25 @@ def prior_folder(
     guidance: float,
     resolution: int,
     sampler: str = "ddim",
+    base: BaseConfig | None = None,
 ) -> Path:
-    """Where the prior pictures of these settings lie, shared by all runs."""
+    """Where the prior pictures of these settings lie, shared by all runs.
+
+    `base`: what a person says of the model beside its files.
+    """
     key = f"{base_hash}|{prompt}|{steps}|{guidance}|{resolution}"
     if sampler != "ddim":
         key += f"|{sampler}"
+    if base is not None and base.predicts:
+        key += f"|{base.predicts}"
+    if base is not None and base.vae:
+        key += f"|{_own_weights(Path(base.vae))}"
     return cache / "prior" / hashlib.sha256(key.encode()).hexdigest()[:20]
+
+
+def _own_weights(vae: Path) -> str:
+    files = sorted(vae.rglob("*.safetensors")) if vae.is_dir() else [vae]
+    return weights_sha256(files)
 
 
 def prepare_prior(
@@ -89,11 +104,10 @@ def prepare_prior(
         batch=at_once(family.device),
     )
     began = time.monotonic()
+    pictures = each_computing(drawn, family, precision)
     for number, index in enumerate(missing):
         yield Progress(stage="prior", done=count - len(missing) + number, total=count, label=prompt)
-        # Not around the yields: the caller's code between them would run in half precision too.
-        with computing(family, precision):
-            picture = next(drawn)
+        picture = next(pictures)
         pixels_HWC = torch.from_numpy(np.ascontiguousarray(picture)).float() / 127.5 - 1
         posterior = family.codec.encode(pixels_HWC.permute(2, 0, 1)[None])
         tensors = {"mean": posterior.mean[0], "std": posterior.std[0]}

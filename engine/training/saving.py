@@ -57,12 +57,13 @@ class Saver:
         minutes: float,
         keep: int,
         keep_after: bool,
+        moment_bytes: int = 8,
         first: bool = True,
     ) -> None:
         """`every`: steps between saves in phase 1, and in phase 2 where `minutes` is 0."""
         self._run, self._first = run, first
         self._every, self._minutes, self._keep = every, minutes, keep
-        self._keep_after = keep_after
+        self._keep_after, self._moment_bytes = keep_after, moment_bytes
         self._saved_step = -1
         self._saved_at = self._tried_at = time.monotonic()
         self._thread: threading.Thread | None = None
@@ -93,9 +94,9 @@ class Saver:
         """
         if self._run is None or not self._first:
             return
-        size = sum(4 * parameter.numel() for parameter in moving)
+        numbers = sum(parameter.numel() for parameter in moving)
         # A checkpoint: weights and two moments; the concepts: changes in half precision.
-        wanted = 2 * (3 * size + size // 2) + MARGIN
+        wanted = 2 * (4 + self._moment_bytes + 2) * numbers + MARGIN
         there = sum(_size(path) for path in (self._run.checkpoints, self._run.concepts))
         missing = wanted - there - free_bytes(self._run.path)
         if missing > 0:

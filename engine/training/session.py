@@ -81,7 +81,7 @@ class PhaseSession:
         self._module = TrainingStep(
             family,
             recorder,
-            adapter.modules(),
+            adapter.modules() if plan.number == 2 else (),
             masked=loss.masked,
             divide_by_area=loss.divide_by_area,
             attention_weight=loss.attention_weight,

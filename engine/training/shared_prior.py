@@ -12,11 +12,6 @@ from engine.runs.folder import cache_dir
 from engine.training.preparation import prepare_prior_posteriors
 
 
-def needs_prior(config: TrainConfig) -> bool:
-    """Whether a run of these settings trains on prior pictures."""
-    return config.phase2.steps > 0 and config.loss.prior_weight > 0
-
-
 def share_prior(base: str, configs: Sequence[TrainConfig]) -> None:
     """Sample and encode what is missing for runs of these settings on one base model.
 
@@ -31,17 +26,15 @@ def share_prior(base: str, configs: Sequence[TrainConfig]) -> None:
     )
     made: set[str] = set()
     for config in configs:
-        wanted = repr((config.loss, config.sampling.guidance, config.resolution))
+        wanted = repr((config.base, config.loss, config.sampling.guidance, config.resolution))
         if wanted in made:
             continue
         made.add(wanted)
         for event in prepare_prior_posteriors(
             loaded.family,
             cache_dir(),
-            config.loss,
+            config,
             base_hash=loaded.base_hash,
-            guidance=config.sampling.guidance,
-            resolution=config.resolution or loaded.family.resolution,
             precision=choose_precision(config.precision, device),
         ):
             if isinstance(event, Progress):

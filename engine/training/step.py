@@ -114,7 +114,8 @@ class TrainingStep(nn.Module):
                 attention = competing_attention_loss(maps_SKQ, rest_SQ, masks_SKQ, valid_SK).mean()
             else:
                 attention = attention_loss(maps_SKQ, masks_SKQ, valid_SK).mean()
-            total = total + self._attention_weight * attention
+            if self._attention_weight > 0:  # Else no gradient need go through the maps.
+                total = total + self._attention_weight * attention
         if prior_rows:
             prior = diffusion_loss(predicted_BCHW[:prior_rows], target_BCHW[:prior_rows]).mean()
             total = total + self._prior_weight * prior

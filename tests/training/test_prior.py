@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from engine.core.config import BaseConfig
 from engine.core.settings import build_config
 from engine.drawing.sampler import Cancelled
 from engine.families.stable_diffusion import StableDiffusion
+from engine.files.weights_io import save_tensors
 from engine.runs.commands import Command, CommandQueue
 from engine.runs.events import Event, Notice, Progress, RunEnded
 from engine.scenes.scene import Scene
 from engine.training import prior
 from engine.training.loop import train
-from engine.training.prior import load_prior, prepare_prior
+from engine.training.prior import load_prior, prepare_prior, prior_folder
 from tests.engine_fixtures import FAST
 from tests.full_disk import mount, unmount
 
@@ -85,3 +88,22 @@ def test_a_full_disk_is_waited_for(
         assert load_prior(disk.path / "prior", 2).mean.shape[0] == 2
     finally:
         unmount(disk)
+
+
+def test_other_pictures_lie_elsewhere(tmp_path: Path) -> None:
+    """What a person says of the base model changes its pictures or their latents."""
+    vae = tmp_path / "vae.safetensors"
+    save_tensors(vae, {"a": torch.zeros(1)})
+
+    def folder(base: BaseConfig | None = None) -> Path:
+        return prior_folder(
+            tmp_path, base_hash="h", prompt="a photo", steps=2, guidance=1.0, resolution=64,
+            base=base,
+        )  # fmt: skip
+
+    assert folder(BaseConfig()) == folder(), "pictures made before are still found"
+    others = [BaseConfig(prediction="v"), BaseConfig(prediction="eps"), BaseConfig(vae=str(vae))]
+    assert len({folder(), *map(folder, others)}) == 4
+    before = folder(others[2])
+    save_tensors(vae, {"a": torch.ones(2)})
+    assert folder(others[2]) != before

@@ -10,7 +10,6 @@ import torch
 from PIL import Image, ImageDraw
 
 from engine.core.config import TrainConfig
-from engine.families.devices import choose_precision
 from engine.families.loading import LoadedBase, load_for
 from engine.models.resolve import Report
 from engine.results.concepts import load_concepts
@@ -57,9 +56,9 @@ def compare(
     ]
 
     def base() -> LoadedBase:
-        precision = choose_precision(config.precision, device)
+        # A small change that is added to rounded weights is lost, and the figure with it.
         return load_for(
-            learned.manifest.base, config, device=device, precision=precision, report=report
+            learned.manifest.base, config, device=device, precision="fp32", report=report
         )
 
     def drawn(loaded: LoadedBase, first: int) -> list[np.ndarray]:

@@ -16,7 +16,8 @@ from engine.core.config import TrainConfig
 from engine.core.errors import UserError
 from engine.drawing.sampler import draw
 from engine.families.contract import Family
-from engine.families.devices import autocast, choose_precision
+from engine.families.devices import choose_precision
+from engine.families.placement import each_computing
 from engine.families.tokens import PlaceholderEmbedding
 from engine.results.exports.lora_names import published_weight
 from engine.results.exports.low_rank import LowRank
@@ -81,23 +82,27 @@ def add_changes(family: Family, changes: Mapping[str, torch.Tensor]) -> None:
 
 def add_layers(family: Family, layers: Mapping[str, LowRank]) -> None:
     """Add a LoRA to the weights; raises KeyError or RuntimeError where it does not fit."""
-    for layer, factors in layers.items():
-        add_changes(family, {f"{layer}.weight": factors.product()})
+    weights = {published_weight(name): weight for name, weight in weights_of(family).items()}
+    with torch.no_grad():
+        for layer, factors in layers.items():
+            weight = weights[published_weight(f"{layer}.weight")]
+            weight.add_(factors.product().to(weight))
 
 
 def draw_pictures(
     family: Family, prompts: Sequence[str], seeds: Sequence[int], config: TrainConfig
 ) -> Iterator[np.ndarray]:
     """One picture per prompt and seed as `bas gen` draws it, uint8 (H, W, 3)."""
-    with autocast(family.device, choose_precision(config.precision, family.device)):
-        yield from draw(
-            family,
-            prompts,
-            seeds=seeds,
-            steps=config.sampling.steps,
-            guidance=config.sampling.guidance,
-            resolution=config.resolution or None,
-        )
+    drawn = draw(
+        family,
+        prompts,
+        seeds=seeds,
+        steps=config.sampling.steps,
+        guidance=config.sampling.guidance,
+        resolution=config.resolution or None,
+    )
+    precision = choose_precision(config.precision, family.device)
+    yield from each_computing(drawn, family, precision)
 
 
 def text_tensors(text_encoder: Any, *, with_tokens: bool) -> dict[str, torch.Tensor]:
