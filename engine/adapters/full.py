@@ -30,7 +30,7 @@ class FullChange:
         self._device = family.device
         self._before: dict[str, torch.Tensor] = {}
         self._masters: Masters | None = None
-        self._held: Masters | None = None
+        self._held: list[tuple[nn.Parameter, nn.Parameter]] = []
         self._base: dict[str, torch.Tensor] = {}
         """fp32 values of weights that were rounded."""
         self._halved = False
@@ -75,9 +75,10 @@ class FullChange:
 
     def publish(self) -> None:
         """Round the masters into the networks; what is held but once, for it moves no more."""
-        if self._held is not None:
-            self._held.publish()
-            self._held = None
+        for weight, master in self._held:
+            # One by one: the masters of what moves no more stay in main memory.
+            weight.data.copy_(master.data)
+        self._held.clear()
         if self._masters is not None:
             self._masters.publish()
 
@@ -94,7 +95,7 @@ class FullChange:
         if self._masters is not None:
             masters = {name: nn.Parameter(self._base[name].clone(), False) for name in held}
             self._before |= {name: self._base[name] for name in held}
-            self._held = Masters(held, masters)
+            self._held = [(weight, masters[name]) for name, weight in held.items()]
             return masters
         for name, weight in held.items():
             self._before[name] = weight.detach().cpu().clone()

@@ -22,7 +22,7 @@ class Masters:
     def __init__(
         self, computing: Mapping[str, nn.Parameter], masters: Mapping[str, nn.Parameter]
     ) -> None:
-        """The names of both are equal; a master may lie in main memory where nothing trains it."""
+        """The names of both are equal, and so are their devices."""
         self.computing, self.parameters = dict(computing), dict(masters)
 
     def collect(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from engine import api
 from engine.core.settings import build_config
@@ -73,3 +74,28 @@ def test_a_resumed_run_is_the_whole_run(
         if "row" not in name
     ]
     assert sum(bool(value.any()) for value in learned) > len(learned) / 3
+
+
+def test_another_part_may_follow(
+    tiny_pipeline: Path, scene: Scene, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    """What moved before and moves no more keeps its change, in what computes and in the result."""
+    everything = {
+        "phase1.steps": 1, "phase2.steps": 2, "phase2.learning_rate": 1e-2, "precision": "bf16",
+        "preview.every": 0,
+    }  # fmt: skip
+    run, commands = RunDir(tmp_path / "run"), CommandQueue()
+    with emulated_cuda():
+        base = api.load_base(str(tiny_pipeline), device="cuda")
+        config = build_config(SETTINGS, everything)
+        for event in api.train(base.family, scene, config, run=run, commands=commands):
+            if isinstance(event, StepDone) and event.step == 2:
+                commands.post(Command(word="stop"))
+        moved = {n: w.float().cpu() for n, w in base.family.targets.weights().items()}
+        later = api.load_base(str(tiny_pipeline), device="cuda")
+        config = build_config(SETTINGS, everything | {"phase2.train": "cross-attention"})
+        trained = set(later.family.targets.part("cross-attention"))
+        for _ in api.train(later.family, scene, config, run=run):
+            pass
+        for name, weight in later.family.targets.weights().items():
+            assert torch.equal(weight.float().cpu(), moved[name]) == (name not in trained), name
