@@ -74,7 +74,6 @@ def batch(
     shows photo, pictures and loss of each. Closing this terminal does not end it, Ctrl-C does.
     """
     from bas_tui.client.batch import Choice, make_batch, plan_batch
-    from engine.batch.runner import is_driven, start_driver
     from engine.core.settings import parse_words
 
     if watch or stop:
@@ -93,12 +92,12 @@ def batch(
         stderr.say(f"{len(broken)} of {len(broken) + len(planned)} scenes cannot be trained")
         stderr.error("nothing was started", "mend them, or leave them out: --skip-broken")
         raise typer.Exit(stderr.BAD_INPUT)
-    if is_driven(place):
+    if place.driver.lives:
         stderr.say(f"{place.name} is running already; this terminal follows it")
     else:
         make_batch(place, folder, planned)
         stderr.say(f"{place.name}: {len(planned)} scenes")
-        start_driver(place, jobs=jobs, executor=executor.value)
+        place.driver.start("--jobs", str(jobs), "--executor", executor.value)
     if detach:
         stdout.line(place.name)
         again = f"bas batch {folder}" + (f" --name {name}" if name else "")
@@ -120,13 +119,10 @@ def _existing(folder: Path, name: str | None) -> BatchDir:
 
 def _look(place: BatchDir, *, end: bool) -> None:
     from bas_tui.cli import batch_view
-    from engine.batch.runner import is_driven
 
     if end:
-        if is_driven(place):
-            with stderr.waiting("waiting for the checkpoints of the running scenes"):
-                batch_view.stop(place)
-            stderr.say(f"{place.name} stopped; the same command goes on with it")
+        if place.driver.lives:
+            _stop(place)
         else:
             stderr.say(f"{place.name} is not running")
         return
@@ -140,11 +136,16 @@ def _follow_to_the_end(place: BatchDir) -> None:
     try:
         batch_view.follow(place)
     except KeyboardInterrupt:
-        with stderr.waiting("waiting for the checkpoints of the running scenes"):
-            batch_view.stop(place)
-        stderr.say("stopped; the same command goes on with it")
+        _stop(place)
         raise
     raise typer.Exit(_conclude(place))
+
+
+def _stop(place: BatchDir) -> None:
+    with stderr.waiting("waiting for the checkpoints of the running scenes"):
+        gone = place.driver.stop()
+    state = "stopped" if gone else "is still writing its checkpoints and then ends"
+    stderr.say(f"{place.name} {state}; the same command goes on with it")
 
 
 def _conclude(place: BatchDir) -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -56,20 +53,6 @@ def headline(now: Status) -> str:
     if now.seconds_left is not None:
         text += f", about {duration(now.seconds_left)} left"
     return text
-
-
-def stop(folder: BatchDir, seconds: float = 120.0) -> None:
-    """Ask the driver to end and wait for it."""
-    from engine.batch.runner import driver_pid, is_driven
-
-    pid = driver_pid(folder)
-    if pid is None:
-        return
-    with contextlib.suppress(ProcessLookupError):  # it may end meanwhile
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    while is_driven(folder) and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 def _follow_in_lines(folder: BatchDir) -> None:

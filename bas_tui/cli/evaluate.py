@@ -121,7 +121,6 @@ def run(
     from engine.core.errors import UserError
     from engine.core.settings import parse_words
     from engine.evaluate.job_plan import create_evaluation, make_plan
-    from engine.evaluate.runner import is_driven, start_driver
     from engine.evaluate.suites import read_suite
 
     if executor is ExecutorChoice.ray:
@@ -149,12 +148,13 @@ def run(
     )
     default = f"{plan.suite}-{plan.size}" + (f"-seed{seed}" if seed else "")
     folder = create_evaluation(name or default, plan, taken, command=command)
-    if is_driven(folder):
+    if folder.driver.lives:
         stderr.say(f"{folder.name} is running already; this terminal follows it")
     else:
         pictures = len(plan.scenes) * len(plan.methods)
         stderr.say(f"{folder.name}: {pictures} jobs, base model {plan.base}")
-        start_driver(folder, jobs=jobs, executor=executor.value, keep_models=keep_models)
+        more = ["--keep-models"] if keep_models else []
+        folder.driver.start("--jobs", str(jobs), "--executor", executor.value, *more)
     if detach:
         stdout.line(folder.name)
         stderr.say(
@@ -165,7 +165,6 @@ def run(
         _follow(folder)
     except KeyboardInterrupt:
         _stop(folder)
-        stderr.say("stopped; the same command goes on with it")
         raise
     code = _conclude(folder)
     if code == stderr.DONE:
@@ -197,13 +196,11 @@ def stop(name: EvaluationArgument = None) -> None:
     """
     from engine.core.errors import UserError
     from engine.evaluate.job_plan import find_evaluation
-    from engine.evaluate.runner import is_driven
 
     folder = find_evaluation(name)
-    if not is_driven(folder):
+    if not folder.driver.lives:
         raise UserError(f"{folder.name} is not running", "`bas eval list` shows what is")
     _stop(folder)
-    stderr.say(f"{folder.name} stopped; its `bas eval run` command goes on with it")
 
 
 @app.command("list")
@@ -312,10 +309,10 @@ def _follow(folder: EvaluationDir) -> None:
 
 
 def _stop(folder: EvaluationDir) -> None:
-    from bas_tui.cli.evaluate_view import stop as stop_driver
-
     with stderr.waiting("waiting for the checkpoints of the running jobs"):
-        stop_driver(folder)
+        gone = folder.driver.stop()
+    state = "stopped" if gone else "is still writing its checkpoints and then ends"
+    stderr.say(f"{folder.name} {state}; its `bas eval run` command goes on with it")
 
 
 def _conclude(folder: EvaluationDir) -> int:

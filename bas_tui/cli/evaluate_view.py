@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -70,20 +67,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def stop(folder: EvaluationDir, seconds: float = 60.0) -> None:
-    """Ask the driver to end and wait for it."""
-    from engine.evaluate.runner import driver_pid, is_driven
-
-    pid = driver_pid(folder)
-    if pid is None:
-        return
-    with contextlib.suppress(ProcessLookupError):  # it may end meanwhile
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    while is_driven(folder) and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 def show_tables(tables: Tables) -> None:

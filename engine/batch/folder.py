@@ -19,6 +19,7 @@ import tomli_w
 
 from engine.core.errors import UserError
 from engine.files.atomic import write_atomic
+from engine.jobs.driver import Driver
 from engine.runs.folder import RunDir, home, runs_dir
 
 
@@ -45,12 +46,15 @@ class BatchDir:
     @property
     def log(self) -> Path:
         """What the driver said."""
-        return self.path / "driver.log"
+        return self.driver.log
 
     @property
-    def lock(self) -> Path:
-        """Held by the living driver."""
-        return self.path / "driver.lock"
+    def driver(self) -> Driver:
+        """Who drives it, now or never."""
+        busy = UserError(
+            f"the batch {self.name} is running already", "look at it: bas batch FOLDER --watch"
+        )
+        return Driver(package="engine.batch", folder=self.path, busy=busy)
 
     @property
     def report(self) -> Path:

@@ -7,9 +7,7 @@ next driver goes on with the runs where they are.
 from __future__ import annotations
 
 import os
-import sys
 import time
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +39,7 @@ def drive(folder: BatchDir, *, jobs: int = 0, executor: ExecutorName = "local") 
     UserError when another driver lives.
     """
     scenes = read_batch(folder).scenes
-    with only_driver(folder) as stopping:
+    with folder.driver.alone() as stopping:
         left = [scene for scene in scenes if state_of(scene.run) != "finished"]
         if not left:
             return 0
@@ -93,31 +91,6 @@ class _Notes:
         write_jobs(self._folder, jobs)
 
 
-def start_driver(folder: BatchDir, *, jobs: int = 0, executor: ExecutorName = "local") -> int:
-    """Start the driver in a process of its own that outlives this terminal; its process id."""
-    words = [*_engine("drive", folder.path), "--jobs", str(jobs), "--executor", executor]
-    return driver.start_driver(words, log=folder.log, lock=folder.lock)
-
-
-def is_driven(folder: BatchDir) -> bool:
-    """Whether a driver lives."""
-    return driver.is_driven(folder.lock)
-
-
-def driver_pid(folder: BatchDir) -> int | None:
-    """Process id of the living driver."""
-    return driver.driver_pid(folder.lock)
-
-
-def only_driver(folder: BatchDir) -> AbstractContextManager[list[int]]:
-    """Hold the batch's lock; raises UserError where another process has it."""
-    problem = UserError(
-        f"the batch {folder.name} is running already",
-        f"look at it: bas batch {read_batch(folder).source} --watch",
-    )
-    return driver.only_driver(folder.lock, problem)
-
-
 def state_of(run: RunDir) -> str:
     """What a run is doing; `new` where its folder cannot be read."""
     try:
@@ -127,9 +100,5 @@ def state_of(run: RunDir) -> str:
 
 
 def _command(command: str, what: Path, log: Path, threads: int) -> JobCommand:
-    words = tuple(_engine(command, what))
+    words = tuple(driver.package_words("engine.batch", command, what))
     return JobCommand(words=words, environment=job_environment(threads), log=log)
-
-
-def _engine(command: str, what: Path) -> list[str]:
-    return [sys.executable, "-P", "-m", "engine.batch", command, str(what.resolve())]

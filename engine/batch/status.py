@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.batch.folder import BatchDir, BatchScene, read_batch, read_jobs
-from engine.batch.runner import is_driven
 from engine.core.errors import UserError
 from engine.runs.description import describe
 
@@ -55,7 +54,7 @@ class Status(NamedTuple):
 
 def status(folder: BatchDir) -> Status:
     """Where the batch is now."""
-    driven = is_driven(folder)
+    driven = folder.driver.lives
     jobs = read_jobs(folder)
     failed = jobs.failed if driven else {}
     running = jobs.running if driven else ()

@@ -26,6 +26,7 @@ from engine.evaluate import store
 from engine.evaluate.package_versions import versions
 from engine.evaluate.suites import Prompt, Size, Subsets, Suite, fill, subsets
 from engine.files.atomic import write_atomic
+from engine.jobs.driver import Driver
 from engine.models.facts import recipe_settings
 from engine.runs.folder import RunDir, home
 from engine.runs.library import NAME_PATTERN
@@ -66,12 +67,16 @@ class EvaluationDir:
     @property
     def log(self) -> Path:
         """What driver and jobs said."""
-        return self.path / "driver.log"
+        return self.driver.log
 
     @property
-    def lock(self) -> Path:
-        """Held by the living driver."""
-        return self.path / "driver.lock"
+    def driver(self) -> Driver:
+        """Who drives it, now or never."""
+        busy = UserError(
+            f"the evaluation {self.name} is running already",
+            f"look at it: bas eval watch {self.name}",
+        )
+        return Driver(package="engine.evaluate", folder=self.path, busy=busy)
 
     def run(self, scene: str, method: str) -> RunDir:
         """The run folder of a job."""

@@ -7,9 +7,7 @@ folders until they are taken in, and a job without a result is done again from i
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from engine.core.errors import UserError
@@ -43,7 +41,7 @@ def drive(
     `jobs` of 0: `default_jobs`. Raises UserError when another driver lives.
     """
     plan = read_plan(folder)
-    with only_driver(folder) as stopping:
+    with folder.driver.alone() as stopping:
         store.create(folder.store, plan.scenes, plan.methods)
         store.reset_unfinished(folder.store)
         _take_results(folder)
@@ -75,45 +73,13 @@ def default_jobs(plan: Plan) -> int:
 
 def job_command(folder: EvaluationDir, job: store.Job, threads: int, *, keep: bool) -> JobCommand:
     """How to run a job; its talk goes to its run folder."""
-    words = [*_engine("job", folder), job.scene, job.method, *(["--keep-models"] if keep else [])]
+    words = [*_words("job", folder), job.scene, job.method, *(["--keep-models"] if keep else [])]
     log = folder.run(job.scene, job.method).path / JOB_LOG
     return JobCommand(words=tuple(words), environment=job_environment(threads), log=log)
 
 
-def start_driver(
-    folder: EvaluationDir,
-    *,
-    jobs: int = 0,
-    executor: ExecutorName = "local",
-    keep_models: bool = False,
-) -> int:
-    """Start the driver in a process of its own that outlives this terminal; its process id."""
-    words = [*_engine("drive", folder), "--jobs", str(jobs), "--executor", executor]
-    words += ["--keep-models"] if keep_models else []
-    return driver.start_driver(words, log=folder.log, lock=folder.lock)
-
-
-def is_driven(folder: EvaluationDir) -> bool:
-    """Whether a driver lives."""
-    return driver.is_driven(folder.lock)
-
-
-def driver_pid(folder: EvaluationDir) -> int | None:
-    """Process id of the living driver."""
-    return driver.driver_pid(folder.lock)
-
-
-def only_driver(folder: EvaluationDir) -> AbstractContextManager[list[int]]:
-    """Hold the evaluation's lock; raises UserError where another process has it."""
-    problem = UserError(
-        f"the evaluation {folder.name} is running already",
-        f"look at it: bas eval watch {folder.name}",
-    )
-    return driver.only_driver(folder.lock, problem)
-
-
-def _engine(command: str, folder: EvaluationDir) -> list[str]:
-    return [sys.executable, "-P", "-m", "engine.evaluate", command, str(folder.path.resolve())]
+def _words(command: str, folder: EvaluationDir) -> list[str]:
+    return driver.package_words("engine.evaluate", command, folder.path)
 
 
 def _finish(folder: EvaluationDir, job: store.Job, code: int, *, stopped: bool) -> None:
@@ -173,7 +139,7 @@ def _prior_wanted(plan: Plan) -> bool:
 
 def _prepare(folder: EvaluationDir, executor: Executor, stopping: Sequence[int]) -> None:
     """Make what jobs share, before the first of them starts."""
-    words = tuple(_engine("prepare", folder))
+    words = tuple(_words("prepare", folder))
     command = JobCommand(words=words, environment=job_environment(0), log=folder.log)
     if driver.run_first(command, executor, stopping) and not stopping:
         raise UserError(

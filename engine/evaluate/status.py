@@ -8,7 +8,6 @@ from typing import NamedTuple
 from engine.core.errors import UserError
 from engine.evaluate import store
 from engine.evaluate.job_plan import EvaluationDir, read_plan
-from engine.evaluate.runner import is_driven
 from engine.evaluate.suites import subsets
 from engine.runs.description import describe
 
@@ -33,7 +32,7 @@ class Status(NamedTuple):
 
 def status(folder: EvaluationDir) -> Status:
     """Where the evaluation is now."""
-    driven = is_driven(folder)
+    driven = folder.driver.lives
     try:
         jobs = store.jobs(folder.store)
     except UserError:

@@ -10,84 +10,132 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from engine.core.errors import UserError
-from engine.jobs.executors import Executor, JobCommand, Running, python_path
+from engine.jobs.executors import STOP_SECONDS, Executor, JobCommand, Running, python_path
 
 POLL_SECONDS = 0.3
 START_SECONDS = 60.0
+LOOKING_SECONDS = 1.0
 
 Job = TypeVar("Job")
 
 
-def start_driver(words: Sequence[str], *, log: Path, lock: Path) -> int:
-    """Start a driver in a process of its own that outlives this terminal; its process id."""
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1"},
-        )
-    # Someone must collect the exit status, or a dead driver stays a zombie.
-    threading.Thread(target=process.wait, daemon=True).start()
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None and not is_driven(lock):
-        time.sleep(0.05)
-    return process.pid
+@dataclass(frozen=True, kw_only=True)
+class Driver:
+    """The one driver of a folder of jobs, alive or not."""
 
+    package: str
+    """`engine.batch` or `engine.evaluate`: `python -m PACKAGE drive FOLDER` is the driver."""
+    folder: Path
+    busy: UserError
+    """What to say where another one lives."""
 
-def is_driven(lock: Path) -> bool:
-    """Whether a driver lives."""
-    try:
-        with lock.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    @property
+    def lock(self) -> Path:
+        """Held by the living driver."""
+        return self.folder / "driver.lock"
+
+    @property
+    def log(self) -> Path:
+        """What it said."""
+        return self.folder / "driver.log"
+
+    def start(self, *options: str) -> int:
+        """Start it in a process of its own that outlives this terminal; its process id."""
+        with self.log.open("ab") as file:
+            process = subprocess.Popen(
+                [*package_words(self.package, "drive", self.folder), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1"},
+            )
+        # Someone must collect the exit status, or a dead driver stays a zombie.
+        threading.Thread(target=process.wait, daemon=True).start()
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and process.poll() is None and not self.lives:
+            time.sleep(0.05)
+        return process.pid
+
+    @property
+    def lives(self) -> bool:
+        """Whether it lives."""
+        try:
+            with self.lock.open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
         return False
-    except BlockingIOError:
-        return True
-    return False
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it lives."""
+        if not self.lives:
+            return None
+        try:
+            return int(self.lock.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def stop(self, seconds: float = 2 * STOP_SECONDS) -> bool:
+        """Ask it to end and wait for it; whether it is gone."""
+        pid = self.pid
+        if pid is not None:
+            with suppress(ProcessLookupError):  # it may end meanwhile
+                os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while self.lives and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return not self.lives
+
+    @contextmanager
+    def alone(self) -> Iterator[list[int]]:
+        """Hold the lock; raises `busy` where another process has it.
+
+        Yields the list of signals that ask the driver to end, empty until one arrives.
+        """
+        with self.lock.open("a+") as file:
+            _take(file, self.busy)
+            file.seek(0)
+            file.truncate()
+            file.write(str(os.getpid()))
+            file.flush()
+            stopping: list[int] = []
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda signum, _frame: stopping.append(signum))
+            # A closed terminal must not end hours of work.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            yield stopping
 
 
-def driver_pid(lock: Path) -> int | None:
-    """Process id of the living driver."""
-    if not is_driven(lock):
-        return None
-    try:
-        return int(lock.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-@contextmanager
-def only_driver(lock: Path, problem: UserError) -> Iterator[list[int]]:
-    """Hold the lock; raises `problem` where another process has it.
-
-    Yields the list of signals that ask the driver to end, empty until one arrives.
-    """
-    with lock.open("a+") as file:
+def _take(file: TextIO, busy: UserError) -> None:
+    """Lock it; who only looks whether a driver lives holds it for a moment, too."""
+    deadline = time.monotonic() + LOOKING_SECONDS
+    while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         except BlockingIOError:
-            raise problem from None
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        stopping: list[int] = []
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda signum, _frame: stopping.append(signum))
-        # A closed terminal must not end hours of work.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        yield stopping
+            if time.monotonic() > deadline:
+                raise busy from None
+            time.sleep(0.01)
+
+
+def package_words(package: str, command: str, what: Path) -> list[str]:
+    """`python -m PACKAGE COMMAND PATH`; -P keeps the person's folder off the module path."""
+    return [sys.executable, "-P", "-m", package, command, str(what.resolve())]
 
 
 def run_jobs(
@@ -107,6 +155,8 @@ def run_jobs(
     running: dict[int, tuple[Job, Running]] = {}
     while waiting or running:
         if stopping:
+            for _, handle in running.values():
+                handle.ask()
             for job, handle in running.values():
                 handle.stop()
                 ended(job, 1, True)

@@ -53,8 +53,12 @@ class Running(Protocol):
         """Exit code, or None while it runs."""
         ...
 
+    def ask(self) -> None:
+        """Ask it to end."""
+        ...
+
     def stop(self) -> None:
-        """Ask it to end; a checkpoint is written if the time allows."""
+        """Ask it to end and wait; a checkpoint is written if the time allows."""
         ...
 
 
@@ -129,8 +133,11 @@ class _LocalJob:
     def poll(self) -> int | None:
         return self._process.poll()
 
-    def stop(self) -> None:
+    def ask(self) -> None:
         self._process.terminate()
+
+    def stop(self) -> None:
+        self.ask()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -189,9 +196,12 @@ class _RayJob:
         except Exception:  # Whatever became of the worker: the job has no result.
             return 1
 
-    def stop(self) -> None:
+    def ask(self) -> None:
         # The job notices that its parent is gone and writes its checkpoint.
         self._ray.cancel(self._task, force=True)
+
+    def stop(self) -> None:
+        self.ask()
 
 
 def run_command(words: list[str], environment: dict[str, str], log: str) -> int:

@@ -17,7 +17,6 @@ from PIL import Image
 from bas_tui.client.batch import Choice, find_scenes, make_batch, plan_batch
 from engine.batch.folder import BatchDir, read_batch
 from engine.batch.report import report
-from engine.batch.runner import driver_pid, is_driven, only_driver, start_driver
 from engine.batch.status import status
 from engine.core.errors import UserError
 from engine.runs.description import describe
@@ -108,14 +107,14 @@ def test_a_killed_batch_goes_on_to_its_report(folder: Path) -> None:
     place, planned, _ = plan_batch(folder, None, Choice())
     make_batch(place, folder, planned)
     runs = [each.entry.run for each in planned]
-    start_driver(place, jobs=2)
+    place.driver.start("--jobs", "2")
     until(lambda: any(describe(run).step >= 1 for run in runs), "no step was made")
-    pid = driver_pid(place)
+    pid = place.driver.pid
     assert pid is not None
-    with pytest.raises(UserError, match="running already"), only_driver(place):
+    with pytest.raises(UserError, match="running already"), place.driver.alone():
         pass
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not is_driven(place), "the driver lives on")
+    until(lambda: not place.driver.lives, "the driver lives on")
     until(lambda: all(host_pid(run) is None for run in runs), "a host outlives its driver")
     assert {describe(run).state for run in runs} <= {"stopped", "interrupted", "new", "finished"}
     command = [sys.executable, "-m", "engine.batch", "drive", str(place.path), "--jobs", "2"]

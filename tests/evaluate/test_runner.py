@@ -19,11 +19,7 @@ from engine.evaluate.job_plan import EvaluationDir, create_evaluation
 from engine.evaluate.runner import (
     RESULT,
     drive,
-    driver_pid,
-    is_driven,
     job_command,
-    only_driver,
-    start_driver,
 )
 from engine.evaluate.status import status
 from engine.evaluate.suites import Suite
@@ -82,12 +78,12 @@ def test_a_run_repeats_and_a_killed_one_ends_alike(make) -> None:
     assert not run.concepts.exists()
 
     killed = make("killed")
-    start_driver(killed, jobs=1)
+    killed.driver.start("--jobs", "1")
     wait_for(lambda: any(killed.path.glob("runs/*/" + RESULT)), "no job ended")
-    pid = driver_pid(killed)
+    pid = killed.driver.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not is_driven(killed), "the driver lives on")
+    wait_for(lambda: not killed.driver.lives, "the driver lives on")
     assert any(job.state != "done" for job in store.jobs(killed.store))
     assert drive_in_child(killed, "--jobs", "1") == 0
     assert numbers(killed) == expected
@@ -133,13 +129,13 @@ def test_a_job_killed_when_it_writes_goes_on(make, fatal: str, kept: bool) -> No
 
 def test_only_one_driver_and_an_orphaned_job_ends(make) -> None:
     folder = make("alone", scenes=["scene0"], methods=["ti-m"])
-    with only_driver(folder):
-        assert is_driven(folder)
-        assert driver_pid(folder) == os.getpid()
+    with folder.driver.alone():
+        assert folder.driver.lives
+        assert folder.driver.pid == os.getpid()
         with pytest.raises(UserError, match="running already"):
             drive(folder)
-    assert not is_driven(folder)
-    assert driver_pid(folder) is None
+    assert not folder.driver.lives
+    assert folder.driver.pid is None
 
 
 def test_a_failed_job_is_said_and_the_others_go_on(make) -> None:
