@@ -58,7 +58,7 @@ def run_job(folder: EvaluationDir, scene: str, method: str, *, keep_models: bool
     """Do the job; its result lies in the run folder as RESULT. Returns the exit code."""
     plan = read_plan(folder)
     run = folder.run(scene, method)
-    run.path.mkdir(parents=True, exist_ok=True)
+    run.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_job(run.path / "job.lock"):
         if (run.path / RESULT).is_file():
             return 0

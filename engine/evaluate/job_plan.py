@@ -254,7 +254,7 @@ def create_evaluation(
         write_atomic(temporary / PLAN_FILE, tomli_w.dumps(head).encode())
         # Viewers may come before the driver has begun.
         store.create(temporary / STORE_FILE, plan.scenes, plan.methods)
-        temporary.chmod(0o755)
+        # It stays private, as mkdtemp made it.
         temporary.rename(folder.path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

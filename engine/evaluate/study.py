@@ -208,7 +208,7 @@ def create_study(
             secret = Secret(method="", scene=scene, number=number, check=check)
             maker.add(row, folder.scenes / shown / "image.png", secret)
         maker.finish(folder.name)
-        temporary.chmod(0o755)
+        # It stays private, as mkdtemp made it.
         temporary.rename(target.path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

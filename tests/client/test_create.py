@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def test_a_run_holds_what_was_asked_for(home: Path, scene: Scene) -> None:
     assert manifest.versions and "torch" in manifest.versions
     assert [path.name for path in home.iterdir()] == ["runs"], "no temporary folder stays"
     assert list_runs() == [run]
+    assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
 
 
 def pocket_again(folder: Path) -> Path:
