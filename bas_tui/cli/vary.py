@@ -55,7 +55,8 @@ def vary(
 
     Example:  bas vary teapot -n 8 --strength 0.7
 
-    The sheet shows the photo first, then the pictures, the most complete ones first.
+    The sheet shows the photo first, then the pictures, the most complete ones first. --strength 1
+    begins with noise alone, and its sheet has no photo.
     """
     from bas_tui import client
     from engine.runs.library import find_run

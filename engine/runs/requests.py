@@ -102,7 +102,10 @@ class Additions(NamedTuple):
         """For a picture's recipe: names and strengths."""
         kinds = zip(("lora", "embedding", "with"), self, strict=True)
         return {
-            kind: ", ".join(f"{Path(one.source).name}:{one.strength:g}" for one in additions)
+            kind: ", ".join(
+                (f"{one.name}=" if one.name else "") + f"{Path(one.source).name}:{one.strength:g}"
+                for one in additions
+            )
             for kind, additions in kinds
             if additions
         }

@@ -306,5 +306,6 @@ def test_a_request_keeps_its_additions_on_the_way(tmp_path: Path) -> None:
         run=RunDir(tmp_path), prompt="<odd>", out=tmp_path, additions=additions
     )
     assert GenerationRequest.parse(json.loads(request.line())).additions == additions
-    assert additions.told() == {"lora": "style.safetensors:0.5", "embedding": "e:1", "with": "r:1"}
+    told = {"lora": "style.safetensors:0.5", "embedding": "odd=e:1", "with": "r:1"}
+    assert additions.told() == told
     assert additions and not Additions()

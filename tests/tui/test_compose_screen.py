@@ -178,6 +178,22 @@ def test_a_picture_tells_its_recipe_and_its_command(tmp_path: Path) -> None:
     edited = Recipe(prompt="<asset0> | a cat", photo="shelf", score=0.5)
     assert edited.command().startswith("bas edit shelf '<asset0>' 'a cat' --mask REGION --mask")
     assert edited.details() == "things apart 0.50"
+    begun = dataclasses.replace(edited, start=0.0)
+    assert "--mask REGION --start 0 --count" in begun.command()
+    varied = dataclasses.replace(recipe, noise=0.8)
+    assert varied.command() == (
+        "bas vary tea --prompt '<asset0> in snow' --count 1 --seed 1 --steps 20 --guidance 3 "
+        "--strength 0.8 --negative blur  # nearly: or it was bas gen with --place"
+    )
+    placed = dataclasses.replace(varied, strength=0.5)
+    assert "--place NAME=X,Y --loose 0.8 --run tea" in placed.command()
+    added = dataclasses.replace(
+        bare, loras="ink.safetensors:0.7, b.safetensors:1", embeddings="e=e.st:1", others="r:1"
+    )
+    assert added.command().endswith(
+        "--lora ink.safetensors:0.7 --lora b.safetensors:1 --embedding e=e.st --with r:1 "
+        "--negative blur"
+    )
     copy = save_copy(pictures[0], tmp_path / "kept")
     assert copy.read_bytes() == pictures[0].path.read_bytes()
     with pytest.raises(UserError):

@@ -36,6 +36,16 @@ class Recipe:
     """How clearly the named things stand apart, 0..1; pictures of one prompt compare by it."""
     photo: str = ""
     """The photo that was edited; empty for a new picture."""
+    start: float | None = None
+    """How much of that photo's regions was kept."""
+    noise: float | None = None
+    """How much noise lay over the picture that it began with; None: it began with noise alone."""
+    loras: str = ""
+    """`FILE:X` of each LoRA that lay over it, with commas between them."""
+    embeddings: str = ""
+    """`[NAME=]FILE` of each further embedding, likewise."""
+    others: str = ""
+    """`RUN:X` of each further run, likewise."""
 
     def read_prompt(self) -> str:
         """The prompt, the words that the model read before it in brackets."""
@@ -51,20 +61,47 @@ class Recipe:
         return " · ".join(words)
 
     def command(self) -> str:
-        """The command that draws the same picture; an edit's regions are for the person to name."""
+        """The command that draws the same picture, as far as its file tells.
+
+        An edit's photo and regions, and the folders of added files, are for the person to name. Of
+        the picture that another began with the file tells the noise alone.
+        """
         words = ["bas", "gen", shlex.quote(self.prompt)]
+        run = ["--run", shlex.quote(self.run)] if self.run else []
+        strength, nearly = self.strength, ""
         if self.photo:
             prompts = self.prompt.split(" | ")
             words = ["bas", "edit", shlex.quote(self.photo), *map(shlex.quote, prompts)]
             words += ["--mask", "REGION"] * len(prompts)
-        words += ["--run", shlex.quote(self.run)] if self.run else []
-        words += ["--count", "1"]
+            words += ["--start", f"{self.start:g}"] if self.start is not None else []
+        elif self.noise is not None and self._may_vary():
+            words = ["bas", "vary", *run[1:], "--prompt", shlex.quote(self.prompt)]
+            run, strength = [], self.noise
+            nearly = "  # nearly: or it was bas gen with --place"
+        elif self.noise is not None:
+            words += ["--place", "NAME=X,Y", "--loose", f"{self.noise:g}"]
+        words += [*run, "--count", "1"]
         for flag, value in (("seed", self.seed), ("steps", self.steps)):
             words += [f"--{flag}", str(value)] if value is not None else []
         words += ["--guidance", f"{self.guidance:g}"] if self.guidance is not None else []
-        words += ["--strength", f"{self.strength:g}"] if self.strength is not None else []
+        words += ["--strength", f"{strength:g}"] if strength is not None else []
+        for flag, added in self._added():
+            words += [f"--{flag}", shlex.quote(added)]
         words += ["--negative", shlex.quote(self.negative)] if self.negative else []
-        return " ".join(words)
+        return " ".join(words) + nearly
+
+    def _may_vary(self) -> bool:
+        """Whether `bas vary` has all that the picture was drawn with."""
+        return self.strength is None and not self._added()
+
+    def _added(self) -> list[tuple[str, str]]:
+        """Options that add files and runs, with their values."""
+        told = (("lora", self.loras), ("embedding", self.embeddings), ("with", self.others))
+        found = [(flag, one) for flag, text in told for one in text.split(", ") if one]
+        # An embedding has no strength; its file's text gave it one.
+        return [
+            (flag, one.removesuffix(":1") if flag == "embedding" else one) for flag, one in found
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +135,11 @@ def read_picture(path: Path) -> Picture | None:
             opening=str(text.get("opening", "")),
             score=_number(text.get("score"), float),
             photo=str(text.get("photo", "")),
+            start=_number(text.get("start"), float),
+            noise=_number(text.get("noise"), float),
+            loras=str(text.get("lora", "")),
+            embeddings=str(text.get("embedding", "")),
+            others=str(text.get("with", "")),
         ),
     )
 
