@@ -17,9 +17,11 @@ import typer
 
 from bas_tui.cli.information import documented_settings
 from bas_tui.cli.main import app
-from engine.runs import events, folder
+from engine.runs import events, exchange_events, folder
 
 MADE = "<!-- Made from the code by docs/reference_pages.py. -->\n\n"
+EXAMPLE = r"(?m)^Example: +(.+)$"
+EXAMPLE_LINES = r"(?m)^Example: .+$(?:\s*^Example: .+$)*"
 
 
 def write(into: Path) -> None:
@@ -56,34 +58,52 @@ def commands() -> str:
 
 
 def _command(command: Any) -> list[str]:
-    help_, _, example = (inspect.cleandoc(command.help or "")).partition("Example:")
-    example, _, rest = example.strip().partition("\n")
-    lines = [_text(help_.strip())]
-    if example:
-        lines += ["", "```", example.strip(), "```"]
-    if rest.strip():
-        lines += ["", _text(rest.strip())]
+    help_ = inspect.cleandoc(command.help or "")
+    examples = re.findall(EXAMPLE, help_)
+    before, *after = re.split(EXAMPLE_LINES, help_, maxsplit=1)
+    lines = [_text(before.strip())]
+    if examples:
+        lines += ["", "```", *(example.strip() for example in examples), "```"]
+    if rest := "".join(after).strip():
+        lines += ["", _text(rest)]
     rows: list[str] = []
     for parameter in command.params:
         if getattr(parameter, "hidden", False) or parameter.name == "help":
             continue
+        metavar = parameter.metavar or ""
         if parameter.param_type_name == "argument":
-            what = f"`{parameter.metavar or parameter.name.upper()}`"
+            what = f"`{metavar or parameter.name.upper()}`"
         else:
             words = [*parameter.opts, *parameter.secondary_opts]
-            metavar = _choices(parameter) if parameter.metavar is None else parameter.metavar
             what = " ".join([*(f"`{word}`" for word in words), _cell(metavar)]).strip()
-        rows.append(f"| {what} | {_cell(parameter.help or '')} |")
+        help_ = parameter.help or ""
+        choices = _choices(parameter)
+        if not all(re.search(rf"\b{re.escape(choice)}\b", help_) for choice in choices):
+            help_ += f" One of {', '.join(choices)}."
+        rows.append(f"| {what} | {_cell(help_)} | {_cell(_default(parameter))} |")
     if rows:
-        lines += ["", "| | |", "|---|---|", *rows]
+        lines += ["", "| | | default |", "|---|---|---|", *rows]
     return lines
 
 
-def _choices(parameter: Any) -> str:
+def _choices(parameter: Any) -> list[str]:
     kind = parameter.bare_type
     if not (inspect.isclass(kind) and issubclass(kind, enum.Enum)):
-        return ""
-    return ", ".join(str(choice.value) for choice in kind)
+        return []
+    return [str(choice.value) for choice in kind]
+
+
+def _default(parameter: Any) -> str:
+    """What stands in where it is not given; empty for switches that are off and for nothing."""
+    if parameter.required:
+        return "required"
+    if isinstance(parameter.show_default, str):
+        return parameter.show_default
+    value = parameter.default
+    if isinstance(value, enum.Enum):
+        value = value.value
+    shown = parameter.show_default and not callable(value)
+    return f"`{value}`" if shown and value not in (None, False, "", [], ()) else ""
 
 
 def settings() -> str:
@@ -108,14 +128,18 @@ def settings() -> str:
 
 
 def event_kinds() -> str:
-    """Every kind of event with its fields, from `engine.runs.events`."""
-    helps = _attribute_docstrings(inspect.getsource(events))
+    """Every kind of event with its fields; `exchange_events` adds its own to `events.EVENTS`."""
+    helps = {
+        key: text
+        for module in (events, exchange_events)
+        for key, text in _attribute_docstrings(inspect.getsource(module)).items()
+    }
     lines = [
         "# Events",
         "",
         _text(inspect.cleandoc(events.__doc__ or "")),
         "",
-        "`events.jsonl` and the `--json` option of `bas train`, `bas watch`, `bas gen` have them,",
+        "`events.jsonl` and the `--json` option of `bas train`, `bas watch`, `bas gen`, `bas export` have them,",
         "one a line, with `kind`, `seq` and `time`. `engine.api.train` yields the same as objects.",
     ]
     for kind, cls in events.EVENTS.items():
@@ -190,8 +214,11 @@ def _plain(value: object) -> str:
 
 def _text(text: str) -> str:
     """Help text as Markdown: `<asset0>` is no HTML, and Rich's markup goes."""
-    text = re.sub(r"\[/?(?:bold|dim|green|b|i)\]", "", text)
-    return re.sub(r"(?<![`\\])<(?=[a-zA-Z/])", r"\\<", text)
+    text = re.sub(r"\[/?(?:bold|dim|green|b|i)\]", "", text).replace("\\[", "[")
+    # Every second piece is a span of code, which is shown as it stands.
+    pieces = re.split(r"(`[^`]*`)", text)
+    pieces[::2] = [re.sub(r"<(?=[a-zA-Z/])", r"\\<", piece) for piece in pieces[::2]]
+    return "".join(pieces)
 
 
 def _cell(text: str) -> str:

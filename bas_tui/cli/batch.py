@@ -62,15 +62,23 @@ def batch(
     stop: Annotated[
         bool, typer.Option("--stop", metavar="", help="End it; its runs write a checkpoint first.")
     ] = False,
-    detach: options.DetachOption = False,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            "-d",
+            metavar="",
+            help="Start it and return; see `bas batch FOLDER --watch`.",
+        ),
+    ] = False,
 ) -> None:
-    """Learn every scene of a folder. Given again, it goes on where it was.
+    r"""Learn every scene of a folder. Given again, it goes on where it was.
 
     Example:  bas batch photos/ --base sd21
 
     Every scene becomes an ordinary run FOLDER-SCENE for `bas gen`, `bas show`, `bas stop`.
     Settings for all stand in FOLDER/bas.toml, those of a scene in its own bas.toml or beside the
-    picture in desk.toml; a table [scene] there takes base, method and init. At the end a report
+    picture in desk.toml; a table \[scene] there takes base, method and init. At the end a report
     shows photo, pictures and loss of each. Closing this terminal does not end it, Ctrl-C does.
     """
     from bas_tui.client.batch import Choice, make_batch, plan_batch

@@ -109,7 +109,12 @@ def run(
     keep_models: Annotated[
         bool, typer.Option("--keep-models", metavar="", help="Keep every job's trained weights.")
     ] = False,
-    detach: options.DetachOption = False,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach", "-d", metavar="", help="Start it and return; see `bas eval watch`."
+        ),
+    ] = False,
 ) -> None:
     """Train every method on every scene, draw, score. Given again, it goes on where it was.
 

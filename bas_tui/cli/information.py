@@ -25,6 +25,7 @@ def models(as_json: options.JsonOption = False) -> None:
     rows: list[tuple[str, ...]] = []
     for model in BASE_MODELS.values():
         where = "embedded" if model.folder else "on this machine" if is_local(model) else "download"
+        resolution = model.settings.get("resolution", model.resolution)
         if as_json:
             stdout.json_line(
                 {
@@ -33,14 +34,14 @@ def models(as_json: options.JsonOption = False) -> None:
                     "where": where,
                     "default": model.name == default,
                     "family": model.kind,
-                    "resolution": model.resolution,
+                    "resolution": resolution,
                     "licence": model.licence,
                     "repositories": model.repositories,
                     "unet_sha256": model.unet_sha256,
                 }
             )
         name = f"{model.name} (default)" if model.name == default else model.name
-        rows.append((name, model.title, f"{model.resolution} px", where, model.licence))
+        rows.append((name, model.title, f"{resolution} px", where, model.licence))
     if as_json:
         return
     stdout.table(

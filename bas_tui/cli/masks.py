@@ -23,6 +23,7 @@ def masks(
             "--point",
             metavar="NAME=X,Y",
             default_factory=list,
+            show_default=False,
             help="A pixel of the thing; may be given again for the same name. NAME=!X,Y is a "
             "pixel that is not of it.",
         ),
@@ -33,6 +34,7 @@ def masks(
             "--box",
             metavar="NAME=X0,Y0,X1,Y1",
             default_factory=list,
+            show_default=False,
             help="A box around the thing, in pixels.",
         ),
     ],
@@ -42,6 +44,7 @@ def masks(
             "--pick",
             metavar="NAME=N",
             default_factory=list,
+            show_default=False,
             help="Take candidate N of that thing, not the first.",
         ),
     ],
@@ -56,7 +59,7 @@ def masks(
     Example:  bas masks photo.jpg --point teapot=120,200 --box penguin=250,40,420,330
 
     Writes NAME.png for each thing to PHOTO_masks, where bas train finds them. No model is
-    downloaded. In bas open a box drawn with the mouse does the same.
+    downloaded. In bas open a box drawn with the mouse does nearly the same, by GrabCut alone.
     """  # fmt: skip
     from bas_tui.cli.mask_words import asked_things
     from bas_tui.tui.scene.document import ConceptMask

@@ -146,7 +146,8 @@ class TrainConfig:
     """auto: cuda, else mps, else cpu."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto: bf16 autocast over fp32 weights on cuda, fp32 elsewhere."""
+    """auto: bf16 on cuda (fp16 before Ampere), fp32 elsewhere. On a GPU all weights compute in it;
+    what trains has fp32 masters."""
 
     gradient_checkpointing: bool = False
     """Recompute activations in backward: less memory, about a fifth slower."""
