@@ -79,7 +79,7 @@ def _command(command: Any) -> list[str]:
         help_ = parameter.help or ""
         choices = _choices(parameter)
         if not all(re.search(rf"\b{re.escape(choice)}\b", help_) for choice in choices):
-            help_ += f" One of {', '.join(choices)}."
+            help_ = f"{help_} One of {', '.join(choices)}."
         rows.append(f"| {what} | {_cell(help_)} | {_cell(_default(parameter))} |")
     if rows:
         lines += ["", "| | | default |", "|---|---|---|", *rows]
@@ -87,7 +87,7 @@ def _command(command: Any) -> list[str]:
 
 
 def _choices(parameter: Any) -> list[str]:
-    kind = parameter.bare_type
+    kind = parameter.type_descriptor.annotation
     if not (inspect.isclass(kind) and issubclass(kind, enum.Enum)):
         return []
     return [str(choice.value) for choice in kind]
@@ -139,14 +139,15 @@ def event_kinds() -> str:
         "",
         _text(inspect.cleandoc(events.__doc__ or "")),
         "",
-        "`events.jsonl` and the `--json` option of `bas train`, `bas watch`, `bas gen`, `bas export` have them,",
-        "one a line, with `kind`, `seq` and `time`. `engine.api.train` yields the same as objects.",
+        "`events.jsonl` and the `--json` option of `bas train`, `bas watch`, `bas gen` and",
+        "`bas export` have them, one a line, with `kind`, `seq` and `time`. `engine.api.train`",
+        "yields the same as objects.",
     ]
     for kind, cls in events.EVENTS.items():
         lines += ["", f"## {kind}", *_fields(cls, helps)]
     lines += ["", "## Parts of events"]
-    for name, cls in inspect.getmembers(events, dataclasses.is_dataclass):
-        if not issubclass(cls, events.Event):
+    for name, cls in inspect.getmembers(events, inspect.isclass):
+        if dataclasses.is_dataclass(cls) and not issubclass(cls, events.Event):
             lines += ["", f"### {name}", *_fields(cls, helps)]
     return "\n".join(lines) + "\n"
 

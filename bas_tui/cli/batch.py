@@ -35,10 +35,7 @@ def batch(
     ],
     base: options.BaseOption = None,
     set_: options.SetOption = None,
-    method: Annotated[
-        str | None,
-        typer.Option("--method", metavar="NAME", autocompletion=options.complete_method),
-    ] = None,
+    method: options.MethodOption = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Its name.", show_default="the folder's")
     ] = None,

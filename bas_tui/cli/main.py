@@ -13,6 +13,7 @@ from bas_tui.cli import (
     evaluate,
     exchange,
     generate,
+    help_text,
     information,
     masks,
     open_app,
@@ -104,6 +105,9 @@ def bas(
         open_app.start("runs", low_bandwidth, color)
     else:
         runs.list_()
+
+
+help_text.flow(app)
 
 
 def main() -> None:

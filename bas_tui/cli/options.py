@@ -161,6 +161,16 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="One of the paper's baselines or ablations: "
+        "ti-m, db-m, cd-m, no-phase1, no-masked-loss, no-attention-loss, no-union-sampling.",
+        autocompletion=complete_method,
+    ),
+]
 ImagesOption = Annotated[
     Images,
     typer.Option(

@@ -24,10 +24,7 @@ def plan(
     masks_inverted: options.InvertedOption = None,
     base: options.BaseOption = None,
     set_: options.SetOption = None,
-    method: Annotated[
-        str | None,
-        typer.Option("--method", metavar="NAME", autocompletion=options.complete_method),
-    ] = None,
+    method: options.MethodOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Say what a run would take - time, memory, disk - and what other settings would.

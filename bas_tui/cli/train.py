@@ -60,16 +60,7 @@ def train(
         typer.Option("--settings", metavar="FILE.toml", help="Settings from a TOML file."),
     ] = None,
     set_: options.SetOption = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            "--method",
-            metavar="NAME",
-            help="One of the paper's baselines or ablations: "
-            "ti-m, db-m, cd-m, no-phase1, no-masked-loss, no-attention-loss, no-union-sampling.",
-            autocompletion=options.complete_method,
-        ),
-    ] = None,
+    method: options.MethodOption = None,
     background: Annotated[
         bool,
         typer.Option(

@@ -72,7 +72,7 @@ def build_config(*layers: Mapping[str, Any]) -> TrainConfig:
         for key, value in layer.items():
             if key not in keys:
                 close = difflib.get_close_matches(key, keys, n=1)
-                hint = f"did you mean {close[0]}?" if close else "`bas train --help` lists them"
+                hint = f"did you mean {close[0]}?" if close else "`bas settings` lists them"
                 raise UserError(f"there is no setting {key!r}", hint)
             merged[key] = _convert(key, value, keys[key])
     return _construct(TrainConfig, merged, "")

@@ -1,1 +1,1 @@
-"""Masks of things by clicks, boxes and words."""
+"""Masks of things by clicks and boxes."""

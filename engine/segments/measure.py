@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print a table of Markdown: one line per mask and way, then the means."""
     parser = argparse.ArgumentParser(prog="python -m engine.segments.measure", description=__doc__)
     parser.add_argument("scenes", nargs="+", type=Path, help="a photo's folder with its masks")
-    parser.add_argument("--segmenter", default="embedded", help="a name, folder or hub id")
+    parser.add_argument("--segmenter", default="embedded", help="its name")
     chosen = parser.parse_args(arguments)
     rows: list[Row] = []
     print("| scene | thing | from | by | IoU first | IoU best | candidates | CPU s |")
