@@ -47,10 +47,12 @@ def test_a_jpeg_without_its_end_marker_loads_and_one_without_pixels_does_not(
 
 
 def test_an_mpo_is_a_photo_and_no_animation(tmp_path: Path) -> None:
-    first, second = (Image.open(io.BytesIO(jpeg())) for _ in range(2))
-    first.save(tmp_path / "portrait.jpg", "MPO", save_all=True, append_images=[second])
+    first = Image.open(io.BytesIO(jpeg()))
+    first.save(tmp_path / "plain.jpg", quality=95)
+    depth = Image.new("RGB", first.size, "grey")
+    first.save(tmp_path / "portrait.jpg", "MPO", save_all=True, append_images=[depth], quality=95)
     photo = read_photo(tmp_path / "portrait.jpg")
-    assert photo.pixels.shape == (64, 96, 3)
+    assert np.array_equal(photo.pixels, np.asarray(Image.open(tmp_path / "plain.jpg")))
     assert not any("animation" in note for note in photo.notes)
 
 
