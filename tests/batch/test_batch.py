@@ -104,7 +104,8 @@ def test_what_is_wrong_with_a_scene_is_told_before_anything_starts(folder: Path)
 
 
 def test_a_killed_batch_goes_on_to_its_report(folder: Path) -> None:
-    place, planned, _ = plan_batch(folder, None, Choice())
+    long = {"phase2.steps": "40", "preview.every": "40", "checkpoint_every": "10"}
+    place, planned, _ = plan_batch(folder, None, Choice(settings=long))
     make_batch(place, folder, planned)
     runs = [each.entry.run for each in planned]
     place.driver.start("--jobs", "2")
@@ -116,6 +117,7 @@ def test_a_killed_batch_goes_on_to_its_report(folder: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     until(lambda: not place.driver.lives, "the driver lives on")
     until(lambda: all(host_pid(run) is None for run in runs), "a host outlives its driver")
+    assert status(place).done < 2, "the kill came too late to be one"
     assert {describe(run).state for run in runs} <= {"stopped", "interrupted", "new", "finished"}
     command = [sys.executable, "-m", "engine.batch", "drive", str(place.path), "--jobs", "2"]
     assert subprocess.run(command, timeout=300, check=False).returncode == 0

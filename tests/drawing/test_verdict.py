@@ -24,7 +24,9 @@ def test_exclusivity_of_known_maps() -> None:
 
 
 @pytest.mark.parametrize("folder", ["tiny_pipeline", "tiny_sdxl", "toy_family"])
-def test_judging_changes_nothing(folder: str, request: pytest.FixtureRequest) -> None:
+def test_each_thing_has_a_score_of_its_own_and_judging_changes_nothing(
+    folder: str, request: pytest.FixtureRequest
+) -> None:
     path: Path = request.getfixturevalue(folder)
     family = load_folder(path, device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
@@ -32,7 +34,11 @@ def test_judging_changes_nothing(folder: str, request: pytest.FixtureRequest) ->
     prompt, tokens = "a photo of <asset0> and <asset1>", ["<asset1>", "<asset0>"]
     (latents,) = draw_latents(family, [prompt], seeds=[1], steps=2, guidance=2.0)
     scores = judge(family, latents, prompt, tokens, side=family.resolution)
-    assert all(0 < score < 1 for score in scores)
+    assert len(scores) == len(tokens) and all(0 < score < 1 for score in scores)
+    assert scores[0] != scores[1], "each thing has its own"
+    assert judge(family, latents, prompt, tokens[:1], side=family.resolution) == (1,), "alone"
+    (other,) = draw_latents(family, [prompt], seeds=[2], steps=2, guidance=2.0)
+    assert judge(family, other, prompt, tokens, side=family.resolution) != scores, "another picture"
     assert judge(family, latents, prompt, tokens[::-1], side=family.resolution) == scores[::-1]
     (after,) = draw(family, [prompt], seeds=[1], steps=2, guidance=2.0)
     assert (family.codec.decode(latents)[0] == after).all()

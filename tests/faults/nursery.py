@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from engine.runs.folder import RunDir
 
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.002
+PATIENCE_SECONDS = 300
+"""No host of a test is waited for any longer."""
 
 
 def fork_host(run: RunDir, *, memory: int | None = None) -> int:
@@ -80,17 +83,26 @@ class Host:
 
     def wait(self) -> int:
         """Wait for its end; the exit code."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while (code := self.poll()) is None:
-            time.sleep(POLL_SECONDS)
+            self._tick(deadline)
         return code
 
     def wait_until(self, condition: Callable[[], bool]) -> bool:
         """Wait for the condition; False when the host ended before."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             if self.poll() is not None:
                 return condition()
-            time.sleep(POLL_SECONDS)
+            self._tick(deadline)
         return True
+
+    def _tick(self, deadline: float) -> None:
+        """Wait a little; past the deadline kill the host, so that a test fails and never hangs."""
+        if time.monotonic() > deadline:
+            self.signal(signal.SIGKILL)
+            raise AssertionError(f"host {self.pid} neither ended nor came to what was awaited")
+        time.sleep(POLL_SECONDS)
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

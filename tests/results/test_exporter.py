@@ -129,7 +129,7 @@ def test_words_alone_have_no_lora(tiny_run: RunDir, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "version"), [("sd1", 1), ("sd2", 2)])
-def test_a_whole_model_in_one_file_draws_as_the_run(
+def test_a_whole_model_in_one_file_has_every_weight_of_the_run(
     tiny_run: RunDir, tiny_pipeline: Path, tmp_path: Path, kind: Any, version: int
 ) -> None:
     loaded = load_family(str(tiny_pipeline), device=CPU, report=lambda _event: None)

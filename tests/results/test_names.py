@@ -33,7 +33,9 @@ SUMS = {
     "sd2": "02c20587142d0051d45d3e7a54a8e2a7165d6bc04282864f02cbeca18033d901",
     "sdxl": "4aa60cc276b01797c9c0b4e895e4696a71db916e3baf4ef4e94f049a666b0bf9",
 }
-"""Of the sorted kohya names, which both A1111's and ComfyUI's loaders took."""
+"""Of the sorted kohya names, as this code wrote them when A1111's and ComfyUI's loaders took them
+all: they notice a change, and know nothing by themselves. Names from elsewhere are in
+`test_names_that_kohyas_scripts_give`."""
 
 
 def config_of(kind: str) -> dict[str, Any]:

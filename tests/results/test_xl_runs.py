@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,10 @@ from safetensors.torch import load_file
 from engine.families.loading import load_family
 from engine.results.exports.exporter import ExportRequest, export_run
 from engine.results.exports.importer import ImportRequest, import_source
+from engine.results.exports.layouts import UnetShape
 from engine.results.exports.learned import read_learned
 from engine.results.exports.loaded import weights_of
+from engine.results.exports.lora_names import kohya_name
 from engine.results.learned_model import load_learned
 from engine.runs.export_targets import TARGETS
 from engine.runs.folder import RunDir
@@ -22,6 +26,10 @@ from tests.results.conftest import TINY, train_run
 from tests.results.test_xl_files import draw, open_pipeline
 
 CPU = torch.device("cpu")
+ENDS = {"weight": ("w_norm",), "bias": ("b_norm", "diff_b")}
+"""Of what lies beside a LoRA's factors."""
+UNKNOWN = re.compile(r"norm|embeddings|text_projection")
+"""What of a text encoder LoRA files have no name for."""
 
 
 def nothing(_event: object) -> None:
@@ -70,17 +78,42 @@ def test_the_pipeline_folder_draws_what_the_run_draws(xl_run: RunDir, out: Path)
     assert np.isfinite(draw(pipe, "a photo of <teapot>").numpy()).all()
 
 
-def test_lora_and_embeddings_carry_both_text_encoders(xl_run: RunDir, out: Path) -> None:
-    """At full rank the LoRA and what lies beside it is the whole change."""
+def test_lora_and_embeddings_carry_the_whole_change(
+    xl_run: RunDir, out: Path, tiny_sdxl: Path
+) -> None:
+    """At full rank the LoRA and what lies beside it is the whole change of every layer and norm
+    that programs know: not of the text encoders' norms and positions, nor of their projection."""
     lora = load_file(out / "kitchen-comfyui/models/loras/kitchen.safetensors")
     assert lora.keys() == load_file(out / "kitchen-a1111/models/Lora/kitchen.safetensors").keys()
     starts = {name.split("_")[1] for name in lora}
     assert starts == {"unet", "te1", "te2"}
     changes = load_file(xl_run.concepts / "changes.safetensors")
-    wanted = changes["text_encoder_2.text_model.encoder.layers.0.mlp.fc1.weight"]
-    key = "lora_te2_text_model_encoder_layers_0_mlp_fc1"
-    got = lora[f"{key}.lora_up.weight"].float() @ lora[f"{key}.lora_down.weight"].float()
-    assert (got - wanted.float()).norm() < 1e-2 * wanted.float().norm()
+    shape = UnetShape.of(json.loads((tiny_sdxl / "unet" / "config.json").read_text()))
+    found, left_out = set[str](), set[str]()
+    for name, change in changes.items():
+        wanted = change.float()
+        module, _, leaf = name.rpartition(".")
+        key = kohya_name(module, "sdxl", shape)
+        if f"{key}.lora_up.weight" in lora and leaf == "weight":
+            up, down = (lora[f"{key}.{part}.weight"].float() for part in ("lora_up", "lora_down"))
+            assert lora[f"{key}.alpha"] == len(down), "at strength 1"
+            got = (up.flatten(1) @ down.flatten(1)).reshape(wanted.shape)
+            assert (got - wanted).norm() < 1e-2 * wanted.norm(), name
+            found |= {f"{key}.{end}" for end in ("lora_up.weight", "lora_down.weight", "alpha")}
+            continue
+        places = {f"{key}.{end}" for end in ENDS[leaf]} & lora.keys()
+        if not places:
+            left_out.add(name)
+            continue
+        (place,) = places
+        assert torch.equal(lora[place].float(), wanted), name
+        found.add(place)
+    assert found == lora.keys(), "the file holds nothing else"
+    still = {name for name in left_out if not changes[name].any()}
+    unknown = {
+        name for name in left_out if name.startswith("text_encoder") and UNKNOWN.search(name)
+    }
+    assert left_out <= still | unknown
     rows = read_learned(xl_run).placeholder_rows
     for folder in ("kitchen-comfyui/models/embeddings", "kitchen-checkpoint/embeddings"):
         vectors = load_file(out / folder / "zorbl.safetensors")

@@ -32,6 +32,7 @@ def test_clicks_and_boxes() -> None:
     # A click that takes away is never inside.
     refined = read.at([Click(deepest(teapot)), Click(deepest(penguin), adds=False)])
     at = deepest(penguin)
+    assert max(iou(candidate.mask, teapot) for candidate in refined) > 0.8
     assert not any(candidate.mask[int(at.y), int(at.x)] for candidate in refined)
     box = difference_box(np.zeros_like(penguin), penguin)
     boxed = read.at(box=box)
