@@ -244,7 +244,7 @@ async def test_gallery_chooses_marks_compares_reuses_and_deletes() -> None:
         assert len(gallery.tiles) == 4
         await pilot.press("escape")
         assert gallery.has_focus
-        await pilot.press("space", "right", "space", "v")
+        await pilot.press("space", "right", "space", "c")
         assert gallery.mode == "compare" and len(gallery.compared()) == 2
         await pilot.press("escape", "enter")
         assert gallery.mode == "large"
@@ -320,7 +320,7 @@ async def test_pictures_of_several_runs_are_compared() -> None:
         await pilot.pause()
         assert screen.runs.run == second and screen.header.run == "owl"
         assert len(screen.gallery.tiles) == 4 and screen.gallery.runs == 2
-        await pilot.press("escape", "space", "end", "space", "v")
+        await pilot.press("escape", "space", "end", "space", "c")
         runs = {tile.picture.recipe.run for tile in screen.gallery.compared() if tile.picture}
         assert runs == {"tea", "owl"}
 

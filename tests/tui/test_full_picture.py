@@ -12,7 +12,7 @@ async def test_a_picture_on_the_whole_terminal() -> None:
     async with composing(make_run("tea", 2)) as (pilot, screen):
         await until(pilot, lambda: len(screen.gallery.tiles) == 2, "the pictures")
         screen.set_focus(screen.gallery)
-        await pilot.press("f")
+        await pilot.press("v")
         await until(pilot, lambda: isinstance(pilot.app.screen, FullPicture), "the picture")
         canvas = pilot.app.screen.query_one(Photograph)
         rows = pilot.app.size.height

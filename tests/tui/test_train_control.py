@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -10,8 +11,13 @@ import pytest
 from bas_tui import client
 from bas_tui.run_health import Failure
 from bas_tui.tui.shell.dialogs import Confirm
+from bas_tui.tui.shell.export_dialog import ExportDialog
+from bas_tui.tui.shell.full_picture import FullPicture
 from bas_tui.tui.shell.preferences import Prefs
+from bas_tui.tui.train.closing_card import ClosingCard
 from bas_tui.tui.train.failure_screen import FailureScreen
+from bas_tui.tui.train.loss_chart import LossChart
+from bas_tui.tui.train.preview_pane import PreviewPane
 from bas_tui.tui.train.screen import TrainScreen
 from engine.core.errors import BasError
 from engine.runs.event_reading import read_events
@@ -192,3 +198,45 @@ async def test_a_run_without_a_host_and_without_a_step_is_new_and_has_no_axes() 
         text = screen_text(app)
         assert "┤" not in text and "appears with the first step" in text
         assert "not started" in text and screen.check_action("resume", ())
+
+
+async def test_the_end_of_a_run_is_a_card_with_pictures_numbers_and_the_next_keys() -> None:
+    run = make_run("desk", outcome=None, leaky=True, **SMALL)
+    make_live(run)
+    last = max(event.seq for event in read_events(run))
+    app = make_app("train", run="desk")
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await train_screen(pilot, 80)
+        assert not screen.check_action("result", ())
+        await app.go("runs")
+        append(run, RunEnded(step=80, outcome="finished", seq=last + 1, time=2.0))
+        run.pid_file.unlink()
+        await until(pilot, lambda: "desk has finished: F4" in message_of(app), "a word elsewhere")
+        await pilot.press("f4")
+        await until(pilot, lambda: isinstance(app.screen, ClosingCard), "the card")
+        await until(pilot, lambda: "▀" in screen_text(app), "the last pictures")
+        text = screen_text(app)
+        for word in (
+            "desk has learned 2 things", "80 steps in 0:", "<teapot> and <penguin>",
+            "% of the attention of <teapot> lies outside", "Draw with it (C)",
+        ):  # fmt: skip
+            assert word in text
+        assert re.search(r"IoU 0\.\d\d → 0\.\d\d  leak \d+%", text)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, FullPicture), "the whole terminal")
+        await pilot.press("escape", "escape")
+        assert app.screen is screen
+        await pilot.press("f", "C")
+        await until(pilot, lambda: app.bas_screen is not screen, "another screen")
+        assert app.bas_screen is not None and app.bas_screen.SCOPE == "compose"
+    # Who opens a run that finished long ago looks at its history at once.
+    again = make_app("train", run="desk")
+    async with again.run_test(size=(80, 24)) as pilot:
+        assert again.screen is await train_screen(pilot, 80)
+        again.screen.set_focus(again.screen.query_one(PreviewPane))
+        await pilot.press("v")
+        assert isinstance(again.screen, FullPicture)
+        await pilot.press("v", "f", "escape")
+        again.screen.set_focus(again.screen.query_one(LossChart))
+        await pilot.press("f", "X")
+        await until(pilot, lambda: isinstance(again.screen, ExportDialog), "the export")

@@ -59,9 +59,9 @@ class Gallery(QuietFocus):
 
     SCOPE = "gallery"
     HELP_TEXT = (
-        "Pictures made with this run and with others chosen here, newest first. Space marks, v "
-        "shows the marked ones side by side, enter one large; u takes over a picture's settings. "
-        "The mouse chooses; a double click enlarges."
+        "Pictures made with this run and with others chosen here, newest first. Space marks, c "
+        "shows the marked ones side by side, enter one large, v one on the whole terminal; u takes "
+        "over a picture's settings. The mouse chooses; a double click enlarges."
     )
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "gallery"))
 

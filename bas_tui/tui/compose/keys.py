@@ -74,7 +74,7 @@ KEYS = (
         help="Show the picture as large as the room allows, or all of them again.",
     ),
     Key(
-        id="gallery.full", keys="f", action="full", label="Full screen",
+        id="gallery.full", keys="v,f", action="full", label="Full screen", show=True,
         help="Show the picture on the whole terminal, from its file at full size.",
     ),
     Key(
@@ -82,7 +82,7 @@ KEYS = (
         help="Mark the picture for comparing, or unmark it.",
     ),
     Key(
-        id="gallery.compare", keys="v", action="compare", label="Compare", show=True,
+        id="gallery.compare", keys="c", action="compare", label="Compare", show=True,
         help="Show the marked pictures side by side, or all pictures again.",
     ),
     Key(

@@ -50,6 +50,10 @@ KEYS = (
         help="Sort by when, name, loss or progress.",
     ),
     Key(
+        id="runs.full", keys="v", action="full", label="Full screen",
+        help="Show the marked run's scene with its masks on the whole terminal.",
+    ),
+    Key(
         id="runs.copy", keys="y", action="copy", label="Copy name",
         help="Copy the run's name.",
     ),

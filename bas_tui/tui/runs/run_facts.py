@@ -65,6 +65,11 @@ class RunFacts(Container):
         self.border_title = entry.run.name if entry is not None else "Scene"
         self._show_picture()
 
+    @property
+    def picture(self) -> Pixels | None:
+        """The scene of the entry that is shown; None where there is none, or not yet."""
+        return self._thumbnails.get(self._entry.run.path) if self._entry is not None else None
+
     def _show_picture(self) -> None:
         entry = self._entry
         canvas = self.query_one(Photograph)

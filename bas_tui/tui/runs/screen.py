@@ -19,6 +19,7 @@ from bas_tui.tui.runs.library import SORTS, Entry, Library, folder_size, megabyt
 from bas_tui.tui.runs.run_facts import RunFacts
 from bas_tui.tui.runs.run_list import RunList
 from bas_tui.tui.shell.bindings import bindings_of
+from bas_tui.tui.shell.full_picture import FullPicture
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.screen import BasScreen
 from engine.core.errors import BasError
@@ -256,6 +257,11 @@ class RunsScreen(BasScreen):
     async def action_new(self) -> None:
         """The Scene screen."""
         await self.bas.go("scene")
+
+    def action_full(self) -> None:
+        """The scene and nothing else."""
+        if (picture := self.query_one(RunFacts).picture) is not None:
+            self.app.push_screen(FullPicture(picture))
 
     def action_copy(self) -> None:
         """The name."""

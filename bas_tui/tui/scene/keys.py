@@ -69,7 +69,11 @@ KEYS = (
         help="Make everything outside the masks a concept named background.",
     ),
     Key(
-        id="scene.overlay", keys="v", action="overlay", label="Overlay",
+        id="scene.full", keys="v", action="full", label="Full screen",
+        help="Show the picture on the whole terminal, without masks.",
+    ),
+    Key(
+        id="scene.overlay", keys="V", action="overlay", label="Overlay",
         help="Show masks as tint, as outlines, the current mask's cut-out, or the picture alone.",
     ),
     Key(

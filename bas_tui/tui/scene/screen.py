@@ -35,6 +35,7 @@ from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.scene.run_starter import RunStarter
 from bas_tui.tui.scene.training_view import Inspection, inspect
 from bas_tui.tui.shell.bindings import bindings_of
+from bas_tui.tui.shell.full_picture import FullPicture
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.screen import BasScreen
 from engine.models.device_guess import guess_device
@@ -281,6 +282,11 @@ class SceneScreen(BasScreen):
         self._concepts.discard()
 
     # Painting
+
+    def action_full(self) -> None:
+        """The picture and nothing else."""
+        if self.document is not None:
+            self.app.push_screen(FullPicture(self.document.image))
 
     def action_overlay(self) -> None:
         """Next way to show masks."""

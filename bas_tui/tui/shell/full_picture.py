@@ -1,7 +1,8 @@
-"""One picture on the whole terminal, read from its file at full size."""
+"""One picture on the whole terminal, at full size."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,10 +19,11 @@ class FullPicture(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q,f,v,enter,space", "close", "Close")]
     DEFAULT_CSS = "FullPicture { background: $background; }"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, picture: Path | Pixels) -> None:
         super().__init__()
-        self._path = path
-        self._pixels: Pixels | None = None
+        self._path = picture if isinstance(picture, Path) else None
+        """The file to be read; None where the pixels are here."""
+        self._pixels = None if isinstance(picture, Path) else picture
 
     def compose(self) -> ComposeResult:
         """Nothing but the picture."""
@@ -29,10 +31,11 @@ class FullPicture(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Read the file off the event loop."""
-        self.run_worker(self._load, thread=True)
+        if self._path is not None:
+            self.run_worker(partial(self._load, self._path), thread=True)
 
-    def _load(self) -> None:
-        self._pixels = load_picture(self._path)
+    def _load(self, path: Path) -> None:
+        self._pixels = load_picture(path)
         self.app.call_from_thread(self._fit)
 
     def on_resize(self) -> None:

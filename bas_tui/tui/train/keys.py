@@ -29,13 +29,18 @@ KEYS = (
         command="bas export {run} --to comfyui",
     ),
     Key(
+        id="train.result", keys="f", action="result", label="Result", show=True,
+        help="Show what the finished run has learned: its last pictures and their numbers.",
+        command="bas show {run}",
+    ),
+    Key(
         id="train.checkpoint", keys="c", action="checkpoint", label="Save", show=True,
         help="Write a checkpoint now.",
         command="bas checkpoint {run}",
     ),
     Key(
         id="train.preview", keys="v", action="preview", label="Preview", show=True,
-        help="Draw a preview picture now.",
+        help="Draw a preview picture now (where the focus is on no picture).",
         command="bas preview {run}",
     ),
     Key(
@@ -115,5 +120,9 @@ KEYS = (
     Key(
         id="train.copy", keys="Y", action="copy", label="Copy name",
         help="Copy the run's name.",
+    ),
+    Key(
+        id="preview.full", keys="v,f", action="full", label="Full screen", show=True,
+        help="Show the pictures on the whole terminal.",
     ),
 )  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
+from textual.binding import BindingType
 from textual.message import Message
 from textual.worker import get_current_worker
 
@@ -14,6 +16,9 @@ from bas_tui.run_state import RunState
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.drawing.halfblock import Pixels, load_picture, photo_cells
 from bas_tui.tui.drawing.tile_layout import side_by_side
+from bas_tui.tui.shell.bindings import bindings_of
+from bas_tui.tui.shell.full_picture import FullPicture
+from bas_tui.tui.train.keys import KEYS
 from bas_tui.tui.train.pane import Pane
 from engine.runs.events import ConceptInfo, PreviewSaved
 
@@ -49,6 +54,8 @@ def captions(prompt: str, concepts: Sequence[ConceptInfo], width: int) -> list[s
 class PreviewPane(Pane):
     """A picture the run drew with its tokens."""
 
+    SCOPE = "preview"
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "preview"))
     HELP_TEXT = (
         "The newest pictures drawn with the tokens while they are learned: each thing alone, then "
         "all together, always from the same seeds. left and right show earlier ones."
@@ -128,6 +135,11 @@ class PreviewPane(Pane):
                 row = place.row + part.chars.shape[0]
                 cells.write(row, place.column, text, self.ink("faint"))
         self.paint(cells)
+
+    def action_full(self) -> None:
+        """The pictures and nothing else."""
+        if self._picture is not None:
+            self.app.push_screen(FullPicture(self._picture))
 
     def _none_yet(self) -> str:
         return "none was drawn" if self.state.over else "none yet (v draws one)"

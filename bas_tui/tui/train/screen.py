@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,12 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widget import Widget
 
-from bas_tui.run_health import Failure, failure_of
 from bas_tui.run_state import RunState
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.screen import BasScreen
 from bas_tui.tui.train.attention_panel import AttentionPanel
 from bas_tui.tui.train.chosen_view import ChosenView
-from bas_tui.tui.train.failure_screen import FailureScreen, log_tail
 from bas_tui.tui.train.history_banner import HistoryBanner
 from bas_tui.tui.train.history_cursor import HistoryCursor
 from bas_tui.tui.train.keys import KEYS
@@ -30,6 +27,7 @@ from bas_tui.tui.train.pane import Pane
 from bas_tui.tui.train.phase_bar import PhaseBar
 from bas_tui.tui.train.preview_pane import PreviewPane
 from bas_tui.tui.train.run_control import CONTROLS, RunControl
+from bas_tui.tui.train.run_ending import RunEnding
 from bas_tui.tui.train.run_follower import Feed
 from bas_tui.tui.train.warning_lines import WarningLines
 from engine.core.config import PreviewConfig
@@ -65,8 +63,8 @@ class TrainScreen(BasScreen):
         self._state = RunState()
         self._cursor = HistoryCursor()
         self._view = ChosenView(self, self._paint_chart)
-        self._told = ""
-        """The failure that has been shown, by status."""
+        self._ending: RunEnding | None = None
+        """Tells how the run on the screen ends."""
         self._feed: Feed | None = None
         self._painted = 0.0
         self._due: Timer | None = None
@@ -128,7 +126,8 @@ class TrainScreen(BasScreen):
         self.detach()
         self.control = RunControl(self, run, allowed=allowed)
         self._manifest = manifest
-        self._cursor, self._told = HistoryCursor(), ""
+        self._ending = RunEnding(self, self.control, manifest.settings)
+        self._cursor = HistoryCursor()
         self._state = RunState(run=run.name, base=manifest.base)
         preview = self.query_one(PreviewPane)
         preview.folder = run.path
@@ -189,7 +188,13 @@ class TrainScreen(BasScreen):
         self._paint()
         if before.status != state.status:
             self.refresh_bindings()
-            self._tell_failure()
+            if self._ending is not None:
+                self._ending.look(state)
+
+    def on_screen_resume(self) -> None:
+        """The run may have ended meanwhile."""
+        if self._ending is not None:
+            self._ending.look(self._state)
 
     def detach(self) -> None:
         """Follow the run no longer; what is on the screen stays."""
@@ -200,7 +205,8 @@ class TrainScreen(BasScreen):
         """Paint all panes; an earlier step under inspection stays in view while the run goes on."""
         state, at = self._state, self._cursor.at
         self._show_header()
-        self.query_one(WarningLines).show(state, self._failure())
+        failure = self._ending.failure(state) if self._ending is not None else None
+        self.query_one(WarningLines).show(state, failure)
         self.query_one(HistoryBanner).show(state, at)
         self.query_one(PhaseBar).pending = self.control.pending() if self.control else ""
         for pane in self.query(Pane):
@@ -219,29 +225,6 @@ class TrainScreen(BasScreen):
             detail="" if control.allowed else "read-only",
         )
 
-    def _failure(self) -> Failure | None:
-        if self.control is None or self._manifest is None or self.control.pending():
-            return None
-        return failure_of(self.control.run, self._state, self._manifest.settings)
-
-    def _tell_failure(self) -> None:
-        """Show a failure once, in full."""
-        failure, control = self._failure(), self.control
-        if failure is None or control is None or self._told == self._state.status:
-            return
-        self._told = self._state.status
-
-        def answered(answer: str | None) -> None:
-            # The run that failed, whatever the screen shows by now.
-            if answer == "resume":
-                control.start(failure.changes)
-            elif answer == "copy":
-                self.bas.copy(failure.command)
-
-        self.app.push_screen(
-            FailureScreen(failure, partial(log_tail, control.run), control.allowed), answered
-        )
-
     def command_values(self) -> dict[str, str]:
         """The run and its tokens."""
         if self.control is None:
@@ -254,7 +237,7 @@ class TrainScreen(BasScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What is possible now."""
-        if action in ("compose", "export"):
+        if action in ("compose", "export", "result"):
             return self._state.status == "finished"
         if self.control is None:
             return action not in (*CONTROLS, "resume", "copy")
@@ -264,7 +247,8 @@ class TrainScreen(BasScreen):
 
     @on(RunControl.Asked)
     def _asked(self) -> None:
-        self._told = ""
+        if self._ending is not None:
+            self._ending.forget()
         self.refresh_bindings()
         self._paint()
 
@@ -303,8 +287,8 @@ class TrainScreen(BasScreen):
 
     def action_resume(self) -> None:
         """Start a host; after a failure with the settings that avoid it."""
-        if self.control is not None:
-            failure = self._failure()
+        if self.control is not None and self._ending is not None:
+            failure = self._ending.failure(self._state)
             self.control.start(failure.changes if failure is not None else None)
 
     def action_checkpoint(self) -> None:
@@ -327,6 +311,11 @@ class TrainScreen(BasScreen):
     async def action_compose(self) -> None:
         """Prompts over what was learned."""
         await self.bas.go("compose", **self.leads_to("compose"))
+
+    def action_result(self) -> None:
+        """What was learned, again."""
+        if self._ending is not None:
+            self._ending.show_card(self._state)
 
     def action_copy(self) -> None:
         """Copy the run's name."""
