@@ -9,7 +9,7 @@ import pytest
 
 from bas_tui.tui.drawing.axis import Axis, make_axis, nice_step, step_ticks, tick_label
 from bas_tui.tui.drawing.cells import Cells
-from bas_tui.tui.train.chart import (
+from bas_tui.tui.drawing.chart import (
     BRAILLE,
     MARGIN,
     ChartView,

@@ -14,7 +14,6 @@ from bas_tui import client
 from bas_tui.tui.app import BasApp, Start
 from bas_tui.tui.compose.drawing_queue import DrawingQueue
 from bas_tui.tui.compose.drawing_state import Drawing
-from bas_tui.tui.compose.picture_files import list_pictures, read_picture, save_copy
 from bas_tui.tui.compose.prompt_editing import (
     Completion,
     History,
@@ -29,6 +28,7 @@ from bas_tui.tui.compose.prompt_settings import DrawSettings
 from bas_tui.tui.compose.screen import ComposeScreen
 from bas_tui.tui.drawing.tile_layout import default_width, grid, side_by_side
 from bas_tui.tui.shell.keybar import KeyBar
+from bas_tui.tui.shell.picture_files import list_pictures, read_picture, save_copy
 from engine.core.errors import UserError
 from engine.results.pictures import save_generated, save_sheet
 from engine.runs.events import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from bas_tui.tui.compose.picture_files import Recipe
+from bas_tui.tui.shell.picture_files import Recipe
 
 
 def test_a_recipe_is_told_as_a_command() -> None:

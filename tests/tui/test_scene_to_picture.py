@@ -10,10 +10,10 @@ from pathlib import Path
 import engine
 from bas_tui import client
 from bas_tui.tui.app import BasApp, Start
-from bas_tui.tui.compose.picture_files import list_pictures
 from bas_tui.tui.compose.screen import ComposeScreen
 from bas_tui.tui.scene.screen import SceneScreen
 from bas_tui.tui.shell.keybar import KeyBar
+from bas_tui.tui.shell.picture_files import list_pictures
 from bas_tui.tui.train.screen import TrainScreen
 from engine.core.errors import BasError
 from engine.runs.description import describe

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bas_tui.client import GenerationRequest
 from bas_tui.tui.compose.gallery import Tile
-from bas_tui.tui.compose.picture_files import Picture, Recipe, read_picture
+from bas_tui.tui.shell.picture_files import Picture, Recipe, read_picture
 from engine.runs.events import (
     Event,
     GenerationEnded,

@@ -14,7 +14,6 @@ from textual.message import Message
 from textual.timer import Timer
 
 from bas_tui.tui.compose.keys import KEYS
-from bas_tui.tui.compose.picture_files import Picture
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.drawing.halfblock import Pixels, load_picture, photo_cells
 from bas_tui.tui.drawing.tile_layout import (
@@ -27,6 +26,7 @@ from bas_tui.tui.drawing.tile_layout import (
 )
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.full_picture import FullPicture
+from bas_tui.tui.shell.picture_files import Picture
 from bas_tui.tui.shell.quiet_focus import QuietFocus
 
 Mode = Literal["all", "large", "compare"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bas_tui.tui.compose.picture_files import Picture, save_copy
 from bas_tui.tui.shell.ask import Ask, PathSuggester
 from bas_tui.tui.shell.dialogs import Confirm
+from bas_tui.tui.shell.picture_files import Picture, save_copy
 from bas_tui.tui.shell.screen import BasScreen
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from textual.message import Message
 
 from bas_tui.tui.compose.gallery import Tile
-from bas_tui.tui.compose.picture_files import Picture, list_pictures
+from bas_tui.tui.shell.picture_files import Picture, list_pictures
 from engine.runs.folder import RunDir
 
 

@@ -12,11 +12,11 @@ from textual.content import Content
 from textual.widgets import Input, Label, Static
 
 from bas_tui import client
-from bas_tui.tui.compose.picture_files import Recipe
 from bas_tui.tui.compose.prompt_editing import read_history, write_history
 from bas_tui.tui.compose.prompt_input import PromptInput, TokenChips
 from bas_tui.tui.compose.prompt_settings import DrawSettings, PromptSettings
 from bas_tui.tui.drawing.palette import concept_color
+from bas_tui.tui.shell.picture_files import Recipe
 from engine.core.errors import UserError
 from engine.core.settings import build_config
 from engine.runs.folder import RunDir

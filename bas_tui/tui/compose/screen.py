@@ -19,7 +19,6 @@ from bas_tui.tui.compose.drawing_state import Drawing
 from bas_tui.tui.compose.gallery import Gallery
 from bas_tui.tui.compose.keys import KEYS
 from bas_tui.tui.compose.picture_actions import PictureActions
-from bas_tui.tui.compose.picture_files import Picture
 from bas_tui.tui.compose.picture_shelf import PictureShelf
 from bas_tui.tui.compose.progress_line import ProgressLine
 from bas_tui.tui.compose.prompt_input import PromptInput
@@ -28,6 +27,7 @@ from bas_tui.tui.compose.prompt_settings import DrawSettings, PromptSettings
 from bas_tui.tui.compose.run_chooser import RunChooser
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
+from bas_tui.tui.shell.picture_files import Picture
 from bas_tui.tui.shell.screen import BasScreen
 from engine.core.errors import BasError
 from engine.models.device_guess import guess_device

@@ -15,10 +15,10 @@ from bas_tui.run_health import LEAK_LIMIT
 from bas_tui.run_state import AttentionFrame
 from bas_tui.tui.drawing.axis import Axis
 from bas_tui.tui.drawing.cells import OWN, Cells
+from bas_tui.tui.drawing.chart import MARGIN, ChartView, Curve, draw_chart
 from bas_tui.tui.drawing.halfblock import picture_cells
 from bas_tui.tui.drawing.palette import concept_color, heat_scale
 from bas_tui.tui.drawing.quantise import to_levels
-from bas_tui.tui.train.chart import MARGIN, ChartView, Curve, draw_chart
 from bas_tui.tui.train.pane import Pane, span_end
 from engine.runs.events import ConceptInfo, unpack_map
 

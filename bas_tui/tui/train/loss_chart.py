@@ -10,8 +10,8 @@ from textual.message import Message
 
 from bas_tui.run_state import LOSS_PARTS
 from bas_tui.tui.drawing.cells import OWN, Cells
+from bas_tui.tui.drawing.chart import MARGIN, ChartView, Curve, draw_chart, plot_columns, step_at
 from bas_tui.tui.drawing.palette import LOSS_PART_COLORS
-from bas_tui.tui.train.chart import MARGIN, ChartView, Curve, draw_chart, plot_columns, step_at
 from bas_tui.tui.train.pane import Pane, span_end
 
 TITLES = {"loss": "total", "masked": "masked", "attention": "attention", "prior": "prior"}
