@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bas_tui.tui.runs.library import Library, age, select
+from bas_tui.tui.runs.overlay import Overlay, OverlayChart, run_ink
+from bas_tui.tui.runs.run_list import RunList
 from bas_tui.tui.shell.dialogs import Confirm
+from bas_tui.tui.shell.full_picture import FullPicture
+from engine.results.pictures import save_generated
 from engine.runs.events import StepDone, to_line
 from engine.runs.folder import runs_dir
 from tests.tui.live_runs import make_live
@@ -166,3 +171,40 @@ async def test_new_runs_appear_by_themselves(bas_home: Path) -> None:
         make_run("late", **SHORT)
         await runs_screen(pilot, 1)
         assert bas_home.exists()
+
+
+async def test_marked_runs_over_each_other_and_their_pictures_of_the_same_words() -> None:
+    for number, name in enumerate(("alpha", "beta", "gamma")):
+        steps = (12, 12 * (number + 1))
+        run = make_run(name, created=1_790_000_000 + number, preview_every=12, steps=steps)
+        if name != "beta":
+            recipe = {"prompt": "<asset0> in snow", "seed": 7, "run": name}
+            pixels = np.full((16, 16, 3), 90, np.uint8)
+            save_generated(pixels, run.pictures, "snow", recipe)
+    app = make_app()
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = await runs_screen(pilot, 3)
+        await pilot.press("g", "space", "space", "G", "m", "o")
+        overlay = screen.query_one(Overlay)
+        await until(pilot, lambda: len(overlay.runs) == 3, "three runs")
+        assert [one.run.name for one in overlay.runs] == ["gamma", "beta", "alpha"]
+        await until(pilot, lambda: screen_text(app).count("▀") > 40, "their pictures")
+        text = screen_text(app)
+        assert "1/4  a photo of <teapot> and <penguin>  (last preview)" in text
+        assert text.count("A gamma") == 3 and text.count("C alpha") == 3
+        for chart in screen.query(OverlayChart):
+            colors = np.unique(chart.cells.fg[2:-1, 7:])
+            assert len({run_ink(chart, index) for index in range(3)} & set(colors.tolist())) > 1
+        # Nobody sees which run these would be done to.
+        assert not any(screen.check_action(name, ()) for name in ("remove", "stop", "open"))
+        await pilot.press("left")
+        words = "4/4  <teapot> in snow  (seed 7)"
+        await until(pilot, lambda: words in screen_text(app), "another prompt")
+        assert "not drawn" in screen_text(app)
+        await pilot.press("Y")
+        command = "bas gen '<teapot> in snow' --run beta --seed 7 -n 1"
+        await until(pilot, lambda: command in message_of(app), "the command of who lacks it")
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, FullPicture), "the pictures alone")
+        await pilot.press("v", "escape")
+        assert screen.query_one(RunList).has_focus and "gamma" in screen_text(app)

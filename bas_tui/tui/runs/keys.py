@@ -50,6 +50,19 @@ KEYS = (
         help="Sort by when, name, loss or progress.",
     ),
     Key(
+        id="runs.mark", keys="space,m", action="mark", label="Mark",
+        help="Mark the run for comparing, or unmark it.",
+    ),
+    Key(
+        id="runs.overlay", keys="o", action="overlay", label="Compare", show=True,
+        help="The marked runs over each other: losses, IoU, their pictures of the same words. "
+        "With fewer than two marks the run of the cursor joins, or the one below it.",
+    ),
+    Key(
+        id="runs.unmark", keys="M", action="unmark", label="Unmark all",
+        help="Take all marks away.",
+    ),
+    Key(
         id="runs.full", keys="v", action="full", label="Full screen",
         help="Show the marked run's scene with its masks on the whole terminal.",
     ),
@@ -65,4 +78,32 @@ KEYS = (
     Key(id="runs.up", keys="k,up", action="up", label="Up", help="Previous run."),
     Key(id="runs.top", keys="g", action="top", label="First", help="First run."),
     Key(id="runs.bottom", keys="G", action="bottom", label="Last", help="Last run."),
+    Key(
+        id="overlay.left", keys="left,h", action="other(-1)", label="Prompt", show=True,
+        help="The prompt before.",
+    ),
+    Key(
+        id="overlay.right", keys="right,l", action="other(1)", label="Next prompt",
+        help="The next prompt that the runs have drawn.",
+    ),
+    Key(
+        id="overlay.full", keys="v,f", action="full", label="Full screen", show=True,
+        help="Show the pictures side by side on the whole terminal.",
+    ),
+    Key(
+        id="overlay.log_axis", keys="y", action="toggle_log", label="Log axis", show=True,
+        help="Change between a logarithmic and a linear loss axis.",
+    ),
+    Key(
+        id="overlay.chart", keys="i", action="other_chart", label="Loss / IoU", show=True,
+        help="In a narrow window: the other chart.",
+    ),
+    Key(
+        id="overlay.copy", keys="Y", action="copy", label="Copy commands",
+        help="Copy the commands that draw this prompt with the runs that have not.",
+    ),
+    Key(
+        id="overlay.close", keys="escape,o,enter", action="close", label="Back", show=True,
+        help="Back to the list of runs.",
+    ),
 )  # fmt: skip

@@ -10,6 +10,8 @@ from textual.message import Message
 from bas_tui.tui.drawing.cells import OWN, CellCanvas, Cells
 from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.runs.library import Entry, age, progress
+from bas_tui.tui.runs.overlay import run_ink, run_mark
+from engine.runs.folder import RunDir
 
 STATE_MARKS = {
     "training": ("●", "success", "live"),
@@ -46,6 +48,8 @@ class RunList(CellCanvas, can_focus=True):
         super().__init__(id="run-list", classes="pane")
         self.border_title = "Runs"
         self.entries: Sequence[Entry] = ()
+        self.marked: list[RunDir] = []
+        """Runs to be compared, in the order of their marks."""
         self.empty = ""
         """What to say when there are no entries."""
         self._cursor = 0
@@ -75,6 +79,32 @@ class RunList(CellCanvas, can_focus=True):
             self._cursor = target
             self.draw()
             self.post_message(self.Moved())
+
+    def mark(self) -> None:
+        """Mark the entry under the cursor, or take its mark away."""
+        entry = self.current
+        if entry is not None and entry.info is not None:
+            if entry.run in self.marked:
+                self.marked.remove(entry.run)
+            else:
+                self.marked.append(entry.run)
+            self.draw()
+
+    def unmark(self) -> None:
+        """No marks."""
+        self.marked = []
+        self.draw()
+
+    def compared(self) -> list[RunDir]:
+        """The marked runs; with fewer than two the entry under the cursor joins, then those
+        below it, then the first."""
+        there = [entry.run for entry in self.entries if entry.info is not None]
+        chosen = [run for run in self.marked if run in there]
+        nearest = [entry.run for entry in (*self.entries[self._cursor :], *self.entries)]
+        for run in nearest:
+            if len(chosen) < 2 and run in there and run not in chosen:
+                chosen.append(run)
+        return chosen
 
     def select_run(self, name: str) -> None:
         """Put the cursor on a run by name, if it is there."""
@@ -152,6 +182,9 @@ class RunList(CellCanvas, can_focus=True):
     def _draw_entry(
         self, cells: Cells, row: int, entry: Entry, places: dict[str, tuple[int, int]]
     ) -> None:
+        if entry.run in self.marked:
+            place = self.marked.index(entry.run)
+            cells.write(row, 1, run_mark(place), run_ink(self, place))
         mark, color, word = STATE_MARKS.get(entry.state, ("?", "faint", entry.state))
         cells.write(row, places["state"][0], f"{mark} {word}", self.ink(color))
         start, width = places["name"]

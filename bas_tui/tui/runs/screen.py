@@ -16,6 +16,7 @@ from textual.worker import get_current_worker
 
 from bas_tui.tui.runs.keys import KEYS
 from bas_tui.tui.runs.library import SORTS, Entry, Library, folder_size, megabytes, select
+from bas_tui.tui.runs.overlay import Overlay, SameWords
 from bas_tui.tui.runs.run_facts import RunFacts
 from bas_tui.tui.runs.run_list import RunList
 from bas_tui.tui.shell.bindings import bindings_of
@@ -29,6 +30,11 @@ from engine.runs.prompts import all_together
 
 REFRESH_CADENCES = 2
 """Redraw cadences between two looks at the run folders."""
+OF_THE_LIST = frozenset({
+    "open", "watch", "compose", "export", "resume", "stop", "remove", "new", "filter", "sort",
+    "copy", "mark", "unmark", "overlay", "down", "up", "top", "bottom", "end_filter",
+})  # fmt: skip
+"""What is done to the run of the cursor, which nobody sees while runs are compared."""
 EMPTY = """No runs yet.
 
 n    open a picture, paint a mask over each thing, and train
@@ -75,6 +81,7 @@ class RunsScreen(BasScreen):
                 yield Input(placeholder="name, concept, base, live, failed ...", id="filter")
                 yield RunList()
             yield RunFacts()
+        yield Overlay()
 
     def on_mount(self) -> None:
         """Read the folders now and from time to time."""
@@ -133,6 +140,9 @@ class RunsScreen(BasScreen):
 
     @on(RunList.Moved)
     def _moved(self) -> None:
+        if self.has_class("-overlay"):
+            self.query_one(Overlay).again()
+            return
         entry = self._current
         self.query_one(RunFacts).show(entry)
         self.header = HeaderInfo(
@@ -211,6 +221,7 @@ class RunsScreen(BasScreen):
     def terminal_changed(self) -> None:
         """Paint with other means."""
         self.query_one(RunList).draw()
+        self.query_one(Overlay).draw()
         self.query_one(RunFacts).show(self._current)
 
     # Actions on the marked run
@@ -218,6 +229,8 @@ class RunsScreen(BasScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what the marked run can take."""
         del parameters
+        if self.has_class("-overlay") and action in OF_THE_LIST:
+            return False
         entry = self._current if self.is_mounted else None
         if action in ("open", "watch", "compose"):
             return entry is not None and entry.info is not None
@@ -257,6 +270,39 @@ class RunsScreen(BasScreen):
     async def action_new(self) -> None:
         """The Scene screen."""
         await self.bas.go("scene")
+
+    # Several runs
+
+    def action_mark(self) -> None:
+        """Mark, and go on to the next."""
+        self.query_one(RunList).mark()
+        self.action_down()
+
+    def action_unmark(self) -> None:
+        """No marks."""
+        self.query_one(RunList).unmark()
+
+    def action_overlay(self) -> None:
+        """The marked runs over each other."""
+        chosen = self.query_one(RunList).compared()
+        if len(chosen) < 2:
+            self.say("there is nothing to compare this run with yet", "warning")
+            return
+        self.add_class("-overlay")
+        self.query_one(Overlay).show(chosen)
+        self.set_focus(self.query_one(SameWords))
+        self.header = HeaderInfo(run=f"{len(chosen)} runs")
+        self.refresh_bindings()
+
+    @on(Overlay.Closed)
+    def _overlay_closed(self) -> None:
+        self.remove_class("-overlay")
+        self.set_focus(self.query_one(RunList))
+        self._moved()
+
+    @on(Overlay.Copied)
+    def _overlay_copied(self, event: Overlay.Copied) -> None:
+        self.bas.copy(event.text)
 
     def action_full(self) -> None:
         """The scene and nothing else."""
