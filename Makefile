@@ -25,11 +25,12 @@ demo: $(RUNTIME) ## install, learn the bundled scene, draw it anew (minutes on a
 test: $(DEV) ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-# The rooms whose tests load no whole model and start no process.
-FAST := $(addprefix tests/,core files house method run_state runs)
+# The rooms whose tests train nothing; `make house` has its own.
+FAST := $(addprefix tests/,core drawing families files method models run_state runs scenes segments tui)
 
-test-fast: $(DEV) ## run the tests that take seconds, for after each change
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST)
+test-fast: $(DEV) ## run the tests that take seconds, for after each change (a minute)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile \
+	  -m 'not slow and not faults and not emulated' $(FAST)
 
 test-faults: $(DEV) ## inject faults: kills, damage, full disks, hostile files (half an hour)
 	$(BIN)/python -m pytest -m 'not emulated' tests/faults
@@ -59,7 +60,7 @@ docs: $(DOCS) ## build the documentation in docs/_build, strictly, and check lin
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 	@echo 'open docs/_build/index.html; outside links: make docs-links'
 
-docs-links: $(DOCS) # asks the network for every outside link
+docs-links: $(DOCS) ## ask the network for every outside link of the documentation
 	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
 
 dist: $(DEV) ## build the source distribution, and the wheel from it, in dist/

@@ -27,10 +27,10 @@ CODE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 SETTING = re.compile(r"(?<![\w.])((?:phase[12]|loss|data|lora|optimizer|sampling|preview)\.\w+)=")
 FILE = re.compile(r"(?:engine|bas_tui|tests|docs|\.ci)/[\w/.-]+\.(?:py|md|toml|tcss|png|json)")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)[^)]*\)")
-# The page that adds a setting speaks of one that is not there yet.
 GENERATED = ("settings.md", "commands.md")
 """Pages that `make docs` makes of the code (docs/reference_pages.py)."""
 TO_BE_ADDED = {"loss.smoothness_weight"}
+"""The page that adds a setting speaks of one that is not there yet."""
 
 
 def commands_in(text: str) -> list[str]:
@@ -41,10 +41,13 @@ def commands_in(text: str) -> list[str]:
     return [line for line in [*lines, *spans] if line.startswith("bas ")]
 
 
+BAS = typer.main.get_command(app)
+
+
 def complaint(line: str) -> str:
     """What the command line does not know of these words; empty if it knows all."""
     words = shlex.split(line, comments=True)[1:]
-    command = typer.main.get_command(app)
+    command = BAS
     while words and (commands := getattr(command, "commands", {})) and words[0][0] not in "-.":
         if words[0] not in commands:
             return f"{line}: no command {words[0]}"

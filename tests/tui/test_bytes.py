@@ -14,6 +14,8 @@ import pytest
 from bas_tui.tui.drawing.terminal import Terminal
 from tests.tui.measure import apart, bytes_per_redraw, renditions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("first", "limit"), [(60, 5_000), (450, 1_200)])
 def test_a_second_of_watching(first: int, limit: int) -> None:

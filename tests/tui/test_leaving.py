@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 90.0
 OPEN = "from bas_tui.tui.run_app import run; raise SystemExit(run('runs'))"
 CRASH = f"""

@@ -27,6 +27,8 @@ from engine.runs.events import RunEnded, StepDone
 from engine.runs.library import list_runs
 from engine.runs.liveness import host_pid
 
+pytestmark = pytest.mark.slow
+
 COLUMNS, ROWS = 100, 32
 PATIENCE = 120.0
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
