@@ -20,7 +20,7 @@ from bas_tui.cli.generate import (
     Steps,
     Strength,
     check_folder,
-    draw,
+    finish,
 )
 
 
@@ -98,9 +98,6 @@ def edit(
     client.check_edit(asked)
     found = find_run(run)
     additions = client.read_additions(found, lora or [], embedding or [], with_ or [])
-    for prompt in prompts:
-        client.check_prompt(found, prompt, additions)
-    client.check_learned(found)
     request = client.GenerationRequest(
         run=found,
         prompt=asked.prompts,
@@ -115,6 +112,4 @@ def edit(
         additions=additions,
         device=device.value,
     )
-    with client.Generator() as generator:
-        drawn = draw(generator, request, images=images.value, as_json=as_json)
-    raise typer.Exit(drawn.code)
+    finish(request, images=images.value, as_json=as_json)

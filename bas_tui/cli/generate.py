@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import abc
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
@@ -159,13 +159,7 @@ def gen(
 
     found = find_run(run)
     additions = client.read_additions(found, lora or [], embedding or [], with_ or [])
-    client.check_prompt(found, prompt, additions)
-    if negative.strip():
-        client.check_prompt(found, negative, additions)
     places = tuple(map(client.ThingPlace.parse, place or ()))
-    for one in places:
-        client.check_prompt(found, one.token)
-    client.check_learned(found)
     request = client.GenerationRequest(
         run=found,
         prompt=prompt,
@@ -182,9 +176,16 @@ def gen(
         additions=additions,
         device=device.value,
     )
-    request.check()
+    finish(request, images=images.value, as_json=as_json)
+
+
+def finish(request: GenerationRequest, *, images: stdout.Images, as_json: bool) -> NoReturn:
+    """Check a request, draw it and end the command with the exit code of what became of it."""
+    from bas_tui import client
+
+    client.check_request(request)
     with client.Generator() as generator:
-        drawn = draw(generator, request, images=images.value, as_json=as_json)
+        drawn = draw(generator, request, images=images, as_json=as_json)
     raise typer.Exit(drawn.code)
 
 

@@ -15,7 +15,7 @@ from bas_tui.cli.generate import (
     Seed,
     Steps,
     check_folder,
-    draw,
+    finish,
 )
 
 
@@ -65,10 +65,8 @@ def vary(
 
     found = find_run(run)
     manifest = read_manifest(found)
-    client.check_learned(found)
     if prompt is None:
         prompt = all_together(manifest.concepts, manifest.grammar, by_name=True)
-    client.check_prompt(found, prompt)
     request = client.GenerationRequest(
         run=found,
         prompt=prompt,
@@ -82,7 +80,4 @@ def vary(
         guidance=guidance,
         device=device.value,
     )
-    request.check()
-    with client.Generator() as generator:
-        drawn = draw(generator, request, images=images.value, as_json=as_json)
-    raise typer.Exit(drawn.code)
+    finish(request, images=images.value, as_json=as_json)

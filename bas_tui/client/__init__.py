@@ -15,6 +15,7 @@ from bas_tui.client.prompt_checks import (
     check_edit,
     check_learned,
     check_prompt,
+    check_request,
     token_names,
 )
 from engine.runs.requests import GenerationRequest, ThingPlace
@@ -30,6 +31,7 @@ __all__ = [
     "check_edit",
     "check_learned",
     "check_prompt",
+    "check_request",
     "create_run",
     "follow",
     "read_additions",

@@ -1,17 +1,16 @@
-"""Checks prompts, photos and their run before any model is loaded."""
+"""Checks a request, its photo and its run before any model is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from engine.core.errors import UserError
-from engine.models.additions import addition_header, bundled_embeddings
+from engine.models.additions import vocabulary
 from engine.runs.description import describe
 from engine.runs.folder import RunDir, has_concepts
 from engine.runs.manifest import ConceptEntry, read_manifest
-from engine.runs.prompts import free_name, resolve_prompt, with_guests
-from engine.runs.requests import NOTHING, Additions, PhotoEdit
+from engine.runs.prompts import resolve_prompt
+from engine.runs.requests import NOTHING, Additions, GenerationRequest, PhotoEdit
 
 
 def token_names(concepts: Sequence[ConceptEntry]) -> list[str]:
@@ -24,14 +23,30 @@ def check_prompt(run: RunDir, prompt: str, additions: Additions = NOTHING) -> No
     """Raises UserError for an empty prompt or an unknown token; the error lists the known ones."""
     if not prompt.strip():
         raise UserError("the prompt is empty", 'write one like "a photo of <asset0> in snow"')
-    others = [read_manifest(RunDir(Path(one.source))).concepts for one in additions.others]
-    concepts = with_guests(read_manifest(run).concepts, others)
-    taken = {name for concept in concepts for name in (concept.name, concept.token[1:-1])}
-    names = [one.name for one in additions.embeddings]
-    for one in additions.loras:
-        for name in bundled_embeddings(addition_header(Path(one.source))):
-            names.append(free_name(name, taken | set(names)))
+    concepts, names = vocabulary(read_manifest(run).concepts, additions)
     resolve_prompt(prompt, concepts, words={f"<{name}>": "" for name in names})
+
+
+def check_request(request: GenerationRequest) -> None:
+    """Raises UserError for what the generation host would refuse, as far as files can tell.
+
+    Of an edit's photo and masks `check_edit` tells; reading them may take a second.
+    """
+    run = request.run
+    for prompt in request.prompts:
+        check_prompt(run, prompt, request.additions)
+    if request.negative.strip():
+        check_prompt(run, request.negative, request.additions)
+    for place in request.places:
+        check_prompt(run, place.token)
+    check_learned(run)
+    picture = run.scene / "image.png" if request.places else request.picture
+    if picture is not None and not picture.is_file():
+        raise UserError(
+            f"{run.name} has no photo ({picture} is missing)",
+            "draw from noise alone: bas gen without --place, or bas vary --strength 1",
+        )
+    request.check()
 
 
 def check_edit(edit: PhotoEdit) -> None:

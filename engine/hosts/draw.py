@@ -38,6 +38,7 @@ from engine.hosts.picture_jobs import (
     read_edit,
     read_square,
 )
+from engine.models.additions import vocabulary
 from engine.results.learned_model import LearnedModel, load_learned
 from engine.results.pictures import save_generated, save_sheet
 from engine.results.previews import save_picture
@@ -136,10 +137,10 @@ class _GenerationHost:
 
     def _generate(self, request: GenerationRequest) -> None:
         manifest = read_manifest(request.run)
-        if not request.additions:  # Else their words are known once the files are read.
-            for prompt in request.prompts:
-                resolve_prompt(prompt, manifest.concepts)
         # Before the model, whose loading takes long.
+        concepts, names = vocabulary(manifest.concepts, request.additions)
+        for text in (*request.prompts, request.negative):
+            resolve_prompt(text, concepts, words=dict.fromkeys((f"<{n}>" for n in names), ""))
         photo = read_edit(request.edit) if request.edit is not None else None
         start = read_square(request.picture) if request.picture is not None else None
         if request.places:

@@ -5,12 +5,16 @@ Nothing is loaded here: what a file is for, and which words of a prompt it bring
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.core.errors import UserError
 from engine.models.headers import Header, is_pickle, read_header
+from engine.runs.folder import RunDir
+from engine.runs.manifest import ConceptEntry, read_manifest
+from engine.runs.prompts import free_name, with_guests
+from engine.runs.requests import Additions
 
 BUNDLE = "bundle_emb."
 """Start of the embeddings inside a LoRA (A1111's bundles): `bundle_emb.NAME....`."""
@@ -97,6 +101,40 @@ def bundled_embeddings(header: Header) -> dict[str, EmbeddingShape]:
             inside.setdefault(name, {})[part] = shape
     found = {name: _shape(shapes) for name, shapes in inside.items()}
     return {name: shape for name, shape in found.items() if shape is not None}
+
+
+class Vocabulary(NamedTuple):
+    """What prompts may name."""
+
+    concepts: tuple[ConceptEntry, ...]
+    """A run's own things and those of other runs, tokens counting on."""
+    words: tuple[str, ...]
+    """Names of embeddings: those of embedding files in their order, then those within LoRAs."""
+
+
+def vocabulary(concepts: Sequence[ConceptEntry], additions: Additions) -> Vocabulary:
+    """What prompts of a run with these concepts may name, by the files' headers.
+
+    Raises UserError for a file that cannot be read, and for an embedding whose name is taken.
+    """
+    others = [read_manifest(RunDir(Path(one.source))).concepts for one in additions.others]
+    everyone = with_guests(concepts, others)
+    taken = {name for concept in everyone for name in (concept.name, concept.token[1:-1])}
+    words: list[str] = []
+    for one in additions.embeddings:
+        name = one.name or embedding_name(Path(one.source))
+        if name in taken:
+            raise UserError(
+                f"there is a <{name}> already",
+                f"name the embedding: --embedding OTHER={Path(one.source).name}",
+            )
+        taken.add(name)
+        words.append(name)
+    for one in additions.loras:
+        for bundled in bundled_embeddings(addition_header(Path(one.source))):
+            words.append(free_name(bundled, taken))
+            taken.add(words[-1])
+    return Vocabulary(everyone, tuple(words))
 
 
 def made_for(header: Header) -> str:

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from typer.testing import Result
 
 from bas_tui.cli.options import complete_prompt, complete_run
@@ -165,6 +167,18 @@ def test_gen_prints_paths_or_events(bas: Bas, fake: Fake, desk: Path, tmp_path: 
     taken.write_text("")
     result = bas("gen", "<teapot>", "-o", str(taken))
     assert result.exit_code == 2 and "is a file" in result.stderr
+    word = tmp_path / "teapot.safetensors"
+    save_file({"emb_params": np.zeros((1, 8), np.float32)}, word)
+    for command in (("gen", "<teapot>"), ("edit", *box[:1], "<teapot>", *box[1:])):
+        result = bas(*command, "--embedding", str(word))
+        assert result.exit_code == 2 and "there is a <teapot> already" in result.stderr
+        result = bas(*command, "--negative", "an <owl>")
+        assert result.exit_code == 2 and "unknown token <owl>" in result.stderr
+    (find_run("r").scene / "image.png").unlink()
+    for command in (("vary", "r"), ("gen", "<teapot>", "--place", "teapot=10,10")):
+        result = bas(*command)
+        assert result.exit_code == 2 and "r has no photo" in result.stderr
+    assert bas("vary", "r", "--strength", "1", "-n", "1").exit_code == 0
 
 
 def test_the_demo_trains_and_draws_each_thing_alone_and_both_together(bas: Bas, fake: Fake) -> None:

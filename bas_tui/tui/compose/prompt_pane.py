@@ -101,20 +101,18 @@ class PromptPane(Vertical):
         """
         run, text, negative = self._run, self.text, self.negative.value.strip()
         assert run is not None
-        client.check_prompt(run, text)
-        if negative:
-            client.check_prompt(run, negative)
-        client.check_learned(run)
         prompt, settings = self.prompt, self.settings.settings
-        prompt.value = text
-        prompt.cursor_position = len(text)
-        prompt.history.add(text)
-        write_history(run, prompt.history)
-        return client.GenerationRequest(
+        request = client.GenerationRequest(
             run=run, prompt=text, out=run.pictures, negative=negative,
             seed=settings.used_seed, count=settings.count, steps=settings.steps,
             guidance=settings.guidance, strength=self._strength(), step_previews=step_previews,
         )  # fmt: skip
+        client.check_request(request)
+        prompt.value = text
+        prompt.cursor_position = len(text)
+        prompt.history.add(text)
+        write_history(run, prompt.history)
+        return request
 
     def command_values(self) -> dict[str, str]:
         """Prompt and options as words of a `bas gen` command."""

@@ -18,14 +18,13 @@ from engine.core.errors import UserError
 from engine.families.contract import Family
 from engine.families.tokens import asset_token, input_rows
 from engine.files.weights_io import load_tensors
-from engine.models.additions import embedding_name
+from engine.models.additions import addition_header, bundled_embeddings, vocabulary
 from engine.results.additions.embedding_file import Rows, read_bundled, read_embedding
 from engine.results.additions.lora_file import LoraFile, read_lora
 from engine.results.concepts import ROWS, add_change, placeholder_rows
 from engine.results.exports.loaded import add_changes
 from engine.runs.folder import RunDir, has_concepts
-from engine.runs.manifest import ConceptEntry, Manifest, read_manifest
-from engine.runs.prompts import free_name, with_guests
+from engine.runs.manifest import ConceptEntry, Manifest
 from engine.runs.requests import Addition, Additions
 
 
@@ -61,34 +60,23 @@ def read_guests(additions: Additions, manifest: Manifest, family: Family, base_h
     widths = [input_rows(encoder).shape[1] for encoder in encoders]
     runs = [(_other_run(one, base_hash), one.strength) for one in additions.others]
     rows: list[Rows] = []
-    entries: list[Sequence[ConceptEntry]] = []
     for run, _ in runs:
         tensors = load_tensors(run.concepts / ROWS)
         rows.append(tuple(placeholder_rows(tensors, len(widths))))
-        entries.append(read_manifest(run).concepts)
-    concepts = with_guests(manifest.concepts, entries)
-    taken = {name for concept in concepts for name in (concept.name, concept.token[1:-1])}
+    concepts, names = vocabulary(manifest.concepts, additions)
     files: list[tuple[LoraFile, float]] = []
-    named: dict[str, Rows] = {}
-    for one in additions.embeddings:
-        path = Path(one.source)
-        name = one.name or embedding_name(path)
-        if name in taken | named.keys():
-            raise UserError(
-                f"there is a <{name}> already", f"name the embedding: --embedding OTHER={path.name}"
-            )
-        named[name] = read_embedding(path, widths)
+    vectors: list[Rows] = [read_embedding(Path(one.source), widths) for one in additions.embeddings]
     for one in additions.loras:
         path = Path(one.source)
         files.append((read_lora(path, family), one.strength))
-        for name, vectors in read_bundled(path, widths).items():
-            named[free_name(name, taken | named.keys())] = vectors
+        bundled = read_bundled(path, widths)
+        vectors += [bundled[name] for name in bundled_embeddings(addition_header(path))]
     words: dict[str, str] = {}
     first = len(concepts)
-    for name, vectors in named.items():
-        count = len(vectors[0])
+    for name, one in zip(names, vectors, strict=True):
+        count = len(one[0])
         words[f"<{name}>"] = " ".join(asset_token(first + index) for index in range(count))
-        rows.append(vectors)
+        rows.append(one)
         first += count
     return Guests(concepts=concepts, words=words, rows=rows, files=files, runs=runs)
 
