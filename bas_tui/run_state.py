@@ -19,6 +19,7 @@ from engine.runs.events import (
     CheckpointSaved,
     ConceptInfo,
     Event,
+    MachineLoad,
     Notice,
     Paused,
     PhasePlan,
@@ -130,6 +131,8 @@ class RunState:
     previews: Log[PreviewSaved] = field(default_factory=Log[PreviewSaved])
     checkpoints: Log[CheckpointSaved] = field(default_factory=Log[CheckpointSaved])
     notices: Log[Notice] = field(default_factory=Log[Notice])
+    machine: Log[MachineLoad] = field(default_factory=Log[MachineLoad])
+    """How busy the live host's machine was, while somebody looked; no part of the run."""
     ended: RunEnded | None = None
     preview_every: int | None = None
     """Steps between previews as changed since the host started; None: as the run's settings say."""
@@ -210,6 +213,8 @@ class RunState:
 
 def reduce(state: RunState, event: Event) -> RunState:
     """The state after one more event; an event already seen (by `seq`) changes nothing."""
+    if isinstance(event, MachineLoad):
+        return replace(state, machine=state.machine.append(event))
     if event.seq <= state.seq and state.seq > 0:
         return state
     gaps = state.gaps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import select
 import socket
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 from bas_tui.client.host_process import connect
 from engine.core.errors import UserError
-from engine.runs.events import Event, RunEnded, from_line
+from engine.runs.events import Event, MachineLoad, RunEnded, from_line
 from engine.runs.folder import RunDir
 from engine.runs.liveness import host_first_seq, host_pid
 
@@ -23,8 +24,12 @@ SEQ = re.compile(rb'"seq":\s*(\d+)')
 """Lets a viewer skip what it has seen without parsing it."""
 
 
-def follow(run: RunDir, from_seq: int = 0, stop: threading.Event | None = None) -> Iterator[Event]:
+def follow(
+    run: RunDir, from_seq: int = 0, stop: threading.Event | None = None, *, machine: bool = False
+) -> Iterator[Event]:
     """Every event with `seq >= from_seq`, in order and without gaps, as it happens.
+
+    `machine`: between them also how busy the host's machine is, while it lives.
 
     Ends after the host's RunEnded, when the host is gone (`engine.runs.liveness.host_pid(run)` is
     None and no RunEnded came last: it was killed), or soon after `stop` is set. A consumer may take
@@ -47,7 +52,7 @@ def follow(run: RunDir, from_seq: int = 0, stop: threading.Event | None = None) 
                 if not alive or (isinstance(last, RunEnded) and _is_of_this_host(run, last)):
                     return
                 if time.monotonic() >= retry_at:
-                    link = _Link.open(run, reader.next_seq)
+                    link = _Link.open(run, reader.next_seq, machine=machine)
                     retry_at = time.monotonic() + RETRY_SECONDS
                 if link is None:
                     stop.wait(POLL_SECONDS)
@@ -59,6 +64,9 @@ def follow(run: RunDir, from_seq: int = 0, stop: threading.Event | None = None) 
                 continue
             for line in lines:
                 event = _parse(line)
+                if isinstance(event, MachineLoad):
+                    yield event
+                    continue
                 if event is None or event.seq < reader.next_seq:
                     continue
                 if event.seq > reader.next_seq:
@@ -122,14 +130,15 @@ class _Link:
         self._rest = b""
 
     @classmethod
-    def open(cls, run: RunDir, from_seq: int) -> _Link | None:
+    def open(cls, run: RunDir, from_seq: int, *, machine: bool) -> _Link | None:
         """A connection that asked for events from `from_seq` on; None where nobody listens."""
         try:
             link = connect(run)
         except OSError:
             return None
         try:
-            link.sendall(b'{"from": %d}\n' % from_seq)
+            hello = {"from": from_seq, **({"machine": True} if machine else {})}
+            link.sendall(json.dumps(hello).encode() + b"\n")
         except OSError:
             link.close()
             return None

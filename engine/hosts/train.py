@@ -25,6 +25,7 @@ from engine.core.settings import build_config
 from engine.core.versions import versions
 from engine.files.atomic import write_atomic
 from engine.files.space import is_full
+from engine.hosts.machine import MachineWatch
 from engine.runs.commands import Command, CommandQueue
 from engine.runs.control import ControlServer
 from engine.runs.description import describe
@@ -108,9 +109,12 @@ class _Host:
         try:
             thread = threading.Thread(target=self._train, name="training", daemon=True)
             thread.start()
+            machine = MachineWatch(run.path)
             while thread.is_alive():
                 # Short waits: Python runs signal handlers in this thread only between them.
                 thread.join(0.5)
+                if (load := machine.read()) is not None:
+                    self._log.tell(load)
         finally:
             run.pid_file.unlink(missing_ok=True)
             control.close()

@@ -68,16 +68,16 @@ class _Viewer(socketserver.StreamRequestHandler):
     server: _Server  # type: ignore[assignment]
 
     def handle(self) -> None:
-        """First line: `{"from": seq}`; then commands until the viewer hangs up."""
+        """First line: `{"from": seq, "machine": true}`; then commands until the viewer hangs up."""
         self._sending = threading.Lock()
         self._gone = threading.Event()
         try:
             hello = json.loads(self.rfile.readline() or b"{}")
-            start = hello.get("from")
+            start, told = hello.get("from"), hello.get("machine") is True
         except (ValueError, AttributeError):
             return
         if isinstance(start, int):
-            thread = threading.Thread(target=self._stream, args=(start,), daemon=True)
+            thread = threading.Thread(target=self._stream, args=(start, told), daemon=True)
             self.server.writer(thread)
             thread.start()
         for raw in self.rfile:
@@ -95,8 +95,8 @@ class _Viewer(socketserver.StreamRequestHandler):
             reply = {"reply": "error", "message": error.message, "remedy": error.remedy}
         self._send(json.dumps(reply))
 
-    def _stream(self, start: int) -> None:
-        for line in self.server.log.follow(start, self.server.closed):
+    def _stream(self, start: int, told: bool) -> None:
+        for line in self.server.log.follow(start, self.server.closed, told=told):
             if self._gone.is_set() or not self._send(line):
                 return
 

@@ -12,6 +12,7 @@ import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +29,11 @@ from engine.runs.events import (
 QUEUE_LINES = 2000
 """A viewer that is further behind loses lines; it sees the gap in `seq` and re-reads the file."""
 
+TOLD = 2**62
+"""In a viewer's queue: the number of a line that is no part of the run."""
+TOLD_LINES = 150
+"""So many of the last ones get a new viewer, as history."""
+
 SAFE_POINTS = (RunStarted, PhaseStarted, CheckpointSaved, RunEnded)
 """After these events the file is forced to disk."""
 
@@ -39,6 +45,7 @@ class EventLog:
         self._path = path
         self._lock = threading.Lock()
         self._subscribers: list[queue.Queue[tuple[int, str]]] = []
+        self._told: deque[str] = deque(maxlen=TOLD_LINES)
         self._next = _next_seq(path)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._unwritten = b""
@@ -60,19 +67,35 @@ class EventLog:
             line = to_line(event)
             self._unwritten += line.encode() + b"\n"
             self._write(force=isinstance(event, SAFE_POINTS))
-            for subscriber in self._subscribers:
-                # A full queue belongs to a slow viewer; the run never waits for it.
-                if not subscriber.full():
-                    subscriber.put_nowait((self._next, line))
+            self._hand_out(self._next, line)
             self._next += 1
         return event
 
-    def follow(self, from_seq: int, closed: threading.Event) -> Iterator[str]:
-        """Lines with `seq >= from_seq`: history first, then live until `closed` is set."""
+    def tell(self, event: Event) -> None:
+        """Hand an event to the viewers that ask for such; it gets no number and is not written."""
+        with self._lock:
+            line = to_line(dataclasses.replace(event, seq=-1, time=time.time()))
+            self._told.append(line)
+            self._hand_out(TOLD, line)
+
+    def _hand_out(self, seq: int, line: str) -> None:
+        for subscriber in self._subscribers:
+            # A full queue belongs to a slow viewer; the run never waits for it.
+            if not subscriber.full():
+                subscriber.put_nowait((seq, line))
+
+    def follow(
+        self, from_seq: int, closed: threading.Event, *, told: bool = False
+    ) -> Iterator[str]:
+        """Lines with `seq >= from_seq`: history first, then live until `closed` is set.
+
+        `told`: also those of `tell`, the last ones before what is live.
+        """
         lines: queue.Queue[tuple[int, str]] = queue.Queue(QUEUE_LINES)
         with self._lock:
             first_live = self._next
             unwritten = self._unwritten
+            before = tuple(self._told) if told else ()
             self._subscribers.append(lines)
         try:
             sent = from_seq - 1
@@ -82,6 +105,7 @@ class EventLog:
                     if seq is not None and sent < seq < first_live:
                         sent = seq
                         yield raw.decode().rstrip("\n")
+            yield from before
             while True:
                 try:
                     seq, line = lines.get(timeout=0.25)
@@ -89,7 +113,7 @@ class EventLog:
                     if closed.is_set():
                         return
                     continue
-                if seq >= from_seq:
+                if told if seq == TOLD else seq >= from_seq:
                     yield line
         finally:
             with self._lock:

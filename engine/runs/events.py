@@ -202,6 +202,30 @@ class SettingChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MachineLoad(Event):
+    """How busy the host's machine is; told to the viewers of now that ask for it, never logged.
+
+    It is no part of the run: `seq` is -1. Not-a-number and 0 stand for what cannot be read.
+    """
+
+    kind: ClassVar[str] = "machine"
+    cpu: float
+    """Share of all processor cores, 0..1."""
+    memory_used: int
+    """Bytes that programs hold and could not give back."""
+    memory_total: int
+    disk_free: int
+    """Bytes left on the disk of the run folder."""
+    cpu_celsius: float = math.nan
+    gpu_name: str = ""
+    gpu: float = math.nan
+    """Share of the time in which the GPU computed, 0..1."""
+    gpu_memory_used: int = 0
+    gpu_memory_total: int = 0
+    gpu_celsius: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
     """Last event of a host. `stopped` runs can be resumed; `failed` says why and what to do."""
 

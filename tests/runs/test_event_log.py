@@ -16,7 +16,7 @@ from engine.core.errors import UserError
 from engine.runs.commands import Command, CommandQueue
 from engine.runs.control import ControlServer
 from engine.runs.event_log import QUEUE_LINES, EventLog
-from engine.runs.events import Notice, StepDone, from_line
+from engine.runs.events import MachineLoad, Notice, StepDone, from_line
 from tests.full_disk import SmallDisk
 
 
@@ -66,6 +66,23 @@ def test_history_then_live_without_gap_or_double(tmp_path: Path) -> None:
     closed.set()
     assert list(followed) == []
     log.close()
+
+
+def test_what_is_told_is_no_part_of_the_run(tmp_path: Path) -> None:
+    log, closed = EventLog(tmp_path / "events.jsonl"), threading.Event()
+    log.append(notice("a"))
+    log.tell(MachineLoad(cpu=0.5, memory_used=1, memory_total=2, disk_free=3))
+    asked, other = log.follow(0, closed, told=True), log.follow(0, closed)
+    assert [json.loads(line)["seq"] for line in islice(asked, 2)] == [0, -1]
+    assert json.loads(next(other))["seq"] == 0
+    log.tell(MachineLoad(cpu=0.75, memory_used=1, memory_total=2, disk_free=3))
+    log.append(notice("b"))
+    live = [from_line(line) for line in islice(asked, 2)]
+    assert isinstance(live[0], MachineLoad) and live[0].cpu == 0.75 and live[0].gpu != live[0].gpu
+    assert json.loads(next(other))["seq"] == 1
+    closed.set()
+    log.close()
+    assert "machine" not in (tmp_path / "events.jsonl").read_text()
 
 
 def test_a_slow_viewer_loses_lines_and_slows_nobody(tmp_path: Path) -> None:

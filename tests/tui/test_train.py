@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 from textual.widgets import Static
 
+from bas_tui.run_state import reduce_all
 from bas_tui.tui.shell.preferences import Prefs
 from bas_tui.tui.train.attention_panel import AttentionPanel
 from bas_tui.tui.train.loss_chart import LossChart, next_cadence
 from bas_tui.tui.train.pane import Pane
 from bas_tui.tui.train.preview_pane import PreviewPane, captions, preview_at
+from bas_tui.tui.train.screen import TrainScreen
 from engine.runs.event_reading import read_events
 from engine.runs.events import (
     ConceptInfo,
+    MachineLoad,
     Paused,
     Resumed,
     StepDone,
@@ -48,6 +51,24 @@ async def test_everything_needed_is_on_the_screen(size: tuple[int, int]) -> None
             assert word in text
         for label in ("Pause", "Stop", "Save", "Preview", "History", "Log", "? Help", ":"):
             assert label in lines[-1]
+        # How busy the machine is, once the host says so; in the past only what was read then.
+        screen, giga = app.screen, 10**9
+        assert isinstance(screen, TrainScreen)
+        readings = [
+            MachineLoad(cpu=share, memory_used=8 * giga, memory_total=16 * giga, disk_free=giga,
+                        gpu=0.97, gpu_memory_used=11 * giga, gpu_memory_total=16 * giga,
+                        gpu_celsius=61.0, time=screen.state.time + share, seq=-1)
+            for share in (0.1, 0.5, 1.0)
+        ]  # fmt: skip
+        screen.detach()
+        screen.present(reduce_all(readings, screen.state))
+        await pilot.pause()
+        line = screen_text(app).splitlines()[2]
+        for words in ("GPU 97% 11.0/16.0 GB 61°C", "CPU 100%", "RAM 8.0/16.0 GB", "1.0 GB left"):
+            assert words in line
+        assert ("▂▅█" in line.replace("▁", "▂").replace("▄", "▅")) == (size[0] > 80)
+        await pilot.press("home")
+        assert "no reading" in screen_text(app).splitlines()[2]
 
 
 async def test_scrubbing_moves_chart_maps_and_previews_together() -> None:

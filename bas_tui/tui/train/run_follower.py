@@ -80,7 +80,7 @@ class Feed:
         from bas_tui import client
 
         while not self._stop.is_set():
-            for event in client.follow(self.run, state.seq + 1, self._stop):
+            for event in client.follow(self.run, state.seq + 1, self._stop, machine=True):
                 state = reduce(state, event)
                 self._publish(state, _is_urgent(event))
             if self._stop.is_set():

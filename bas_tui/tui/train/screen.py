@@ -23,6 +23,7 @@ from bas_tui.tui.train.history_cursor import HistoryCursor
 from bas_tui.tui.train.keys import KEYS
 from bas_tui.tui.train.log_pane import LogPane
 from bas_tui.tui.train.loss_chart import LossChart
+from bas_tui.tui.train.machine_line import MachineLine
 from bas_tui.tui.train.pane import Pane
 from bas_tui.tui.train.phase_bar import PhaseBar
 from bas_tui.tui.train.preview_pane import PreviewPane
@@ -70,8 +71,9 @@ class TrainScreen(BasScreen):
         self._due: Timer | None = None
 
     def compose_body(self) -> Iterable[Widget]:
-        """Phases, warnings, then chart over preview and log, beside the maps."""
+        """Phases, machine, warnings, then chart over preview and log, beside the maps."""
         yield PhaseBar()
+        yield MachineLine()
         yield WarningLines()
         with Horizontal(id="main"):
             yield HistoryBanner()
