@@ -152,18 +152,23 @@ class Option(NamedTuple):
 
 def options(base: str, config: TrainConfig, device: Device, past: StepTimes | None) -> list[Option]:
     """The settings as they are, then what else phase 2 could train, and with less memory."""
-    made = [Option("", estimate(base, config, device, past))]
+
+    def asked(words: str, other: TrainConfig) -> Option:
+        seen = _with_settings(past, config, other) if past is not None else None
+        return Option(words, estimate(base, other, device, seen))
+
+    made = [asked("", config)]
     if config.phase2.steps:
         for train in ("all", "unet", "lora", "cross-attention", "none"):
             if train != config.phase2.train:
                 other = replace(config, phase2=replace(config.phase2, train=train))
-                made.append(Option(f"phase2.train={train}", estimate(base, other, device)))
+                made.append(asked(f"phase2.train={train}", other))
     if not config.gradient_checkpointing:
         less = replace(config, gradient_checkpointing=True)
-        made.append(Option("gradient_checkpointing=true", estimate(base, less, device)))
+        made.append(asked("gradient_checkpointing=true", less))
     if config.optimizer.kind == "adamw" and config.phase2.steps:
         less = replace(config, optimizer=replace(config.optimizer, kind="adamw8bit"))
-        made.append(Option("optimizer.kind=adamw8bit", estimate(base, less, device)))
+        made.append(asked("optimizer.kind=adamw8bit", less))
     return made
 
 
@@ -173,22 +178,36 @@ def _total(times: StepTimes, steps: tuple[int, int]) -> tuple[float, float]:
     return low, high
 
 
+def _work(config: TrainConfig) -> tuple[float, float]:
+    """What the settings make of the work of a step of phase 1, and of phase 2."""
+    batch = config.batch_size * config.gradient_accumulation
+    both = batch * (CHECKPOINTED_COST if config.gradient_checkpointing else 1.0)
+    # Without a prior picture beside the scene's a step of phase 2 has half the work.
+    rows = 1 if config.needs_prior else 0.5
+    return both, both * rows * (LORA_COST if config.phase2.train == "lora" else 1.0)
+
+
+def _with_settings(past: StepTimes, config: TrainConfig, other: TrainConfig) -> StepTimes:
+    """What steps would have taken with other settings."""
+    first, second = (new / old for new, old in zip(_work(other), _work(config), strict=True))
+    return StepTimes(
+        (past.phase1[0] * first, past.phase1[1] * first),
+        (past.phase2[0] * second, past.phase2[1] * second),
+        past.prior,
+    )
+
+
 def _known_times(
     base: str, config: TrainConfig, device: Device, sizes: Sizes | None
 ) -> tuple[StepTimes | None, str]:
-    batch = config.batch_size * config.gradient_accumulation
-    # Without a prior picture beside the scene's a step of phase 2 has half the work.
-    cost = (LORA_COST if config.phase2.train == "lora" else 1.0) * (
-        1 if config.needs_prior else 0.5
-    )
-    both = batch * (CHECKPOINTED_COST if config.gradient_checkpointing else 1.0)
+    work = _work(config)
     if base == "pocket":
         if device.kind != "cpu":
             return None, "no figure yet for pocket on this device; seconds to a minute"
         # A second core or matrix tiles save up to half; older cores take twice as long.
         first, second = (
-            (figure * both * factor / 2, figure * both * factor * 2)
-            for figure, factor in zip(POCKET_CORE_SECONDS, (1.0, cost), strict=True)
+            (figure * factor / 2, figure * factor * 2)
+            for figure, factor in zip(POCKET_CORE_SECONDS, work, strict=True)
         )
         return StepTimes(first, second, (0.0, 0.0)), "rough: from one core of another machine"
     if sizes is None:
@@ -209,7 +228,7 @@ def _known_times(
             return None, f"no figure for {device.name}; an RTX 4090 takes about a minute for 400"
         times, floor = GPU_TIMES[card], LAUNCHES
         source = f"computed for an {card}, not measured here"
-    factors = (both, both * cost, 1.0)
+    factors = (*work, 1.0)
     low, high = (
         [
             max(time[end] * scale, floor[k][end] if floor else 0.0) * factors[k]

@@ -10,7 +10,7 @@ from engine.core.settings import build_config
 from engine.files.weights_io import save_tensors
 from engine.models.device_guess import Device
 from engine.models.facts import FEW_STEPS_WARNING, recipe_settings
-from engine.models.plan import estimate, options
+from engine.models.plan import StepTimes, estimate, options
 from engine.models.sizes import KNOWN, base_sizes
 
 CARD = Device("cuda", "RTX 4090")
@@ -89,3 +89,13 @@ def test_options_change_one_setting() -> None:
     assert KNOWN["sdxl"].moved(build_config({"phase2.train": "lora"})) == pytest.approx(
         0.128e9, rel=0.05
     )
+
+
+def test_past_runs_speak_for_every_option() -> None:
+    past = StepTimes((1.0, 2.0), (4.0, 5.0), (0.0, 0.0))
+    config = build_config({"phase1.steps": 10, "phase2.steps": 100})
+    found = dict(options("sd21", config, CARD, past))
+    assert {each.source for each in found.values()} == {"from your past runs"}
+    assert found[""].seconds == (410.0, 520.0) == found["phase2.train=unet"].seconds
+    assert found["phase2.train=lora"].seconds == pytest.approx((362.0, 460.0))
+    assert found["gradient_checkpointing=true"].seconds == pytest.approx((487.9, 618.8))
