@@ -10,7 +10,7 @@ DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-faults test-cuda check lint types layers house bench bench-cuda docs docs-links \
+.PHONY: help venv demo test test-fast test-faults test-cuda test-gpu check lint types layers house bench bench-cuda bench-gpu docs docs-links \
   dist try-dist pocket-eval clean
 
 help: ## list the targets
@@ -37,6 +37,9 @@ test-faults: $(DEV) ## inject faults: kills, damage, full disks, hostile files (
 
 test-cuda: $(DEV) ## walk an emulated CUDA device: half precision, LoRA, SDXL, resume (needs g++)
 	$(BIN)/python -m pytest -m 'emulated or not emulated' tests/emulated_cuda
+
+test-gpu: $(DEV) ## tiny models on this machine's GPU
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 check: lint types layers house ## format, lint, types, architecture, house rules (make -k check: all of them)
 
@@ -72,6 +75,9 @@ try-dist: dist ## install the wheel in a fresh environment elsewhere and use it 
 
 bench-cuda: $(DEV) ## count kernels, copies, memory of a GPU step at true size (no GPU; needs g++)
 	$(BIN)/python -m tests.bench.gpu_counts --autocast
+
+bench-gpu: $(DEV) ## speed and memory of true-size runs on this machine's GPU (ten minutes)
+	$(BIN)/python -m tests.bench.gpu
 
 pocket-eval: $(RUNTIME) ## measure the embedded model
 	$(PIP) -e '.[pocket-eval]'

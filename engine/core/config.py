@@ -7,6 +7,7 @@ words.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +22,8 @@ from engine.core.method_config import (
     check,
 )
 from engine.core.prompt_grammar import Grammar
+
+DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +145,8 @@ class TrainConfig:
     initializer_nouns: str = ""
     """The nouns that are tried, with commas between them; empty: some 280 of everyday life."""
 
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """auto: cuda, else mps, else cpu."""
+    device: str = "auto"
+    """auto (cuda, else mps, else cpu), cuda, cuda:1 (one of several GPUs), mps or cpu."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 on cuda (fp16 before Ampere), fp32 elsewhere. On a GPU all weights compute in it;
@@ -177,6 +180,8 @@ class TrainConfig:
             f"1 or more and divide gradient_accumulation ({self.gradient_accumulation})",
             self.gpus,
         )
+        kinds = "auto, cuda, cuda:1 (or another number), mps or cpu"
+        check(re.fullmatch(DEVICES, self.device) is not None, "device", kinds, self.device)
         check(self.checkpoint_every >= 1, "checkpoint_every", "1 or more", self.checkpoint_every)
         check(
             self.checkpoint_minutes >= 0, "checkpoint_minutes", "0 or more", self.checkpoint_minutes

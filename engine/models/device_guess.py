@@ -21,7 +21,8 @@ class Device(NamedTuple):
 
 def guess_device(wanted: str = "auto") -> Device:
     """The device that `device = "auto"` (or the named kind) will most likely mean here."""
-    if wanted in ("auto", "cuda") and (name := _nvidia_name()):
+    wanted, _, index = wanted.partition(":")
+    if wanted in ("auto", "cuda") and (name := _nvidia_name(int(index or 0))):
         return Device("cuda", name)
     apple = platform.system() == "Darwin" and platform.machine() == "arm64"
     if wanted in ("auto", "mps") and apple:
@@ -32,9 +33,9 @@ def guess_device(wanted: str = "auto") -> Device:
     return Device("cpu", f"{cores or 1} cores")
 
 
-def _nvidia_name() -> str:
+def _nvidia_name(index: int) -> str:
     try:
-        for folder in sorted(NVIDIA_FOLDER.iterdir()):
+        for folder in sorted(NVIDIA_FOLDER.iterdir())[index:]:
             for line in (folder / "information").read_text().splitlines():
                 key, _, value = line.partition(":")
                 if key.strip() == "Model" and value.strip():

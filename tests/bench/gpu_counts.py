@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.emulated_cuda.guard import missing
 
@@ -20,27 +20,21 @@ from tests.emulated_cuda.emulate import emulated_cuda  # noqa: I001  (before tor
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import (
-    CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection,
-)  # fmt: skip
 
 from engine.adapters.choose import choose_adapter
 from engine.adapters.contract import Adapter
 from engine.core.method_config import LoraConfig, OptimizerConfig
-from engine.families.components import load_scheduler_config
 from engine.families.contract import Family, Geometry, Recording
 from engine.families.devices import half_type, make_accelerator
-from engine.families.single_file import CONFIGS, clip_tokenizer
-from engine.families.stable_diffusion_xl import StableDiffusionXL
 from engine.training.batches import Batch, DrawnBatch, DrawnRow
 from engine.training.optimizer_step import OptimizerStep
 from engine.training.phases import (
     make_optimizer, phase_parameters, select_parameters,
 )  # fmt: skip
 from engine.training.step import TrainingStep
-from tests.bench.shapes import CONCEPTS, FIRST_PLACEHOLDER, PROMPT, SD21, WORDS
+from tests.bench.shapes import CONCEPTS, FIRST_PLACEHOLDER, PROMPT, SD21
 from tests.bench.shapes import build_family as build_sd
+from tests.bench.shapes import build_xl
 from tests.emulated_cuda.device import Counts
 
 GIB = 2**30
@@ -50,30 +44,6 @@ CASES = {
 }
 HEADER = "  trained          weights     numbers  kernels   casts  copies  waits peak GiB  TFLOP"
 SIDES = {"sd21": 512, "sdxl": 1024}
-
-
-def build_xl(device: torch.device) -> StableDiffusionXL:
-    """Stable Diffusion XL 1.0 after its published configuration, with placeholder tokens."""
-    folder = CONFIGS / "sdxl"
-    with device:
-        unet: Any = UNet2DConditionModel.from_config(
-            UNet2DConditionModel.load_config(folder / "unet")
-        )
-        vae: Any = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
-        encoders = [
-            model(CLIPTextConfig.from_pretrained(folder / part, local_files_only=True))
-            for model, part in (
-                (CLIPTextModel, "text_encoder"), (CLIPTextModelWithProjection, "text_encoder_2"),
-            )
-        ]  # fmt: skip
-    family = StableDiffusionXL(
-        name="bench", unet=unet, text_encoder=encoders[0], text_encoder_2=encoders[1],
-        tokenizer=clip_tokenizer("<|endoftext|>"), tokenizer_2=clip_tokenizer("!"), vae=vae,
-        scheduler_config=load_scheduler_config(folder), device=device,
-    )  # fmt: skip
-    rows = [torch.zeros(CONCEPTS, width, device=device) for width in (768, 1280)]
-    family.text.add_tokens(rows, WORDS)
-    return family
 
 
 def make_batch(family: Family, rows: int, side: int, grid: int) -> Batch:

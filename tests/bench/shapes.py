@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from engine.families.components import load_scheduler_config
 from engine.families.contract import Geometry
-from engine.families.single_file import clip_tokenizer
+from engine.families.single_file import CONFIGS, clip_tokenizer
 from engine.families.stable_diffusion import StableDiffusion
+from engine.families.stable_diffusion_xl import StableDiffusionXL
 from engine.training.batches import Batch
 
 CONCEPTS = 3
@@ -35,8 +37,8 @@ SD21 = Shape((320, 640, 1280, 1280), (5, 10, 20, 20), 1024, 23, 16, (128, 256, 5
 SMALL = Shape((64, 128, 256, 256), (1, 2, 4, 4), 256, 23, 4, (32, 64, 128, 128))
 
 
-def build_family(shape: Shape, device: torch.device) -> StableDiffusion:
-    """A pipeline with placeholder tokens; on the meta device it costs no memory."""
+def build_family(shape: Shape, device: torch.device, *, tokens: bool = True) -> StableDiffusion:
+    """A pipeline, with placeholder tokens if wanted; on the meta device it costs no memory."""
     with device:
         torch.manual_seed(0)
         unet = UNet2DConditionModel(
@@ -71,7 +73,33 @@ def build_family(shape: Shape, device: torch.device) -> StableDiffusion:
         name="bench", unet=unet, text_encoder=text_encoder, tokenizer=clip_tokenizer("!"), vae=vae,
         scheduler_config=scheduler, device=device,
     )  # fmt: skip
-    family.text.add_tokens([torch.zeros(CONCEPTS, shape.text_width, device=device)], WORDS)
+    if tokens:
+        family.text.add_tokens([torch.zeros(CONCEPTS, shape.text_width, device=device)], WORDS)
+    return family
+
+
+def build_xl(device: torch.device, *, tokens: bool = True) -> StableDiffusionXL:
+    """Stable Diffusion XL 1.0 after its published configuration."""
+    folder = CONFIGS / "sdxl"
+    with device:
+        unet: Any = UNet2DConditionModel.from_config(
+            UNet2DConditionModel.load_config(folder / "unet")
+        )
+        vae: Any = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
+        encoders = [
+            model(CLIPTextConfig.from_pretrained(folder / part, local_files_only=True))
+            for model, part in (
+                (CLIPTextModel, "text_encoder"), (CLIPTextModelWithProjection, "text_encoder_2"),
+            )
+        ]  # fmt: skip
+    family = StableDiffusionXL(
+        name="bench", unet=unet, text_encoder=encoders[0], text_encoder_2=encoders[1],
+        tokenizer=clip_tokenizer("<|endoftext|>"), tokenizer_2=clip_tokenizer("!"), vae=vae,
+        scheduler_config=load_scheduler_config(folder), device=device,
+    )  # fmt: skip
+    if tokens:
+        rows = [torch.zeros(CONCEPTS, width, device=device) for width in (768, 1280)]
+        family.text.add_tokens(rows, WORDS)
     return family
 
 

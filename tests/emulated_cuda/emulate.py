@@ -76,6 +76,8 @@ def emulated_cuda(
         "empty_cache": lambda: None, "get_device_name": lambda *_: "Emulated GPU",
         "_lazy_init": lambda: None, "mem_get_info": lambda *_: (memory - gpu.live, memory),
         "is_bf16_supported": lambda *_, **__: True,
+        "max_memory_allocated": lambda *_: gpu.regions[""].peak,
+        "reset_peak_memory_stats": lambda *_: None,
     }  # fmt: skip
     with contextlib.ExitStack() as stack:
         for name, replacement in patches.items():

@@ -33,3 +33,8 @@ def test_a_run_and_its_pictures() -> None:
 @pytest.mark.emulated
 def test_resumed_in_half_precision() -> None:
     walk("walk_resume.py")
+
+
+@pytest.mark.emulated
+def test_what_is_measured_on_a_card() -> None:
+    walk("walk_bench.py")

@@ -17,8 +17,8 @@ from engine.runs.events import StepDone
 from engine.runs.folder import RunDir
 from engine.scenes.scene import Scene
 from tests.emulated_cuda.emulate import emulated_cuda
-from tests.emulated_cuda.walk_training import SETTINGS
 from tests.engine_fixtures import bas_home, scene  # noqa: F401
+from tests.gpu.walks import SETTINGS, run_or_part
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,7 @@ def test_a_resumed_run_is_the_whole_run(
     config = build_config(SETTINGS, settings)
 
     def run(name: str, stop: int = 0) -> tuple[LoadedBase, list[float]]:
-        base, commands, losses = api.load_base(folder, device="cuda"), CommandQueue(), []
-        for event in api.train(
-            base.family, scene, config, run=RunDir(tmp_path / name), commands=commands
-        ):
-            if isinstance(event, StepDone):
-                losses.append(event.loss)
-                if event.step == stop:
-                    commands.post(Command(word="stop"))
-        return base, losses
+        return run_or_part(folder, scene, tmp_path / name, "cuda", settings, stop)
 
     with emulated_cuda():
         whole_base, whole = run("whole")

@@ -8,43 +8,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from engine import api
-from engine.core.settings import build_config
 from engine.runs.events import CheckpointSaved, Event, Notice, PreviewSaved, StepDone
-from engine.runs.folder import RunDir
 from engine.scenes.scene import Scene
 from engine.training.optimizer_step import OptimizerStep
 from tests.emulated_cuda.emulate import emulated_cuda
 from tests.engine_fixtures import bas_home, scene  # noqa: F401
-
-SETTINGS = {
-    "preview.every": 3, "preview.steps": 1, "loss.prior_images": 2, "loss.prior_steps": 1,
-    "phase1.steps": 2, "phase2.steps": 2, "phase1.learning_rate": 1e-2,
-    "phase2.learning_rate": 1e-3, "checkpoint_every": 1, "checkpoint_minutes": 0,
-    "checkpoint_keep_after": True, "sampling.steps": 1, "sampling.guidance": 2.0,
-}  # fmt: skip
-
-
-def walk(
-    folder: Path, photo: Scene, run: Path, device: str, steps: int = 9, **settings: Any
-) -> tuple[list[StepDone], list[Event]]:
-    """Load, train (stopped after `steps` steps), with everything that a run leaves behind."""
-    base = api.load_base(str(folder), device=device)
-    config = build_config(SETTINGS, settings)
-    events: list[Event] = []
-    for event in api.train(base.family, photo, config, run=RunDir(run)):
-        events.append(event)
-        if isinstance(event, StepDone) and event.step == steps:
-            break
-    return [event for event in events if isinstance(event, StepDone)], events
-
-
-def close(ours: list[StepDone], theirs: list[StepDone], tolerance: float) -> bool:
-    return len(ours) == len(theirs) and all(
-        a.loss == pytest.approx(b.loss, rel=tolerance)
-        and a.grad_norm == pytest.approx(b.grad_norm, rel=10 * tolerance)
-        for a, b in zip(ours, theirs, strict=True)
-    )
+from tests.gpu.walks import close, walk
 
 
 class Walked(NamedTuple):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.errors import UserError
 from engine.core.settings import build_config
 from engine.files.weights_io import save_tensors
-from engine.models.device_guess import Device
+from engine.models.device_guess import Device, guess_device
 from engine.models.facts import FEW_STEPS_WARNING, recipe_settings
 from engine.models.plan import StepTimes, estimate, options
 from engine.models.sizes import KNOWN, base_sizes
@@ -33,6 +34,18 @@ def test_memory_is_no_less_than_what_was_counted(base: str, part: str) -> None:
     counted = COUNTED[base, part] * 2**30 / 1e9
     assert found.gigabytes[1] >= counted
     assert found.gigabytes[0] <= 1.35 * counted
+
+
+def test_one_of_several_gpus_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, name in (("0000:01", "NVIDIA GeForce RTX 4090"), ("0000:02", "NVIDIA A100")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "information").write_text(f"Model: \t {name}\n")
+    monkeypatch.setattr("engine.models.device_guess.NVIDIA_FOLDER", tmp_path)
+    assert build_config({"device": "cuda:1"}).device == "cuda:1"
+    assert guess_device("cuda:1") == Device("cuda", "A100")
+    assert guess_device("cuda") == Device("cuda", "RTX 4090")
+    with pytest.raises(UserError, match="device must be auto, cuda"):
+        build_config({"device": "cuda:first"})
 
 
 def test_a_checkpoint_of_all_weights_has_its_counted_size() -> None:
