@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,20 +95,19 @@ def plan_batch(
     common = read_choice(source / SETTINGS_FILE)
     planned: list[Planned] = []
     broken: list[Broken] = []
+    run_names = _run_names(folder, [scene_name(place) for place in places])
     for place in places:
-        scene_name = place.name if place.is_dir() else place.stem
-        entry = BatchScene(
-            name=scene_name, source=str(place), run_name=run_name(folder.name, scene_name)
-        )
+        name = scene_name(place)
+        entry = BatchScene(name=name, source=str(place), run_name=run_names[name])
         try:
-            if any(entry.run_name == other.entry.run_name for other in planned):
-                raise UserError(f"two scenes are named {scene_name}", "rename one of them")
+            if any(name == other.entry.name for other in planned):
+                raise UserError(f"two scenes are named {name}", "rename one of them")
             own = read_choice(
                 place / SETTINGS_FILE if place.is_dir() else place.with_suffix(".toml")
             )
             planned.append(_read(entry, place, common.under(own).under(over)))
         except UserError as error:
-            broken.append(Broken(name=scene_name, error=error))
+            broken.append(Broken(name=name, error=error))
     return folder, planned, broken
 
 
@@ -143,10 +143,31 @@ def batch_name(source: Path, name: str | None) -> str:
     return name
 
 
-def run_name(batch: str, scene: str) -> str:
-    """The name of a scene's run."""
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", scene).strip("-").lower()[:30] or "scene"
-    return f"{batch[:32]}-{slug}"
+def scene_name(place: Path) -> str:
+    """What a scene is called: its picture without the ending, or its folder."""
+    return place.name if place.is_dir() else place.stem
+
+
+def _run_names(folder: BatchDir, scenes: Sequence[str]) -> dict[str, str]:
+    """The runs of the scenes, by the scenes' names.
+
+    `a b` and `a_b` would be one: such scenes get a digest of their names, whatever their order. A
+    scene that the batch has already keeps its run.
+    """
+    before = read_batch(folder).scenes if folder.plan.is_file() else ()
+    names = {scene.name: scene.run_name for scene in before}
+    plain = {scene: f"{folder.name[:32]}-{_slug(scene)}" for scene in scenes}
+    for scene in plain.keys() - names.keys():
+        others = {*names.values(), *(plain[other] for other in plain.keys() - {scene})}
+        digest = hashlib.sha256(scene.encode()).hexdigest()[:6]
+        # Names of runs have 64 letters at most.
+        distinct = f"{plain[scene][:57].strip('-')}-{digest}"
+        names[scene] = distinct if plain[scene] in others else plain[scene]
+    return names
+
+
+def _slug(scene: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", scene).strip("-").lower()[:30].strip("-") or "scene"
 
 
 def find_scenes(source: Path) -> list[Path]:
@@ -200,7 +221,8 @@ def _has_masks_of_its_own(picture: Path) -> bool:
         found = find_masks(picture)
     except UserError:
         return False
-    return all(path.stem.startswith(picture.stem) for path in found)
+    # By the whole name: folders have no ending, and a picture may have dots in its name.
+    return all(path.name.startswith(picture.stem) for path in found)
 
 
 def _read(entry: BatchScene, place: Path, choice: Choice) -> Planned:

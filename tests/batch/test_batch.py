@@ -89,6 +89,20 @@ def test_settings_come_from_the_folder_then_the_scene_then_the_words(folder: Pat
         make_batch(place, folder, changed)
 
 
+def test_scenes_of_like_names_have_runs_of_their_own(folder: Path) -> None:
+    for name in ("my.photo.v2", "a b", "a_b", "茶壶"):
+        picture(folder / f"{name}.png", folder / f"{name}_masks")
+    place, planned, broken = plan_batch(folder, None, Choice())
+    runs = {each.entry.name: each.entry.run_name for each in planned}
+    assert not broken and len(set(runs.values())) == 6
+    assert runs["my.photo.v2"] == "holiday-photos-my-photo-v2"
+    assert runs["a b"].startswith("holiday-photos-a-b-") and runs["desk"] == "holiday-photos-desk"
+    make_batch(place, folder, [each for each in planned if each.entry.name == "desk"])
+    picture(folder / "DESK!.png", folder / "DESK!_masks")
+    again = {each.entry.name: each.entry.run_name for each in plan_batch(folder, None, Choice())[1]}
+    assert again.items() > runs.items() and again["DESK!"].startswith("holiday-photos-desk-")
+
+
 def test_what_is_wrong_with_a_scene_is_told_before_anything_starts(folder: Path) -> None:
     (folder / "shelf" / "bas.toml").write_text("phase1.stepz = 4\n")
     picture(folder / "cut.png", folder / "cut_masks")
