@@ -64,8 +64,9 @@ def masks(
     from bas_tui.cli.mask_words import asked_things
     from bas_tui.tui.scene.document import ConceptMask
     from bas_tui.tui.scene.mask_folder import plan_save, save_masks
-    from bas_tui.tui.scene.photo_file import open_bare_photo, resized
+    from bas_tui.tui.scene.photo_file import open_bare_photo
     from engine.core.errors import UserError
+    from engine.scenes.mask_ops import resized
     from engine.segments.choose import segmenter_of
 
     file = open_bare_photo(photo)

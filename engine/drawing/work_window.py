@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine.scenes.mask_ops import mask_box
+
 Pixels = npt.NDArray[np.uint8]
 BoolMask = npt.NDArray[np.bool_]
 
@@ -40,14 +42,13 @@ def work_window(mask_HW: BoolMask, side: int) -> WorkWindow:
     """The square around a region that is not empty, at least `side` pixels where the photo has
     them, and as near to the region's middle as the photo allows."""
     height, width = mask_HW.shape
-    ys, xs = np.flatnonzero(mask_HW.any(1)), np.flatnonzero(mask_HW.any(0))
-    box = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
-    longer = max(box[1] - box[0], box[3] - box[2])
+    box = mask_box(mask_HW)
+    longer = max(box.width, box.height)
     wanted = max(round(longer * AROUND), side)
     # Within the photo where the region fits into its shorter side.
     size = max(longer, min(wanted, height, width))
-    top = _place((box[0] + box[1]) / 2, size, height)
-    left = _place((box[2] + box[3]) / 2, size, width)
+    top = _place((box.y0 + box.y1) / 2, size, height)
+    left = _place((box.x0 + box.x1) / 2, size, width)
     return WorkWindow(top, left, size)
 
 

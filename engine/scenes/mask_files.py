@@ -22,6 +22,7 @@ from engine.scenes.checks import BACKGROUND_NAMES, BoolMask, SceneConcept, looks
 from engine.scenes.findings import Finding
 from engine.scenes.image_files import SUFFIXES, Photo, Pixels, display_transpose, open_picture
 from engine.scenes.mask_names import concept_names
+from engine.scenes.mask_ops import resized
 from engine.scenes.mask_pictures import LEAST_OPACITY, opaque_part, read_mask_picture
 
 MAX_MASKS = 16
@@ -264,13 +265,7 @@ def _fitted(mask: BoolMask, path: Path, photo: Photo, turn: bool, notes: list[st
             "draw the mask on the image at its full size",
         )
     notes.append(f"{path.name}: scaled from {size[0]}x{size[1]} to {width}x{height}")
-    soft = cv2.resize(
-        mask.astype(np.float32), (width, height),
-        interpolation=cv2.INTER_AREA if size[0] > width else cv2.INTER_LINEAR,
-    )  # fmt: skip
-    found = np.asarray(soft) > 0.5
-    # A thin mask must not vanish while it is scaled down.
-    return found if found.any() or not mask.any() else np.asarray(soft) > 0
+    return resized(mask, (width, height))
 
 
 def _same_shape(size: tuple[int, ...], other: tuple[int, ...]) -> bool:

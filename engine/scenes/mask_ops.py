@@ -88,12 +88,29 @@ def complement(masks: Iterable[Mask], shape: tuple[int, int]) -> Mask:
 
 def difference_box(before: Mask, after: Mask) -> Box:
     """The smallest box around all pixels that differ."""
-    changed = before != after
-    rows = np.flatnonzero(changed.any(axis=1))
+    return mask_box(before != after)
+
+
+def mask_box(mask: Mask) -> Box:
+    """The smallest box around a mask; `EMPTY` for an empty one."""
+    rows = np.flatnonzero(mask.any(axis=1))
     if rows.size == 0:
         return EMPTY
-    columns = np.flatnonzero(changed.any(axis=0))
+    columns = np.flatnonzero(mask.any(axis=0))
     return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def resized(mask: Mask, size: tuple[int, int]) -> Mask:
+    """A mask at another size (width, height); a thin one does not vanish."""
+    if (mask.shape[1], mask.shape[0]) == size:
+        return mask
+    shrinks = size[0] < mask.shape[1]
+    scaled = cv2.resize(
+        mask.astype(np.float32), size,
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )  # fmt: skip
+    found = np.asarray(scaled) > 0.5
+    return found if found.any() or not mask.any() else np.asarray(scaled) > 0
 
 
 def _disc(radius: int) -> Picture:

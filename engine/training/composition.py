@@ -20,6 +20,7 @@ import torch
 
 from engine.core.prompt_grammar import ground_phrase
 from engine.method.union_sampling import chance, randint, sample_subset
+from engine.scenes.mask_ops import mask_box
 
 Pixels = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
@@ -167,8 +168,8 @@ def collage(image: Pixels, masks_NHW: Masks, placings: Sequence[Placing]) -> Pix
 
 def box_of(mask: Masks) -> Box:
     """The box around a mask that is not empty."""
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(ys[0]), int(xs[0]), int(ys[-1]) + 1, int(xs[-1]) + 1
+    box = mask_box(mask)
+    return box.y0, box.x0, box.y1, box.x1
 
 
 def _union(masks_KHW: Masks) -> Masks:

@@ -24,7 +24,7 @@ from engine.runs.folder import runs_dir
 from engine.scenes.findings import Finding
 from engine.scenes.image_files import read_photo
 from engine.scenes.mask_files import LoadedMasks, load_masks, mask_paths
-from engine.scenes.mask_ops import Mask, Picture
+from engine.scenes.mask_ops import Mask, Picture, resized
 from engine.scenes.scene import (
     INDEX_NAME,
     Scene,
@@ -176,17 +176,3 @@ def _scene_file(
         notes=notes,
         fixed=fixed or runs_dir() in photo.resolve().parents,
     )
-
-
-def resized(mask: Mask, size: tuple[int, int]) -> Mask:
-    """A mask at another size (width, height)."""
-    if (mask.shape[1], mask.shape[0]) == size:
-        return mask
-    shrinks = size[0] < mask.shape[1]
-    scaled = cv2.resize(
-        mask.astype(np.float32), size,
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-    )  # fmt: skip
-    found = np.asarray(scaled) > 0.5
-    # A thin mask must not vanish while it is scaled down.
-    return found if found.any() or not mask.any() else np.asarray(scaled) > 0

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.evaluate.scorers.base import Pixels
+from engine.scenes.mask_ops import mask_box
 
 Mask = npt.NDArray[np.bool_]
 
@@ -124,12 +125,11 @@ def cut_mask(mask: Mask, side: int) -> Mask:
 
 def _in_square(pixels: Pixels, mask: Mask, around: int) -> Pixels:
     """The mask's box of `pixels` in the middle of a square with a small margin."""
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    top, bottom, left, right = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
-    size = int(max(bottom - top, right - left) * MARGIN) + 2
+    box = mask_box(mask)
+    size = int(max(box.height, box.width) * MARGIN) + 2
     canvas = np.full((size, size, *pixels.shape[2:]), around, np.uint8)
-    y, x = (size - (bottom - top)) // 2, (size - (right - left)) // 2
-    canvas[y : y + bottom - top, x : x + right - left] = pixels[top:bottom, left:right]
+    y, x = (size - box.height) // 2, (size - box.width) // 2
+    canvas[y : y + box.height, x : x + box.width] = pixels[box.slices]
     return canvas
 
 

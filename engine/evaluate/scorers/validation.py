@@ -22,6 +22,7 @@ from engine.evaluate.scorers.copying import COPIED, CopyScorer
 from engine.evaluate.scorers.pocket import identity_measure, judge
 from engine.evaluate.suites import read_suite
 from engine.pocket import backgrounds
+from engine.scenes.mask_ops import mask_box
 
 SEED = 9100
 
@@ -159,8 +160,7 @@ def _paste(
     rng: np.random.Generator,
 ) -> None:
     mask = view.masks[concept]
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    window = np.s_[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1]
+    window = mask_box(mask).slices
     room = SIDE // columns
     most = 0.9 * room / max(mask[window].shape)
     scale = min(most, float(rng.uniform(0.8, 1.4)))

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from engine.evaluate.scorers.regions import Mask
+from engine.scenes.mask_ops import mask_box
 
 SCALES = tuple(2.0 ** (step / 8) for step in range(-8, 9))
 """Half to twice the size in the scene."""
@@ -78,8 +79,7 @@ def _covered(part: Mask, drawn: Mask) -> float:
 
 
 def _boxed(mask: Mask, box_of: Mask) -> Mask:
-    ys, xs = np.flatnonzero(box_of.any(1)), np.flatnonzero(box_of.any(0))
-    return mask[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1]
+    return mask[mask_box(box_of).slices]
 
 
 def _resized(mask: Mask, size: tuple[int, ...]) -> Mask:
