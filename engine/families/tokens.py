@@ -7,14 +7,16 @@ vocabulary, D embedding width, K placeholder slots.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import CLIPTokenizer, PreTrainedModel
 
 from engine.core.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer, PreTrainedModel
 
 DEFAULT_NOISE = 0.3
 """Of the default words' spread: enough to tell two tokens apart, too little to leave the nouns."""

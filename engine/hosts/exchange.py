@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from engine.core.errors import BasError, UserError
-from engine.results.exports.exporter import ExportRequest, export_run
-from engine.results.exports.importer import ImportRequest, import_source
 from engine.runs.events import Event, to_line
 from engine.runs.exchange_events import ExportEnded, ImportEnded
 from engine.runs.folder import RunDir
@@ -60,6 +58,10 @@ def serve_exchange(requests: TextIO, events: TextIO) -> int:
 
 
 def _export(record: dict[str, Any], emit: Callable[[Event], None]) -> Event:
+    # Each job imports what it needs: the exporter's model libraries take seconds, and a pack is
+    # opened without them.
+    from engine.results.exports.exporter import ExportRequest, export_run
+
     values = {
         **record,
         "run": RunDir(Path(record["run"])),
@@ -70,6 +72,8 @@ def _export(record: dict[str, Any], emit: Callable[[Event], None]) -> Event:
 
 
 def _import(record: dict[str, Any], emit: Callable[[Event], None]) -> Event:
+    from engine.results.exports.importer import ImportRequest, import_source
+
     values = {
         **record,
         "source": Path(record["source"]),

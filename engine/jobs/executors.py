@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import engine
 from engine.core.errors import UserError
-from engine.core.process_environment import TRAINING_ENVIRONMENT
+from engine.core.process_environment import (
+    TRAINING_ENVIRONMENT,
+    home_environment,
+    python_path,
+)
 
 ExecutorName = Literal["local", "ray"]
 STOP_SECONDS = 30.0
@@ -37,12 +40,10 @@ def job_environment(threads: int) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": python_path(),
+        **home_environment(),
     }
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
-    home = os.environ.get("BAS_HOME")
-    if home:
-        environment["BAS_HOME"] = home
     return environment
 
 
@@ -220,11 +221,3 @@ def run_command(words: list[str], environment: dict[str, str], log: str) -> int:
 def _nth_gpu(index: int) -> str:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[index].strip() if visible else str(index)
-
-
-def python_path() -> str:
-    """PYTHONPATH under which a child finds this very package, installed or not."""
-    root = str(Path(engine.__file__).parent.parent)
-    earlier = os.environ.get("PYTHONPATH", "")
-    parts = [root, *(part for part in earlier.split(os.pathsep) if part and part != root)]
-    return os.pathsep.join(parts)

@@ -143,7 +143,7 @@ def check_file(path: Path, *, own_vae: bool = False) -> SingleFile:
         raise UserError(
             f"{path} is no model file", "give a .safetensors file or a diffusers folder"
         )
-    shapes, metadata = read_header(path)
+    shapes, metadata, _ = read_header(path)
     kind, lacking = kind_of_file(shapes)
     if own_vae and lacking == ("VAE",):
         lacking = ()

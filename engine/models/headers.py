@@ -19,6 +19,8 @@ class Header(NamedTuple):
 
     shapes: dict[str, tuple[int, ...]]
     metadata: dict[str, str]
+    dtypes: dict[str, str]
+    """Of the tensors, as safetensors says them: `F16`, `I64`, ..."""
 
 
 def is_safetensors(path: Path) -> bool:
@@ -57,12 +59,14 @@ def read_header(path: Path) -> Header:
     metadata = cast(dict[Any, Any], told) if isinstance(told, dict) else {}
     try:
         shapes = {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
+        dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
         end = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise UserError(f"{path} is damaged", DAMAGED) from error
     if 8 + length + end > size:
         raise UserError(f"{path} is cut off", DAMAGED)
-    return Header(shapes, {str(key): str(value) for key, value in metadata.items()})
+    told_texts = {str(key): str(value) for key, value in metadata.items()}
+    return Header(shapes, told_texts, dtypes)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -8,19 +8,20 @@ without a live host.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
+from engine.core.process_environment import home_environment
+
 
 def home() -> Path:
-    """The folder of all runs and caches: `$BAS_HOME`, else the platform's data folder."""
-    override = os.environ.get("BAS_HOME")
-    return (
-        Path(override).expanduser() if override else Path(platformdirs.user_data_dir("bas", False))
-    )
+    """The folder of all runs and caches: `$BAS_HOME`, else the platform's data folder.
+
+    Always absolute: what is recorded and handed to other processes holds in every folder.
+    """
+    return Path(home_environment().get("BAS_HOME") or platformdirs.user_data_dir("bas", False))
 
 
 def runs_dir() -> Path:

@@ -10,7 +10,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from engine.families.components import load_scheduler_config
 from engine.families.contract import Geometry
-from engine.families.single_file import CONFIGS, clip_tokenizer
+from engine.families.file_configs import CONFIGS
+from engine.families.single_file import clip_tokenizer
 from engine.families.stable_diffusion import StableDiffusion
 from engine.families.stable_diffusion_xl import StableDiffusionXL
 from engine.training.batches import Batch

@@ -13,8 +13,9 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from engine.core.errors import UserError
 from engine.drawing.sampler import condition, whole_pictures
+from engine.families.file_configs import CONFIGS
 from engine.families.loading import load_family
-from engine.families.single_file import CONFIGS, END, OPEN_CLIP_PAD, clip_tokenizer
+from engine.families.single_file import END, OPEN_CLIP_PAD, clip_tokenizer
 from engine.families.stable_diffusion import StableDiffusion, load_folder
 from engine.models.resolve import resolve
 from engine.runs.events import Event, Notice

@@ -22,8 +22,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from engine.drawing.sampler import condition, draw
 from engine.families.contract import Geometry
+from engine.families.file_configs import CONFIGS
 from engine.families.loading import load_family, load_folder
-from engine.families.single_file import CONFIGS
 from engine.families.stable_diffusion_xl import StableDiffusionXL
 from engine.models.facts import base_facts
 from engine.scenes.scene import Scene

@@ -12,7 +12,8 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from engine.families.single_file import CONFIGS, END, clip_tokenizer
+from engine.families.file_configs import CONFIGS
+from engine.families.single_file import END, clip_tokenizer
 from engine.results.exports.base_facts import Kind, kind_of
 from engine.results.exports.layouts import UnetShape
 from engine.results.exports.lora_names import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bas_tui.client.host_process import host_environment
 from engine.core.errors import UserError
 from engine.models.headers import read_header
 from engine.results.exports.exporter import ExportRequest, export_run
@@ -18,6 +20,7 @@ from engine.results.exports.importer import ImportRequest, import_source
 from engine.results.exports.pack import read_facts, tensors_sha256
 from engine.runs.events import Event, Notice
 from engine.runs.exchange_events import PackOpened
+from engine.runs.export_targets import TARGETS
 from engine.runs.folder import RunDir, runs_dir
 from engine.runs.library import list_runs
 from engine.runs.manifest import read_manifest
@@ -123,13 +126,25 @@ def _add(name: str, tensor: torch.Tensor) -> Change:
              '{"token": "x", "name": "b", "initializer": ""}]'),
         _set("concepts", "[" * 5000),
         _set("settings", "[1]"),
+        _set("concepts", '[{"name": 7, "initializer": ""}, {"name": "b", "initializer": ""}]'),
+        _set("settings", '{"device": {"a": "b"}}'),
+        _set("versions", '{"torch": 2}'),
         _set("created", "NaN"),
+        _set("created", "1e300"),
         _set("step", '"many"'),
+        _set("step", "Infinity"),
+        _set("rank", "-1"),
         _set("prompts", "x" * 200_000),
         _set("bas_pack", "2"),
         _add("change/../../evil", torch.zeros(1)),
         _add("placeholder_rows", torch.zeros(5, 32)),
         _add("preview", torch.zeros(8, 8, dtype=torch.uint8)),
+        _add("preview", torch.zeros(8, 8, 3)),
+        _add("masks", torch.zeros(9, 64, 64, dtype=torch.uint8)),
+        _add("word_ids", torch.zeros(1)),
+        lambda tensors, _header: tensors["word_ids"].fill_(-1),
+        lambda tensors, _header: tensors["word_ids"].copy_(tensors["word_ids"] + 50_000),
+        lambda tensors, _header: tensors.update(word_ids=tensors["word_ids"][1:].clone()),
         _add("word_rows", torch.full((1, 32), float("nan"))),
         _add("lora/unet.conv_in", torch.zeros(1, 1)),
         lambda _tensors, header: header.pop("kind"),
@@ -187,6 +202,24 @@ def test_a_folder_without_learned_tokens(
         take(folder, "")
 
 
+def test_what_is_named_from_one_folder_holds_in_every_other(
+    pack: Path, tiny_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative base, a relative BAS_HOME: neither is what it was in the next folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BAS_HOME", "home")
+    base = os.path.relpath(tiny_pipeline)
+    run, _ = take(pack, base, concepts=("jug", "owl"))
+    assert host_environment()["BAS_HOME"] == str(tmp_path / "home")
+    monkeypatch.chdir("/")
+    manifest = read_manifest(run)
+    assert manifest.base == str(tiny_pipeline.resolve())
+    assert [concept.name for concept in manifest.concepts] == ["jug", "owl"]
+    export_run(ExportRequest(run=run, targets=("pack",), out=tmp_path), lambda _event: None)
+    facts, _ = read_facts(tmp_path / "kitchen-pack" / "kitchen.bas.safetensors")
+    assert facts.prompts[-1] == "a photo of <jug> and <owl> on the beach"
+
+
 def test_a_folder_of_another_base_is_refused(tiny_run: RunDir, tmp_path: Path) -> None:
     request = ExportRequest(run=tiny_run, targets=("diffusers",), out=tmp_path, check=False)
     export_run(request, lambda _event: None)
@@ -198,9 +231,26 @@ def test_a_folder_of_another_base_is_refused(tiny_run: RunDir, tmp_path: Path) -
         take(folder, "pocket")
     with pytest.raises(UserError, match="2 learned things"):
         take(folder, "", concepts=("a",))
+
+
+def test_a_whole_model_goes_out_in_the_forms_that_need_no_other(
+    tiny_run: RunDir, tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    request = ExportRequest(run=tiny_run, targets=("diffusers",), out=tmp_path, check=False)
+    export_run(request, lambda _event: None)
+    folder = tmp_path / "kitchen-diffusers" / "pipeline"
     run, _ = take(folder, "")
     assert [concept.name for concept in read_manifest(run).concepts] == ["teapot", "zorbl"]
+    out, events = tmp_path / "x", list[Event]()
     with pytest.raises(UserError, match="imported as a whole model"):
-        export_run(
-            ExportRequest(run=run, targets=("comfyui",), out=tmp_path / "x"), lambda _event: None
-        )
+        export_run(ExportRequest(run=run, targets=("comfyui", "pack"), out=out), events.append)
+    assert not out.exists()
+    targets = tuple(TARGETS)
+    export_run(ExportRequest(run=run, targets=targets, out=out, what_fits=True), events.append)
+    said = [e.message for e in events if isinstance(e, Notice) and "is left out" in e.message]
+    assert [words.split()[1] for words in said] == ["a1111", "comfyui", "checkpoint"]
+    assert sorted(path.name for path in out.iterdir()) == ["pipeline-diffusers", "pipeline-pack"]
+    (again, told) = take(out / "pipeline-diffusers" / "pipeline", tiny_pipeline)
+    assert (again.concepts / "changes.safetensors").is_file()
+    assert any("differs from it, no more" in e.message for e in told if isinstance(e, Notice))
+    assert str(tmp_path) not in (out / "pipeline-diffusers" / "README.txt").read_text()

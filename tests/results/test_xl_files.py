@@ -39,6 +39,7 @@ def facts(tiny_sdxl: Path) -> BaseFacts:
     return BaseFacts(
         kind="sdxl", name="tiny", source="tiny", sha256="0" * 64, licence="MIT",
         v_prediction=False, resolution=64, shape=UnetShape.of(unet), text_widths=WIDTHS,
+        words=49408,
     )  # fmt: skip
 
 

@@ -105,7 +105,9 @@ class ExportDialog(ModalScreen[None]):
             return
         from bas_tui import client
 
-        order = client.ExportOrder(run=self._run, targets=self.targets, out=self._run.exports)
+        order = client.ExportOrder(
+            run=self._run, targets=self.targets, out=self._run.exports, what_fits=True
+        )
         self._job = client.Exchange(order)
         self.add_class("-working")
         self.query_one("#start", Button).display = False

@@ -16,14 +16,15 @@ from textual.app import App
 from textual.timer import Timer
 
 from engine.files.atomic import write_atomic
+from engine.runs.folder import home
 
 STORE_SECONDS = 0.5
 
 
 def config_dir() -> Path:
     """Folder of the keymap and the preferences; inside `$BAS_HOME` where that is set."""
-    if override := os.environ.get("BAS_HOME"):
-        return Path(override).expanduser() / "config"
+    if os.environ.get("BAS_HOME"):
+        return home() / "config"
     return Path(platformdirs.user_config_dir("bas", False))
 
 

@@ -22,6 +22,7 @@ from engine.core.config import TrainConfig
 from engine.core.errors import UserError
 from engine.core.settings import build_config
 from engine.families.components import load_tokenizer
+from engine.families.contract import Family
 from engine.families.loading import load_for
 from engine.files.weights_io import save_tensors
 from engine.models.detection import check_folder
@@ -32,11 +33,10 @@ from engine.models.resolve import Report
 from engine.models.weight_files import folder_weights
 from engine.results.exports.base_facts import base_facts
 from engine.results.exports.clip_files import bare_name, write_json
-from engine.results.exports.imported import Imported, write_concepts
+from engine.results.exports.imported import Imported, named, write_concepts
 from engine.results.exports.learned import CHANGES
 from engine.results.exports.loaded import EMBEDDING, weights_of
 from engine.results.exports.lora_names import published_weight
-from engine.results.exports.pack import CONCEPT_NAME
 from engine.runs.events import Notice, Progress
 from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry
@@ -141,11 +141,6 @@ def _concepts(
 ) -> tuple[ConceptEntry, ...]:
     """`<asset0>`... where there are such, else every token; others of equal rows name them."""
     assets = [token for token in tokens if ASSET.fullmatch(token)] or list(tokens)
-    if names and (len(names) != len(assets) or len(set(names)) < len(names)):
-        raise UserError(
-            f"the folder has {len(assets)} learned things ({' '.join(assets)})",
-            "give each a name of its own: --concept NAME, once for each",
-        )
     expected = [f"<asset{index}>" for index in range(len(assets))]
     if assets != expected and any(ASSET.fullmatch(token) for token in assets):
         raise UserError(
@@ -159,12 +154,7 @@ def _concepts(
         equal = [token for token in aliases if torch.equal(rows_VD[tokens[token]], row_D)]
         return (equal or [asset])[0].strip("<>")
 
-    chosen = list(names) or [own_name(asset) for asset in assets]
-    for name in chosen:
-        if not CONCEPT_NAME.fullmatch(name):
-            raise UserError(
-                f"{name!r} cannot name a thing", "name them with --concept, letters and digits"
-            )
+    chosen = named([own_name(asset) for asset in assets], names, "the folder")
     return tuple(
         ConceptEntry(token=token, name=name, initializer="")
         for token, name in zip(assets, chosen, strict=True)
@@ -179,6 +169,16 @@ def _keep_difference(theirs: _Theirs, run: RunDir, base: str, report: Report) ->
         raise UserError(
             f"{theirs.folder} is {theirs.kind.title}, {base} is another kind",
             "name the base model that it was trained from",
+        )
+    message = f"{base} it is: the run holds how {theirs.folder.name} differs from it, no more"
+    report(Notice(level="info", message=message))
+    for part in _left_behind(theirs, loaded.family):
+        report(
+            Notice(
+                level="warning",
+                message=f"{theirs.folder.name} has {part}, which is left behind for {base}'s",
+                remedy="import it without --base to keep it whole",
+            )
         )
     changes, share = _difference(theirs, weights_of(loaded.family), base, report)
     rows = dict(theirs.rows)
@@ -208,6 +208,27 @@ def _keep_difference(theirs: _Theirs, run: RunDir, base: str, report: Report) ->
     )
     write_concepts(run.concepts, imported, rows, {CHANGES: changes})
     return imported
+
+
+def _left_behind(theirs: _Theirs, family: Family) -> Iterator[str]:
+    """Parts of the folder that draw otherwise than the base model's and are in no difference."""
+    noise: Any = family.noise
+    codec: Any = family.codec
+    scheduler = read_json(theirs.folder / "scheduler" / "scheduler_config.json") or {}
+    predicts = scheduler.get("prediction_type", "epsilon")
+    if predicts != getattr(noise, "config", {}).get("prediction_type", predicts):
+        yield f"another prediction type ({predicts})"
+    own = codec.vae.state_dict() if "vae" in theirs.kind.weights and hasattr(codec, "vae") else {}
+    for name, tensor in theirs.tensors("vae") if own else ():
+        value = own.get(name)
+        if value is None:
+            continue
+        there, value = tensor.float(), value.float()
+        if there.shape != value.shape or bool(
+            ((there - value).abs() > ROUNDING * value.abs() + 1e-6).any()
+        ):
+            yield "an autoencoder of its own"
+            return
 
 
 def _difference(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.core.config import TrainConfig
-from engine.families.single_file import CONFIGS
+from engine.families.file_configs import CONFIGS
 from engine.models.detection import check_file, configs_beside
 from engine.models.facts import native_resolution, prefers_half
 from engine.models.headers import read_json
@@ -24,6 +24,8 @@ TITLES: dict[Kind, str] = {
     "other": "a model of its own kind",
 }
 TEXT_WIDTHS: dict[int, Kind] = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+CLIP_WORDS = 49408
+"""Of CLIP's vocabulary, which configurations may leave out."""
 FIRST_CHANNELS = 320
 """Of every published Stable Diffusion's UNet, distilled ones included."""
 
@@ -44,6 +46,8 @@ class BaseFacts:
     shape: UnetShape
     text_widths: tuple[int, ...]
     """Width of each text encoder's rows."""
+    words: int
+    """Rows of the smallest vocabulary."""
 
 
 def base_facts(base: str, config: TrainConfig, report: Report) -> tuple[Resolved, BaseFacts]:
@@ -78,6 +82,7 @@ def base_facts(base: str, config: TrainConfig, report: Report) -> tuple[Resolved
         resolution=side or native_resolution(unet, vae),
         shape=UnetShape.of(unet),
         text_widths=tuple(text["hidden_size"] for text in texts),
+        words=min(text.get("vocab_size", CLIP_WORDS) for text in texts),
     )
 
 

@@ -13,11 +13,16 @@ import torch
 from engine.core.errors import UserError
 from engine.results.exports.base_facts import BaseFacts
 from engine.results.exports.clip_files import published_name
-from engine.results.exports.layouts import open_clip_tensors, unet_tensors, vae_tensors
+from engine.results.exports.layouts import (
+    FILE_UNET,
+    open_clip_tensors,
+    unet_tensors,
+    vae_tensors,
+)
 from engine.results.exports.loaded import Parts, text_tensors
 
 Tensors = dict[str, torch.Tensor]
-UNET, VAE = "model.diffusion_model.", "first_stage_model."
+VAE = "first_stage_model."
 TEXT_SD1 = "cond_stage_model.transformer."
 TEXT_SD2 = "cond_stage_model.model."
 TEXT_XL = ("conditioner.embedders.0.transformer.", "conditioner.embedders.1.model.")
@@ -40,7 +45,7 @@ def checkpoint_tensors(parts: Parts, base: BaseFacts, dtype: torch.dtype) -> Ten
         )
     levels = len(parts.vae.config["block_out_channels"])
     tensors = (
-        _under(UNET, unet_tensors(parts.unet.state_dict(), base.shape))
+        _under(FILE_UNET, unet_tensors(parts.unet.state_dict(), base.shape))
         | _under(VAE, vae_tensors(parts.vae.state_dict(), levels))
         | text
     )

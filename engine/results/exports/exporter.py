@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -17,6 +19,7 @@ from engine.families.loading import load_for
 from engine.families.single_file import END, clip_tokenizer
 from engine.files.atomic import new_folder
 from engine.files.weights_io import save_tensors
+from engine.models.kinds import BUILT_IN
 from engine.models.resolve import Report
 from engine.results.concepts import load_concepts
 from engine.results.exports.agreement import compare, fits_in_seconds
@@ -75,6 +78,8 @@ class ExportRequest:
     check: bool | None = None
     """Draw with the run and with its LoRA; None: where that takes seconds."""
     device: str = "auto"
+    what_fits: bool = False
+    """Say which targets this run cannot give, and leave them out; else they are an error."""
 
 
 def export_run(request: ExportRequest, report: Report) -> ExportEnded:
@@ -83,10 +88,10 @@ def export_run(request: ExportRequest, report: Report) -> ExportEnded:
     Raises UserError for what cannot be written, before anything is.
     """
     work = _Export(request, report)
-    work.check()
-    for target in request.targets:
+    targets = work.check()
+    for target in targets:
         work.write(target)
-    work.measure()
+    work.measure(targets)
     return ExportEnded(
         outcome="finished",
         folder=str(request.out.resolve()),
@@ -103,13 +108,17 @@ class _Export:
         if not request.targets or set(request.targets) - set(TARGETS):
             raise UserError("say for which program", f"--to {', '.join(TARGETS)} or all")
         self._config: TrainConfig = build_config(manifest.settings)
-        _, self._base = base_facts(manifest.base, self._config, report)
+        self._found, self._base = base_facts(manifest.base, self._config, report)
         if self._learned.base_hash not in ("", self._base.sha256):
             raise UserError(
                 f"{manifest.base} has other weights than when {request.run.name} was trained",
                 "put the old base model back",
             )
         self._stem = stem_of(request.run.name, request.name)
+        self._whole = self._found.path.resolve().is_relative_to(request.run.path.resolve())
+        """Whether the run was imported as a whole model, which it keeps."""
+        if self._whole:
+            self._base = dataclasses.replace(self._base, name=f"{self._stem} itself")
         self.names = tuple(concept.name for concept in self._learned.concepts)
         """The concepts' own names."""
         tokenizer = clip_tokenizer(END)
@@ -121,28 +130,27 @@ class _Export:
         """Their names in other programs."""
         self._nouns = tuple(concept.initializer for concept in self._learned.concepts)
 
-    def check(self) -> None:
-        """Refuse what cannot be written, before anything is."""
-        targets, base = self._request.targets, self._base
-        inside = Path(self._learned.manifest.base).is_relative_to(self._request.run.path)
-        if inside and set(targets) & set(WITH_LORA):
-            raise UserError(
-                f"{self._request.run.name} was imported as a whole model: its change is not known",
-                "import it with --base, or export --to checkpoint or pack",
+    def check(self) -> tuple[Target, ...]:
+        """The targets that will be written; refuses what cannot be, before anything is."""
+        problems: list[tuple[Target, UserError | None]] = [
+            (target, self._problem(target)) for target in self._request.targets
+        ]
+        targets: tuple[Target, ...] = tuple(target for target, why in problems if why is None)
+        for target, problem in problems:
+            if problem is None:
+                continue
+            if not self._request.what_fits or not targets:
+                raise problem
+            self._warn(f"--to {target} is left out: {problem.message}", problem.remedy)
+        if self._base.kind == "other" and set(targets) & {"a1111", "comfyui"}:
+            self._warn(
+                f"A1111 and ComfyUI cannot open the base model {self._base.name} itself",
+                "train on a Stable Diffusion to draw there",
             )
-        if "checkpoint" in targets and base.kind == "other":
-            raise UserError(
-                f"{base.name} is no Stable Diffusion, which alone has single-file checkpoints",
-                "use --to diffusers or pack",
-            )
-        if base.kind == "other" and set(targets) & {"a1111", "comfyui"}:
-            message = f"A1111 and ComfyUI cannot open the base model {base.name} itself"
-            self._report(
-                Notice(
-                    level="warning",
-                    message=message,
-                    remedy="train on a Stable Diffusion to draw there",
-                )
+        if self._whole and "pack" in targets:
+            self._warn(
+                f"{self._stem} was imported as a whole model: the pack holds its words alone",
+                "give what --to diffusers or checkpoint writes along with it, for --base",
             )
         for target in targets:
             folder = self._folder(target)
@@ -153,6 +161,46 @@ class _Export:
                 raise UserError(
                     f"{folder} is in the way, and no export", "choose another -o or --name"
                 )
+        self._tell_unused(targets)
+        return targets
+
+    def _problem(self, target: Target) -> UserError | None:
+        """Why this run cannot be written so; None where it can."""
+        only_small = target == "diffusers" and self._request.small
+        if self._whole and (target in ("a1111", "comfyui") or only_small):
+            return UserError(
+                f"{self._request.run.name} was imported as a whole model: its change is not known",
+                "import it with --base, or export --to checkpoint, diffusers or pack",
+            )
+        if target == "checkpoint" and self._base.kind == "other":
+            return UserError(
+                f"{self._base.name} is no Stable Diffusion, which alone has single-file "
+                "checkpoints",
+                "use --to diffusers or pack",
+            )
+        if target == "diffusers" and not only_small and self._found.kind not in BUILT_IN:
+            return UserError(
+                f"{self._base.name} is of a family that has no diffusers pipeline",
+                "use --to pack, or --small for the small files",
+            )
+        return None
+
+    def _tell_unused(self, targets: Sequence[Target]) -> None:
+        """Name what was asked for and changes nothing in these exports."""
+        request, cuts = self._request, not set(targets).isdisjoint((*WITH_LORA, "pack"))
+        if request.rank is not None and cuts and self._learned.lora_file is not None:
+            self._warn("--rank changes nothing: a LoRA goes out as it was trained", "")
+        for word, given, where in (
+            ("--small", request.small, ("diffusers",)),
+            ("--with-picture", request.with_picture, ("pack",)),
+            ("--pure", request.pure, WITH_LORA),
+            ("--precision fp32", not request.half, ("diffusers", "checkpoint")),
+        ):
+            if given and set(targets).isdisjoint(where):
+                self._warn(f"{word} changes nothing: it is for --to {' or '.join(where)}", "")
+
+    def _warn(self, message: str, remedy: str) -> None:
+        self._report(Notice(level="warning", message=message, remedy=remedy))
 
     def write(self, target: Target) -> None:
         """Write one export."""
@@ -178,10 +226,10 @@ class _Export:
             ExportSaved(target=target, folder=str(self._folder(target).resolve()), bytes=size)
         )
 
-    def measure(self) -> None:
+    def measure(self, targets: Sequence[Target]) -> None:
         """Draw with the run and with what was exported, where that is wanted."""
         request, base = self._request, self._base
-        if not set(request.targets) & set(WITH_LORA) or not self._change.layers:
+        if not set(targets) & set(WITH_LORA) or not self._change.layers:
             return
         device = choose_device(request.device)
         wanted = request.check
@@ -212,6 +260,7 @@ class _Export:
             base=self._base,
             change=self._change.sentence if cut else "whole, as it was trained",
             rest=cut and bool(self._change.rest),
+            whole=self._whole,
             licence=self._request.licence,
             dtype="float16" if self._request.half else "float32",
         )
@@ -289,7 +338,8 @@ class _Export:
             self._lora(folder / "models" / "loras" / f"{self._stem}.safetensors", self._kohya())
 
     def _diffusers(self, folder: Path) -> None:
-        self._embeddings(folder)
+        if not self._whole:
+            self._embeddings(folder)
         if self._change.layers:
             self._lora(folder / f"{self._stem}_lora.safetensors", peft_tensors(self._change.layers))
         if self._change.rest:

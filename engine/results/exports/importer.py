@@ -14,8 +14,8 @@ from typing import Any
 from engine.core.errors import UserError
 from engine.core.settings import build_config, setting_keys
 from engine.core.versions import versions
+from engine.models.names import check_base
 from engine.models.resolve import Report
-from engine.results.exports.authors_folder import open_folder
 from engine.results.exports.imported import Imported
 from engine.results.exports.pack import ENDING
 from engine.results.exports.pack_import import look_at, open_pack
@@ -38,7 +38,7 @@ class ImportRequest:
     base: str = ""
     """Base model; empty: the pack's own, or none: a folder is then drawn from as it is."""
     concepts: tuple[str, ...] = ()
-    """Names for a folder's tokens, in their order."""
+    """Names for the things, in their order; empty: their own."""
     partly: bool = False
     """Take what fits where not everything does."""
     look: bool = False
@@ -60,11 +60,17 @@ def _open(
     request: ImportRequest, source: Path, into: RunDir, run: RunDir, report: Report
 ) -> Imported:
     """Fill the new run folder `into`, which will be called `run`."""
-    base = request.base
-    if source.is_dir():
-        names = request.concepts
-        return open_folder(source, into, place=run.path, base=base, names=names, report=report)
-    return open_pack(source, into, base=base, partly=request.partly, report=report)
+    # As it will be found from any folder.
+    base = check_base(request.base, own_vae=True).recorded if request.base else ""
+    names = request.concepts
+    if not source.is_dir():
+        return open_pack(source, into, base=base, names=names, partly=request.partly, report=report)
+    if request.partly:
+        report(Notice(level="warning", message="--partly changes nothing: it is for packs"))
+    # Here, because the model libraries take seconds to import, and a pack needs none of them.
+    from engine.results.exports.authors_folder import open_folder
+
+    return open_folder(source, into, place=run.path, base=base, names=names, report=report)
 
 
 def _make_run(request: ImportRequest, source: Path, report: Report) -> RunDir:

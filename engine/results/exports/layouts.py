@@ -17,6 +17,9 @@ from engine.results.exports.clip_files import bare_name
 
 Tensors = Mapping[str, torch.Tensor]
 
+FILE_UNET = "model.diffusion_model."
+"""How a single file's UNet tensors begin."""
+
 UNET_EDGES = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",

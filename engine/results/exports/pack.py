@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any, cast
 
 import torch
@@ -27,6 +27,7 @@ import torch
 from engine.core.errors import UserError
 from engine.files.weights_io import load_tensors, save_tensors
 from engine.models.headers import Header, read_header
+from engine.runs.export_targets import MAX_RANK
 from engine.runs.manifest import ConceptEntry
 
 ENDING = ".bas.safetensors"
@@ -38,6 +39,10 @@ MASK_SIDE = 64
 MAX_TEXT = 100_000
 MAX_CONCEPTS = 64
 MAX_SIDE = 4096
+MAX_STEP = 10**9
+LAST_SECOND = 253_402_300_799
+"""Of the year 9999: dates end there."""
+FLOATS = ("F16", "BF16", "F32")
 WEIGHT = re.compile(r"(unet|text_encoder|text_encoder_2)(\.\w+)+")
 CONCEPT_NAME = re.compile(r"[^\W_][\w-]{0,63}")
 
@@ -96,11 +101,11 @@ def read_facts(path: Path) -> tuple[PackFacts, Header]:
     try:
         facts = _facts(told)
         _check_tensors(header, len(facts.concepts))
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except _Dishonest as problem:
         raise UserError(
-            f"{path} is damaged or no honest pack ({printable(str(error))[:200]})",
+            f"{path} is damaged or no honest pack ({printable(str(problem))[:200]})",
             "ask for it again",
-        ) from error
+        ) from problem
     return facts, header
 
 
@@ -113,6 +118,9 @@ def read_pack(path: Path) -> tuple[PackFacts, dict[str, torch.Tensor]]:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise UserError(f"{path} holds values that are no numbers ({name})", "ask for it again")
+    ids = tensors["word_ids"].tolist()
+    if len(set(ids)) < len(ids) or min(ids, default=0) < 0:
+        raise UserError(f"{path} is damaged or no honest pack (its words)", "ask for it again")
     return facts, tensors
 
 
@@ -132,60 +140,120 @@ def printable(text: str) -> str:
     return "".join(kept)
 
 
+class _Dishonest(Exception):
+    """What is wrong with a pack, in a few words."""
+
+
 def _facts(told: Mapping[str, str]) -> PackFacts:
-    values: dict[str, Any] = {}
+    """The header's texts as facts; raises _Dishonest for what no pack says."""
     for field in fields(PackFacts):
-        text = told[field.name]
-        if len(text) > MAX_TEXT:
-            raise ValueError(f"{field.name} is too long")
-        values[field.name] = printable(text) if field.type == "str" else json.loads(text)
-    concepts = values["concepts"]
-    if not isinstance(concepts, list) or not 1 <= len(concepts) <= MAX_CONCEPTS:
-        raise ValueError("it has no concepts")
-    entries = [
-        ConceptEntry(
-            token=f"<asset{index}>",
-            name=str(entry["name"]),
-            initializer=printable(str(entry["initializer"])),
-        )
-        for index, entry in enumerate(cast(list[dict[str, Any]], concepts))
-    ]
-    names = [entry.name for entry in entries]
+        if field.name not in told:
+            raise _Dishonest(f"it says no {field.name}")
+        if len(told[field.name]) > MAX_TEXT:
+            raise _Dishonest(f"its {field.name} is too long")
+    texts = {field.name: printable(told[field.name]) for field in fields(PackFacts)}
+    table = _value(told, "versions", dict)
+    versions = zip(table, _strings(table.values(), "versions"), strict=True)
+    return PackFacts(
+        title=texts["title"],
+        base=texts["base"],
+        base_sha256=texts["base_sha256"],
+        kind=texts["kind"],
+        method=texts["method"],
+        licence=texts["licence"],
+        base_licence=texts["base_licence"],
+        scene_sha256=texts["scene_sha256"],
+        concepts=_concepts(told),
+        settings={
+            printable(key): _setting(value) for key, value in _value(told, "settings", dict).items()
+        },
+        step=int(_number(told, "step", MAX_STEP)),
+        prompts=tuple(_strings(_value(told, "prompts", list), "prompts")),
+        created=float(_number(told, "created", LAST_SECOND)),
+        versions={printable(key): version for key, version in versions},
+        rank=int(_number(told, "rank", MAX_RANK)),
+    )
+
+
+def _value(told: Mapping[str, str], name: str, kind: type[Any] | UnionType) -> Any:
+    try:
+        value = json.loads(told[name])
+    except (ValueError, RecursionError) as error:
+        raise _Dishonest(f"its {name} cannot be read") from error
+    if not isinstance(value, kind):
+        raise _Dishonest(f"its {name} is something else")
+    return value
+
+
+def _number(told: Mapping[str, str], name: str, most: int) -> int | float:
+    value = _value(told, name, int | float)
+    if isinstance(value, bool) or not 0 <= value <= most:
+        raise _Dishonest(f"its {name} is no such number")
+    return value
+
+
+def _strings(values: Iterable[Any], name: str) -> list[str]:
+    found = list(values)
+    if not all(isinstance(value, str) for value in found):
+        raise _Dishonest(f"its {name} are no texts")
+    return [printable(value) for value in found]
+
+
+def _setting(value: Any, *, nested: bool = False) -> Any:
+    if isinstance(value, list) and not nested:
+        return [_setting(each, nested=True) for each in cast(list[Any], value)]
+    if not isinstance(value, str | int | float):
+        raise _Dishonest("its settings are none")
+    return printable(value) if isinstance(value, str) else value
+
+
+def _concepts(told: Mapping[str, str]) -> tuple[ConceptEntry, ...]:
+    entries = _value(told, "concepts", list)
+    if not 1 <= len(entries) <= MAX_CONCEPTS:
+        raise _Dishonest("it has no concepts")
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise _Dishonest("its concepts are none")
+    names = _strings((entry.get("name") for entry in entries), "concepts")
+    nouns = _strings((entry.get("initializer") for entry in entries), "concepts")
     if not all(CONCEPT_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):
-        raise ValueError("its concepts have no usable names")
-    values["concepts"] = tuple(entries)
-    values["prompts"] = tuple(printable(str(prompt)) for prompt in values["prompts"])
-    values["versions"] = {
-        printable(str(key)): printable(str(value)) for key, value in values["versions"].items()
-    }
-    values["settings"] = {
-        printable(str(key)): printable(value) if isinstance(value, str) else value
-        for key, value in values["settings"].items()
-    }
-    values["step"], values["rank"] = int(values["step"]), int(values["rank"])
-    values["created"] = float(values["created"])
-    if not math.isfinite(values["created"]) or values["step"] < 0:
-        raise ValueError("its numbers are none")
-    return PackFacts(**values)
+        raise _Dishonest("its concepts have no usable names")
+    return tuple(
+        ConceptEntry(token=f"<asset{index}>", name=name, initializer=noun)
+        for index, (name, noun) in enumerate(zip(names, nouns, strict=True))
+    )
 
 
 def _check_tensors(header: Header, count: int) -> None:
-    """Raise ValueError for names that no pack has, and shapes that cannot be."""
+    """Raise _Dishonest for names, shapes and types that no pack of `count` things has."""
     for name, shape in header.shapes.items():
+        wanted = {"word_ids": ("I64",), **dict.fromkeys(PICTURES, ("U8",))}.get(name, FLOATS)
+        if header.dtypes[name] not in wanted:
+            raise _Dishonest(f"{name[:80]} is {header.dtypes[name][:10]}")
         if name in ROWS or name in PICTURES:
             continue
         prefix, slash, weight = name.partition("/")
         bare = weight.removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
         if f"{prefix}{slash}" not in (CHANGE, LORA) or not WEIGHT.fullmatch(bare):
-            raise ValueError(f"a tensor called {name[:80]}")
+            raise _Dishonest(f"a tensor called {name[:80]}")
         if f"{prefix}/" == LORA and (bare == weight or len(shape) not in (2, 4)):
-            raise ValueError(f"a factor called {name[:80]}")
-    rows = header.shapes.get("placeholder_rows", ())
-    if len(rows) != 2 or rows[0] != count:
-        raise ValueError("its rows are not those of its concepts")
-    if any(len(header.shapes[name]) != 2 for name in ROWS[:-1] if name in header.shapes):
-        raise ValueError("its rows are no rows")
+            raise _Dishonest(f"a factor called {name[:80]}")
+    _check_rows(header.shapes, count)
     for name in ("preview", "picture"):
-        shape = header.shapes.get(name)
-        if shape and (len(shape) != 3 or shape[2] != 3 or max(shape) > MAX_SIDE):
-            raise ValueError(f"its {name} is no picture")
+        shape = header.shapes.get(name, (1, 1, 3))
+        if len(shape) != 3 or shape[2] != 3 or not 1 <= min(shape) <= max(shape) <= MAX_SIDE:
+            raise _Dishonest(f"its {name} is no picture")
+    if header.shapes.get("masks", (count, MASK_SIDE, MASK_SIDE)) != (count, MASK_SIDE, MASK_SIDE):
+        raise _Dishonest("its masks are not those of its concepts")
+
+
+def _check_rows(shapes: Mapping[str, tuple[int, ...]], count: int) -> None:
+    """A row for each concept, and one for each moved word, of every text encoder."""
+    words = shapes.get("word_ids", ())
+    for ending in ("", "_2"):
+        rows, moved = shapes.get(f"placeholder_rows{ending}"), shapes.get(f"word_rows{ending}")
+        if ending and rows is None and moved is None:
+            continue
+        if rows is None or len(rows) != 2 or rows[0] != count:
+            raise _Dishonest("its rows are not those of its concepts")
+        if len(words) != 1 or moved != (words[0], rows[1]):
+            raise _Dishonest("its moved words have no rows")

@@ -32,7 +32,7 @@ def pack_facts(learned: Learned, base: BaseFacts, title: str, licence: str, rank
         prompts.append(f"{opening} {' and '.join(tokens)} on the beach")
     return PackFacts(
         title=title,
-        base=manifest.base if public else base.name,
+        base=manifest.base if public else _private(base.name),
         base_sha256=base.sha256,
         kind=base.kind,
         concepts=learned.concepts,
@@ -47,6 +47,11 @@ def pack_facts(learned: Learned, base: BaseFacts, title: str, licence: str, rank
         versions=dict(manifest.versions or {}),
         rank=rank,
     )
+
+
+def _private(name: str) -> str:
+    """The name of a folder or file: one that is called like a public model is not that model."""
+    return f"{name} (a model of its author)" if name in BASE_MODELS else name
 
 
 def pack_tensors(

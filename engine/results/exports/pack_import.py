@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from PIL import Image
+from safetensors import SafetensorError, safe_open
 
 from engine.core.errors import UserError
 from engine.core.settings import build_config, setting_keys
@@ -15,9 +17,8 @@ from engine.models.names import BASE_MODELS, HUB_ID
 from engine.models.resolve import Report, Resolved
 from engine.models.weight_files import folder_weights
 from engine.results.exports.base_facts import BaseFacts, base_facts
-from engine.results.exports.checkpoint import UNET as FILE_UNET
-from engine.results.exports.imported import Imported, write_concepts
-from engine.results.exports.layouts import unet_name
+from engine.results.exports.imported import Imported, named, write_concepts
+from engine.results.exports.layouts import FILE_UNET, unet_name
 from engine.results.exports.learned import CHANGES
 from engine.results.exports.learned import LORA as LORA_FILE
 from engine.results.exports.lora_names import UNET, published_weight
@@ -60,23 +61,25 @@ def look_at(path: Path, report: Report) -> None:
 
 
 def _preview(path: Path) -> Image.Image:
-    """The pack's picture; raises UserError where it is none."""
-    from safetensors import SafetensorError, safe_open
-
+    """The pack's picture; raises UserError for a damaged file."""
     try:
         with safe_open(path, "pt") as file:
-            return Image.fromarray(file.get_tensor("preview").to(torch.uint8).numpy())
-    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged or no honest pack", "fetch it anew") from error
+            return Image.fromarray(file.get_tensor("preview").numpy())
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged or no honest pack", "ask for it again") from error
 
 
-def open_pack(path: Path, run: RunDir, *, base: str, partly: bool, report: Report) -> Imported:
+def open_pack(
+    path: Path, run: RunDir, *, base: str, names: Sequence[str], partly: bool, report: Report
+) -> Imported:
     """Put a pack's tensors into a new run folder.
 
-    Raises UserError for a damaged pack and for one that does not fit the base model; with `partly`
-    the weights that do not fit are left out.
+    `names`: of the things, in their order, in the place of their own. Raises UserError for a
+    damaged pack and for one that does not fit the base model; with `partly` the weights that do not
+    fit are left out.
     """
     facts, header = read_facts(path)
+    facts = _renamed(facts, names)
     base = base or facts.base
     if base == facts.base and base not in BASE_MODELS and not HUB_ID.fullmatch(base):
         raise UserError(
@@ -88,6 +91,11 @@ def open_pack(path: Path, run: RunDir, *, base: str, partly: bool, report: Repor
     left_out = _misfits(facts, header.shapes, found, told, partly=partly, report=report)
     report(Progress(stage="load", done=0, total=0, label="tensors of the pack"))
     _, tensors = read_pack(path)
+    if max(tensors["word_ids"].tolist(), default=0) >= told.words:
+        raise UserError(
+            f"{facts.title} moves words that {told.name} does not have",
+            f"it was made on {facts.base}: --base names a model of that kind",
+        )
     imported = Imported(
         base=base,
         base_hash=told.sha256,
@@ -112,6 +120,21 @@ def open_pack(path: Path, run: RunDir, *, base: str, partly: bool, report: Repor
     }
     write_concepts(run.concepts, imported, rows, files)
     return imported
+
+
+def _renamed(facts: PackFacts, names: Sequence[str]) -> PackFacts:
+    """The facts with other names for the things, in the prompts too."""
+    old = [concept.name for concept in facts.concepts]
+    new = dict(zip(old, named(old, names, "the pack"), strict=True))
+
+    def other(prompt: str) -> str:
+        return re.sub(r"<([^<>]+)>", lambda found: f"<{new.get(found[1], found[1])}>", prompt)
+
+    return replace(
+        facts,
+        concepts=tuple(replace(concept, name=new[concept.name]) for concept in facts.concepts),
+        prompts=tuple(map(other, facts.prompts)),
+    )
 
 
 def _misfits(

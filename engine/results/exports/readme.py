@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.core.prompt_grammar import Grammar
+from engine.models.names import HUB_ID
 from engine.results.exports.base_facts import TITLES, BaseFacts
 from engine.runs.export_targets import HEAD, TARGETS, Target
 
@@ -35,6 +36,8 @@ class Story:
     """Whether norms and biases are kept beside the LoRA."""
     licence: str
     dtype: str
+    whole: bool = False
+    """Whether the base model is the run's own, which nobody else has."""
 
 
 def write_readme(target: Target, story: Story) -> str:
@@ -119,11 +122,13 @@ def _diffusers(story: Story) -> list[str]:
     if story.change:
         small.append(f'pipe.load_lora_weights("{story.stem}_lora.safetensors")')
     small.append(f'pipe("{prompt}").images[0]')
-    return [
+    steps = [
         "The whole pipeline, as it was learned (<assetK> and <name> are the same):\n\n"
-        + _code(whole),
-        "Or the small files on the base model:\n\n" + _code(small),
+        + _code(whole)
     ]
+    if not story.whole:
+        steps.append("Or the small files on the base model:\n\n" + _code(small))
+    return steps
 
 
 def _checkpoint(story: Story) -> list[str]:
@@ -153,7 +158,9 @@ def _pack(story: Story) -> list[str]:
 def _facts(story: Story) -> list[str]:
     base = story.base
     known = f"{base.name} ({TITLES[base.kind]}, {base.resolution} px)"
-    source = f" from {base.source}" if base.source not in (base.name, "") else ""
+    # Only a repository: a path is nobody else's business.
+    shown = base.source != base.name and HUB_ID.fullmatch(base.source)
+    source = f" from {base.source}" if shown else ""
     lines = [
         f"Base model  {known}{source}",
         f"            sha256 {base.sha256}",
