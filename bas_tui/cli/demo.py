@@ -35,7 +35,7 @@ def demo(
         bool, typer.Option("--list", metavar="", help="Name the bundled scenes.")
     ] = False,
     set_: options.SetOption = None,
-    images: options.ImagesOption = options.Images.block,
+    images: options.ImagesOption = options.Images.auto,
     plain: options.PlainOption = False,
 ) -> None:
     """Learn two things of a bundled picture and draw them anew; needs no network and no GPU.

@@ -70,7 +70,7 @@ def edit(
     negative: Negative = "",
     out: Out = None,
     device: DeviceOption = options.Device.auto,
-    images: options.ImagesOption = options.Images.block,
+    images: options.ImagesOption = options.Images.auto,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw learned things into a photo; outside the regions it stays as it is.

@@ -106,7 +106,7 @@ def export(
     device: Annotated[
         options.Device, typer.Option(metavar="DEVICE", help="For --check: auto, cuda, mps or cpu.")
     ] = options.Device.auto,
-    images: options.ImagesOption = options.Images.block,
+    images: options.ImagesOption = options.Images.auto,
     as_json: options.JsonOption = False,
 ) -> None:
     """Write learned things for A1111, Forge, ComfyUI, diffusers, or to share.
@@ -181,7 +181,7 @@ def import_(
         bool,
         typer.Option("--partly", metavar="", help="Take what fits where not everything does."),
     ] = False,
-    images: options.ImagesOption = options.Images.block,
+    images: options.ImagesOption = options.Images.auto,
     as_json: options.JsonOption = False,
 ) -> None:
     """Make a run of other people's concepts.

@@ -143,7 +143,7 @@ def gen(
     ] = None,
     out: Out = None,
     device: DeviceOption = options.Device.auto,
-    images: options.ImagesOption = options.Images.block,
+    images: options.ImagesOption = options.Images.auto,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw learned things in a new picture.
@@ -210,7 +210,7 @@ def draw(
     generator: Generator,
     request: GenerationRequest,
     *,
-    images: stdout.Images = "block",
+    images: stdout.Images = "blocks",
     as_json: bool = False,
 ) -> Drawn:
     """Make one request's pictures, tell and show them. Ctrl-C cancels."""

@@ -88,6 +88,7 @@ def bas(
     ] = False,
     low_bandwidth: options.LowBandwidthOption = None,
     color: options.ColorOption = options.Color.auto,
+    images: options.AppImagesOption = options.AppImages.auto,
     plain: options.PlainOption = False,
 ) -> None:
     """Learn every thing in one photo as a word of its own, then draw them anew.
@@ -102,7 +103,7 @@ def bas(
     if context.invoked_subcommand is not None:
         return
     if open_app.can_open(plain):
-        open_app.start("runs", low_bandwidth, color)
+        open_app.start("runs", low_bandwidth, color, images)
     else:
         runs.list_()
 

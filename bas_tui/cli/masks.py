@@ -52,7 +52,7 @@ def masks(
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="Where the masks go."),
     ] = None,
-    images: options.ImagesOption = options.Images.block,
+    images: options.ImagesOption = options.Images.auto,
 ) -> None:
     """Make masks without painting: a click or a box for each thing.
 

@@ -19,12 +19,18 @@ def can_open(plain: bool) -> bool:
 
 
 def start(
-    screen: str, low_bandwidth: bool | None = None, color: str = "auto", **arguments: Any
+    screen: str,
+    low_bandwidth: bool | None = None,
+    color: str = "auto",
+    images: str = "auto",
+    **arguments: Any,
 ) -> None:
     """Run the application on one of its screens; ends with its exit code."""
     from bas_tui.tui.run_app import run
 
-    raise typer.Exit(run(screen, low_bandwidth=low_bandwidth, color=color, **arguments))
+    raise typer.Exit(
+        run(screen, low_bandwidth=low_bandwidth, color=color, images=images, **arguments)
+    )
 
 
 def open_(
@@ -39,6 +45,7 @@ def open_(
     base: options.BaseOption = None,
     low_bandwidth: options.LowBandwidthOption = None,
     color: options.ColorOption = options.Color.auto,
+    images: options.AppImagesOption = options.AppImages.auto,
     plain: options.PlainOption = False,
 ) -> None:
     """Open a picture: look at its masks, paint them, and train.
@@ -61,7 +68,7 @@ def open_(
     for path in (scene, masks):
         if path is not None and not path.expanduser().exists():
             raise UserError(f"there is no {path}", "check the path")
-    start("scene", low_bandwidth, color, scene=scene, masks=masks, base=base)
+    start("scene", low_bandwidth, color, images, scene=scene, masks=masks, base=base)
 
 
 def attach(
@@ -71,6 +78,7 @@ def attach(
     ] = False,
     low_bandwidth: options.LowBandwidthOption = None,
     color: options.ColorOption = options.Color.auto,
+    images: options.AppImagesOption = options.AppImages.auto,
     plain: options.PlainOption = False,
 ) -> None:
     """Open a run in the application: losses, attention maps, previews; live or finished.
@@ -84,4 +92,4 @@ def attach(
         from bas_tui.cli.attach import attach as follow
 
         raise typer.Exit(follow(found, as_json=False, plain=plain, owner=False))
-    start("train", low_bandwidth, color, run=str(found.path), control=not read_only)
+    start("train", low_bandwidth, color, images, run=str(found.path), control=not read_only)

@@ -82,14 +82,25 @@ class Images(StrEnum):
     """How pictures are shown in the terminal."""
 
     auto = "auto"
-    block = "block"
+    blocks = "blocks"
     half = "half"
     quadrant = "quadrant"
     sextant = "sextant"
     kitty = "kitty"
-    iterm2 = "iterm2"
+    iterm = "iterm"
     sixel = "sixel"
     none = "none"
+
+
+class AppImages(StrEnum):
+    """What pictures are made of in the application."""
+
+    auto = "auto"
+    blocks = "blocks"
+    half = "half"
+    quadrant = "quadrant"
+    sextant = "sextant"
+    kitty = "kitty"
 
 
 class Device(StrEnum):
@@ -175,9 +186,9 @@ ImagesOption = Annotated[
     Images,
     typer.Option(
         metavar="KIND",
-        help="How to show pictures: block takes the sharpest characters that the terminal has (or "
-        "name them: half, quadrant, sextant); kitty, iterm2 and sixel send real pixels; auto asks "
-        "the terminal; none.",
+        help="How to show pictures: kitty, sixel and iterm send real pixels; blocks takes the "
+        "sharpest characters that the terminal has (or name them: half, quadrant, sextant); auto "
+        "takes pixels where the terminal says that it has them; none.",
     ),
 ]
 JsonOption = Annotated[
@@ -190,6 +201,16 @@ PlainOption = Annotated[
 DetachOption = Annotated[
     bool,
     typer.Option("--detach", "-d", metavar="", help="Start it and return; see `bas watch`."),
+]
+AppImagesOption = Annotated[
+    AppImages,
+    typer.Option(
+        "--images",
+        metavar="KIND",
+        help="Pictures in the application: kitty sends real pixels (kitty, Ghostty; in tmux with "
+        "allow-passthrough), blocks takes characters, auto what the terminal has.",
+        rich_help_panel=APPLICATION,
+    ),
 ]
 LowBandwidthOption = Annotated[
     bool | None,

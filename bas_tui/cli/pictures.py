@@ -9,7 +9,16 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bas_tui.cli import streams
+from bas_tui.tui.drawing import kitty
 from bas_tui.tui.drawing.blocks import PARTS, Blocks, mosaic
+from bas_tui.tui.drawing.cell_size import cell_size
+from bas_tui.tui.drawing.graphics import Protocol, ask, known_protocol
+from bas_tui.tui.drawing.real_pixels import RealPixels
+from bas_tui.tui.drawing.tmux import Tmux, ask_tmux
 from engine.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,9 +35,8 @@ class Drawn(NamedTuple):
 def draw(path: Path, columns: int, rows: int, *, images: str, colors: int) -> Drawn:
     """A picture in at most `columns` x `rows` cells; raises UserError where it cannot be read.
 
-    `images`: `auto` finds out by queries what graphics the terminal can do, `kitty`, `iterm2` and
-    `sixel` are sent unasked; `block`, `half`, `quadrant` and `sextant` are characters. Queries are
-    switched off for all others before anything else, because they eat keys typed meanwhile.
+    `images`: `auto` takes what the terminal says it can do, by its environment or when it is asked
+    once; `kitty`, `iterm` and `sixel` are sent unasked; `blocks` and its kinds are characters.
     """
     from PIL import Image
 
@@ -37,21 +45,23 @@ def draw(path: Path, columns: int, rows: int, *, images: str, colors: int) -> Dr
             picture = opened.convert("RGB")
     except OSError as problem:
         raise UserError(f"cannot show {path} ({problem})", "open the file instead") from problem
+    tmux = ask_tmux() if os.environ.get("TMUX") else None
+    if images == "auto":
+        images = known_protocol(os.environ, tmux) or _asked(tmux) or "blocks"
+    if images == "kitty" and tmux is not None:
+        return Drawn(_placeholders(np.asarray(picture), columns, rows), raw=True)
     if images == "sixel":
         from bas_tui.cli.sixel import sixel
 
         width, height = _size_in_cells(picture, columns, rows)
         return Drawn(sixel(picture, width, height), raw=True)
-    if images in ("auto", "kitty", "iterm2"):
-        graphics = _graphics(picture, columns, rows, images)
-        if graphics is not None:
-            return graphics
+    if images in ("kitty", "iterm"):
+        return _graphics(picture, columns, rows, images)
     return Drawn(_blocks(picture, columns, rows, _chosen_blocks(images, colors)), raw=False)
 
 
 def _chosen_blocks(images: str, colors: int) -> Blocks:
     from bas_tui.tui.drawing.terminal import sharpest_blocks
-    from bas_tui.tui.drawing.tmux import ask_tmux
 
     for known in PARTS:
         if known == images:
@@ -69,8 +79,6 @@ def _size_in_cells(picture: Image, columns: int, rows: int) -> tuple[int, int]:
 
 
 def _blocks(picture: Image, columns: int, rows: int, blocks: Blocks) -> str:
-    import numpy as np
-
     from bas_tui.tui.drawing.halfblock import fit
 
     cells = mosaic(fit(np.asarray(picture), columns, rows, blocks), blocks)
@@ -90,30 +98,46 @@ def _numbers(color: list[int]) -> str:
     return ";".join(map(str, color))
 
 
-def _graphics(picture: Image, columns: int, rows: int, images: str) -> Drawn | None:
-    """The picture by a graphics protocol; None where the terminal was asked and has none."""
+def _asked(tmux: Tmux | None) -> Protocol:
+    """What the terminal answers; inside a multiplexer that would be the multiplexer."""
+    term = os.environ.get("TERM", "")
+    inside = tmux is not None or term.startswith(("screen", "tmux"))
+    if inside or term in ("", "dumb", "linux") or not streams.live(0):
+        return ""
+    return ask().protocol
+
+
+def _placeholders(pixels: NDArray[np.uint8], columns: int, rows: int) -> str:
+    """The picture through tmux: sent past it, and shown by characters that it scrolls as text."""
+    sent: list[str] = []
+    sender = RealPixels(sent.append, cell=cell_size(), truecolor=True, tmux=True)
+    cells = sender.cells(pixels, columns, rows)
+    packed = int(cells.fg[0, 0])
+    color = _numbers([packed >> 16, packed >> 8 & 255, packed & 255])
+    lines = ("".join(map(kitty.text_of, row)) for row in cells.chars.tolist())
+    shown = "\n".join(f"\x1b[38;2;{color}m{line}\x1b[39m" for line in lines)
+    return "".join(sent) + shown
+
+
+def _graphics(picture: Image, columns: int, rows: int, images: str) -> Drawn:
+    """The picture by a graphics protocol, unasked."""
     warnings.filterwarnings("ignore", message=".*not running within a terminal")
     import term_image
 
-    if images != "auto":
-        term_image.disable_queries()
+    # Its queries would eat what is typed meanwhile.
+    term_image.disable_queries()
     from term_image.exceptions import TermImageError
-    from term_image.image import AutoImage, BlockImage, ITerm2Image, KittyImage
+    from term_image.image import ITerm2Image, KittyImage
 
     try:
-        if images == "auto":
-            shown = AutoImage(picture)
-            if isinstance(shown, BlockImage):
-                return None
-        else:
-            kind = KittyImage if images == "kitty" else ITerm2Image
-            kind.forced_support = True
-            shown = kind(picture)
+        kind = KittyImage if images == "kitty" else ITerm2Image
+        kind.forced_support = True
+        shown = kind(picture)
         assert shown is not None
         shown.set_size(height=rows)
         if shown.rendered_width > columns:
             shown.set_size(width=columns)
         return Drawn(str(shown), raw=True)
     except TermImageError as problem:
-        remedy = "take --images block"
+        remedy = "take --images blocks"
         raise UserError(f"cannot show a picture ({problem})", remedy) from problem

@@ -65,6 +65,7 @@ def watch(
     run: options.RunArgument = None,
     low_bandwidth: options.LowBandwidthOption = None,
     color: options.ColorOption = options.Color.auto,
+    images: options.AppImagesOption = options.AppImages.auto,
     plain: options.PlainOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -80,14 +81,20 @@ def watch(
 
     found = find_run(run)
     if not as_json and open_app.can_open(plain):
-        open_app.start("train", low_bandwidth, color, run=str(found.path), control=False)
+        open_app.start("train", low_bandwidth, color, images, run=str(found.path), control=False)
     raise typer.Exit(attach(found, as_json=as_json, plain=plain, owner=False))
 
 
-def show(run: options.RunArgument = None, as_json: options.JsonOption = False) -> None:
+def show(
+    run: options.RunArgument = None,
+    images: options.ImagesOption = options.Images.auto,
+    as_json: options.JsonOption = False,
+) -> None:
     """Say what is in a run, and the commands to use it.
 
     Example:  bas show teapot
+
+    On a terminal its newest preview is shown, too.
     """
     from engine.runs.description import describe
     from engine.runs.library import find_run
@@ -125,6 +132,8 @@ def show(run: options.RunArgument = None, as_json: options.JsonOption = False) -
         ("pictures", str(count(found.pictures, "*.png"))),
     ]
     stdout.table(("", ""), rows, ("dim", ""))
+    if previews := sorted(found.previews.glob("*.png")):
+        stdout.picture(previews[-1], images.value)
     for command in useful_commands(found, info):
         stderr.say(command)
 

@@ -86,7 +86,7 @@ def show(columns: Sequence[Column], saved: Path, images: stdout.Images) -> None:
         if whole.raw:
             stdout.graphics(whole.text)
             return
-    kind = "block" if images == "auto" else images
+    kind = "blocks" if images == "auto" else images
     console.print(grid(columns, console.width, images=kind, colors=stdout.colors(console)))
 
 
@@ -121,5 +121,5 @@ def _blocks(path: Path | None, width: int, images: stdout.Images, colors: int) -
     if path is None:
         return Text()
     # A graphics protocol cannot stand in a table: pictures of it are blocks.
-    kind = "block" if images in ("kitty", "iterm2", "sixel") else images
+    kind = "blocks" if images in ("auto", "kitty", "iterm", "sixel") else images
     return Text.from_ansi(draw(path, width, width // 2, images=kind, colors=colors).text)

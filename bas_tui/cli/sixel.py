@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import struct
-import termios
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bas_tui.tui.drawing.cell_size import cell_size
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-CELL = (8, 16)
-"""Pixels of a cell where the terminal does not say; too small rather than too large."""
 COLOURS = 255
 
 
@@ -48,15 +45,3 @@ def _band(indices_6W: np.ndarray) -> str:
         )
         planes.append(f"#{index}{text}")
     return "$".join(planes)
-
-
-def cell_size() -> tuple[int, int]:
-    """Pixels of a cell as the kernel knows them from the terminal (TIOCGWINSZ); CELL where not."""
-    try:
-        answer = fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8))
-    except OSError:
-        return CELL
-    rows, columns, width, height = struct.unpack("4H", answer)
-    if not (rows and columns and width and height):
-        return CELL
-    return max(1, width // columns), max(1, height // rows)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from engine.runs.events import Event
 
-Images = Literal["auto", "block", "half", "quadrant", "sextant", "kitty", "iterm2", "sixel", "none"]
+Images = Literal["auto", "blocks", "half", "quadrant", "sextant", "kitty", "iterm", "sixel", "none"]
 MAX_ROWS_SHARE = 0.75
 """A picture fills at most this share of the terminal's height."""
 
@@ -101,7 +101,7 @@ def picture(path: Path, images: Images) -> None:
     console = Console()
     rows = max(4, int(console.height * MAX_ROWS_SHARE))
     if images == "auto" and not sys.stdin.isatty():
-        images = "block"
+        images = "blocks"
     drawn = draw(path, console.width, rows, images=images, colors=colors(console))
     if drawn.raw:
         graphics(drawn.text)

@@ -74,7 +74,7 @@ def new(
 def rate(
     name: StudyArgument = None,
     rater: Annotated[str, typer.Option("--rater", prompt="Your name", help="Who rates.")] = "",
-    images: options.ImagesOption = options.Images.block,
+    images: options.ImagesOption = options.Images.auto,
 ) -> None:
     """Rate the trials here, 1 to 5; q ends, and the next time goes on.
 

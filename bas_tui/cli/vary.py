@@ -48,7 +48,7 @@ def vary(
     negative: Negative = "",
     out: Out = None,
     device: DeviceOption = options.Device.auto,
-    images: options.ImagesOption = options.Images.block,
+    images: options.ImagesOption = options.Images.auto,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw variations of a run's scene: all its things, from the photo under noise.

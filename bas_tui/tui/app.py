@@ -25,7 +25,6 @@ from textual.widget import Widget
 from bas_tui import error_log
 from bas_tui.tui.compose.keys import KEYS as COMPOSE
 from bas_tui.tui.drawing.ascii_filter import AsciiFilter
-from bas_tui.tui.drawing.blocks import PARTS
 from bas_tui.tui.drawing.plain_filter import PlainFilter
 from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
 from bas_tui.tui.runs.keys import KEYS as RUNS
@@ -36,6 +35,7 @@ from bas_tui.tui.shell.copier import Copier
 from bas_tui.tui.shell.key_queue import KeyQueue
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.shell.keys import KEYS
+from bas_tui.tui.shell.picture_style import PictureStyle
 from bas_tui.tui.shell.screen import BasScreen, shown_screen
 from bas_tui.tui.shell.screen_diff import ScreenDiff
 from bas_tui.tui.shell.terminal_driver import ByteMeter, thrifty
@@ -59,6 +59,8 @@ class Start:
     """What to show first."""
 
     screen: str = "runs"
+    images: str = ""
+    """What pictures are made of (`PictureStyle`); empty: as the person chose last."""
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -97,15 +99,16 @@ class BasApp(App[int]):
         self.shown = ScreenDiff()
         self.terminal = terminal or Terminal()
         self._preferences = preferences.Store(self, prefs or preferences.load())
-        self._sharpest = self.terminal.sharpest
-        self.terminal = self._with_blocks(self.prefs.blocks)
+        self._start = start or Start()
+        self._pictures = PictureStyle(self.terminal, lambda: self._driver)
+        chosen = self._start.images or self.prefs.blocks
+        self.terminal = self._pictures.applied(self.terminal, chosen)
         super().__init__()
         # Textual asks the environment, which neither ssh nor tmux hands on, and knows no slow link.
         self.console = Console(
             color_system=self.terminal.color_system, file=self.console.file, force_terminal=True,
             legacy_windows=False, highlight=False, emoji=False, safe_box=False, soft_wrap=False,
         )  # fmt: skip
-        self._start = start or Start()
         self.no_color = self.terminal.colors == 0
         self.animation_level = "none"
         self.registry = REGISTRY
@@ -135,7 +138,7 @@ class BasApp(App[int]):
             filters: list[LineFilter] = [NoColor()]
         else:
             filters = list(super().get_line_filters())
-        filters.append(PlainFilter())
+        filters.append(PlainFilter(self._pictures.shows))
         if self.terminal.ascii:
             filters.append(AsciiFilter())
         return filters
@@ -218,6 +221,9 @@ class BasApp(App[int]):
     def action_redraw(self) -> None:
         """Send everything again."""
         self.shown.invalidate()
+        self._pictures.forget()
+        if (screen := self.bas_screen) is not None:
+            screen.terminal_changed()
         self.screen.refresh()
 
     # Messages, copying, commands
@@ -274,8 +280,9 @@ class BasApp(App[int]):
         self._preferences.use(dataclasses.replace(self.prefs, **changes))
 
     def on_unmount(self) -> None:
-        """Store what is not stored yet."""
+        """Store what is not stored yet; the terminal need keep no pictures."""
         self._preferences.flush()
+        self._pictures.forget()
 
     @property
     def keymap_path(self) -> Path:
@@ -309,11 +316,10 @@ class BasApp(App[int]):
     def action_toggle_low_bandwidth(self) -> None:
         """Half the redraws, fewer colours - or back."""
         low = not self.terminal.low_bandwidth
-        self._use_terminal(dataclasses.replace(self.terminal, low_bandwidth=low))
-        self.say("low bandwidth: on" if low else "low bandwidth: off", command=self._restart(low))
-
-    def _restart(self, low: bool) -> str:
-        return "bas --low-bandwidth" if low else "bas"
+        terminal = dataclasses.replace(self.terminal, low_bandwidth=low)
+        self._use_terminal(self._pictures.applied(terminal, self.prefs.blocks))
+        command = "bas --low-bandwidth" if low else "bas"
+        self.say(f"low bandwidth: {'on' if low else 'off'}", command=command)
 
     def action_toggle_ascii(self) -> None:
         """ASCII only - or back."""
@@ -321,18 +327,11 @@ class BasApp(App[int]):
         self.say("ASCII only" if self.terminal.ascii else "blocks and braille")
 
     def action_next_blocks(self) -> None:
-        """Half-blocks, quadrants, sextants - in turn; after the last what the terminal has."""
-        names = ("", *PARTS)
-        here = names.index(self.prefs.blocks) if self.prefs.blocks in names else 0
-        chosen = names[(here + 1) % len(names)]
+        """Half-blocks, quadrants, sextants, pixels - in turn; after the last what fits best."""
+        chosen = self._pictures.following(self.prefs.blocks)
         self.remember(blocks=chosen)
-        self._use_terminal(self._with_blocks(chosen))
-        words = f"{self.terminal.sharpest} blocks"
-        self.say(f"pictures: {words}" if chosen else f"pictures: what fits, {words}")
-
-    def _with_blocks(self, chosen: str) -> Terminal:
-        known = [name for name in PARTS if name == chosen] or [self._sharpest]
-        return dataclasses.replace(self.terminal, sharpest=known[0])
+        self._use_terminal(self._pictures.applied(self.terminal, chosen))
+        self.say(self._pictures.words(self.terminal, chosen))
 
     def _use_terminal(self, terminal: Terminal) -> None:
         self.terminal = terminal
@@ -350,7 +349,7 @@ class BasApp(App[int]):
         kept = preferences.Prefs(last_run=self.prefs.last_run)
         self._preferences.use(kept)
         self.theme = kept.theme
-        self.terminal = self._with_blocks(kept.blocks)
+        self.terminal = self._pictures.applied(self.terminal, kept.blocks)
         if (screen := self.bas_screen) is not None:
             screen.reset_view()
         self.say("view, filters and theme are back to the defaults")

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bas_tui.tui.app import BasApp, Start
-from bas_tui.tui.drawing.terminal import detect, sharpest_blocks
+from bas_tui.tui.drawing.graphics import ask, known_protocol, may_be_kitty
+from bas_tui.tui.drawing.terminal import Terminal, detect, sharpest_blocks
 from bas_tui.tui.drawing.tmux import ask_tmux
+from bas_tui.tui.shell.picture_style import PIXELS
 
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 PATIENCE_SECONDS = 2.0
@@ -38,18 +40,21 @@ def run(
     control: bool = True,
     low_bandwidth: bool | None = None,
     color: str = "auto",
+    images: str = "auto",
 ) -> int:
     """Run the application until the person leaves; the exit code.
 
     `screen` is runs, scene, train or compose; `run` names a run folder; `control` False shows a
     run read-only. `low_bandwidth` None means: yes under SSH. `color` is auto, truecolor, 256, 16
-    or none. A hang-up, SIGTERM and SIGINT close it as `q` does, with the exit code 128 + signal.
+    or none; `images` is auto, blocks, kitty, or a kind of blocks. A hang-up, SIGTERM and SIGINT
+    close it as `q` does, with the exit code 128 + signal.
     """
     terminal = detect(color, low_bandwidth)
     if terminal.tmux is not None:
         tmux = ask_tmux()
         blocks = sharpest_blocks(os.environ, tmux.outer)
         terminal = dataclasses.replace(terminal, tmux=tmux, sharpest=blocks)
+    terminal = dataclasses.replace(terminal, graphics=_has_graphics(terminal, images))
     arguments: dict[str, Any] = {
         name: value
         for name, value in (("scene", scene), ("masks", masks), ("base", base), ("run", run))
@@ -57,11 +62,21 @@ def run(
     }
     if screen == "train":
         arguments["control"] = control
-    app = BasApp(Start(screen=screen, arguments=arguments), terminal=terminal)
+    style = {"auto": "", "blocks": "", "none": "", "kitty": PIXELS}.get(images, images)
+    app = BasApp(Start(screen=screen, arguments=arguments, images=style), terminal=terminal)
     result = asyncio.run(_run_until_left(app))
     if app.copier.unprinted:
         print(app.copier.unprinted)
     return app.return_code or result or 0
+
+
+def _has_graphics(terminal: Terminal, images: str) -> bool:
+    """Whether pictures may be real pixels: wanted, or surely there, which a kitty is asked for."""
+    if images != "auto":
+        return images == "kitty"
+    if known_protocol(os.environ, terminal.tmux) == "kitty":
+        return True
+    return may_be_kitty(os.environ) and ask().protocol == "kitty"
 
 
 async def _run_until_left(app: BasApp) -> int | None:

@@ -20,6 +20,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from bas_tui.tui.drawing.kitty import CODE, text_of
 from bas_tui.tui.drawing.terminal import Terminal
 
 SPACE = 32
@@ -142,11 +143,11 @@ class CellCanvas(Widget):
         if y >= self._cells.chars.shape[0]:
             return Strip.blank(width, base)
         chars, fg, bg = (array[y] for array in self._cells)
-        text = chars.astype("<u4").tobytes().decode("utf-32-le")
+        text: str | list[str] = _text(chars)
         cuts = (np.flatnonzero((fg[1:] != fg[:-1]) | (bg[1:] != bg[:-1])) + 1).tolist()
         bounds = [0, *cuts, len(text)]
         segments = [
-            Segment(text[start:end], self._style(base, int(fg[start]), int(bg[start])))
+            Segment("".join(text[start:end]), self._style(base, int(fg[start]), int(bg[start])))
             for start, end in pairwise(bounds)
             if end > start
         ]
@@ -161,6 +162,13 @@ class CellCanvas(Widget):
                 self._styles_by_color.clear()
             self._styles_by_color[key] = style
         return style
+
+
+def _text(chars: NDArray[np.uint32]) -> str | list[str]:
+    """Characters cell by cell; cells of pictures have several."""
+    if (chars & CODE).any():
+        return [text_of(code) for code in chars.tolist()]
+    return chars.astype("<u4").tobytes().decode("utf-32-le")
 
 
 def _color(packed: int) -> Color | None:

@@ -79,11 +79,14 @@ class Photo(NamedTuple):
 def photo_cells(
     pixels: Pixels, columns: int, rows: int, terminal: Terminal, before: Pixels | None = None
 ) -> Photo:
-    """Show a picture (H, W, 3) as large as it fits into a room of cells.
+    """Show a picture (H, W, 3) as large as it fits into a room of cells, where the terminal can
+    as real pixels.
 
     With few colours or a slow link pixels that hardly moved since `before` stay as they are, and
     the colours are reduced to the 256-colour palette.
     """
+    if (pixels_of := terminal.real_pixels) is not None:
+        return Photo(pixels_of.cells(pixels, columns, rows), pixels)
     blocks = terminal.picture_blocks
     small = fit(pixels, columns, rows, blocks)
     if terminal.quantise:

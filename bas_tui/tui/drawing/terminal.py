@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bas_tui.tui.drawing.blocks import Blocks
 from bas_tui.tui.drawing.tmux import Tmux
+
+if TYPE_CHECKING:
+    from bas_tui.tui.drawing.cells import Cells
 
 ColorName = Literal["auto", "truecolor", "256", "16", "none"]
 TRUECOLOR = 1 << 24
 MIN_WIDTH, MIN_HEIGHT = 72, 20
 """Below this size the application asks for a larger window instead of cutting things off."""
+
+
+class Pictures(Protocol):
+    """Shows pictures as real pixels (`real_pixels.RealPixels`)."""
+
+    def cells(self, pixels: NDArray[np.uint8], columns: int, rows: int) -> Cells:
+        """The cells that show a picture (H, W, 3) as large as it fits."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +40,10 @@ class Terminal:
     """Write ASCII only: no half-blocks, no braille, no line drawing."""
     sharpest: Blocks = "half"
     """The smallest block characters that the terminal and its font show rightly."""
+    graphics: bool = False
+    """Whether it shows pictures at kitty's placeholders."""
+    pictures: Pictures | None = field(default=None, compare=False)
+    """Shows pictures as real pixels, where the terminal can and the person wants that."""
     low_bandwidth: bool = False
     """Redraw seldom and with few colours, for slow links."""
     tmux: Tmux | None = None
@@ -33,6 +51,11 @@ class Terminal:
     clipboard: bool = True
     """Whether the (outer) terminal may take OSC 52; some that may are set not to, and say nothing.
     """
+
+    @property
+    def real_pixels(self) -> Pictures | None:
+        """What shows pictures as real pixels now; None: they are made of blocks."""
+        return self.pictures if self.blocks and self.colors > 16 else None
 
     @property
     def quantise(self) -> bool:

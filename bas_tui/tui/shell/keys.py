@@ -58,7 +58,8 @@ KEYS = (
     ),
     Key(
         id="app.blocks", keys="asterisk", action="app.next_blocks", label="Picture blocks",
-        help="Make pictures of other blocks: half-blocks, quadrants, sextants, what fits best.",
+        help="Make pictures of half-blocks, quadrants, sextants, real pixels (where the terminal "
+        "has them), what fits best.",
     ),
     Key(
         id="app.reset", keys="0", action="app.reset_layout", label="Reset view",

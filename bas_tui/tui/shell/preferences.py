@@ -40,7 +40,7 @@ class Prefs:
     chart_raw: bool = True
     chart_parts: tuple[str, ...] = ("loss",)
     blocks: str = ""
-    """What pictures are made of: `half`, `quadrant` or `sextant`; empty: what the terminal has."""
+    """What pictures are made of: `half`, `quadrant`, `sextant` or `pixels`; empty: what fits."""
     lower: str = "both"
     """Below the chart: `both`, `preview` or `log`."""
     train_focus: str = ""

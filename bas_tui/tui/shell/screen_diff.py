@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 
+from bas_tui.tui.drawing.kitty import clusters
 from bas_tui.tui.shell.sgr import PLAIN, Rendition, parse, transition
 
 _TOKENS = re.compile(r"\x1b\[([\d;]*)([mH])|\n")
@@ -68,19 +69,19 @@ class ScreenDiff:
 
     def _draw(self, out: _Output, y: int, x: int, text: str, style: Rendition) -> int:
         """Draw a run of one rendition; the column behind it."""
-        width = len(text) if text.isascii() else cell_len(text)
-        if y < 0 or width != len(text):
+        chars = clusters(text)
+        width = len(chars) if text.isascii() or len(chars) < len(text) else cell_len(text)
+        if y < 0 or width != len(chars):
             # Text of unknown place or with wide characters: sent as it is, and not remembered.
-            out.put(y, x, text, style)
+            out.put(y, x, text, width, style)
             self._forget(y, x, width)
             return x + width
         row = self._rows.setdefault(y, _Row([], []))
         row.grow(x + width)
         stop = x + width
-        chars = list(text)
         if row.chars[x:stop] != chars or row.styles[x:stop].count(style) != width:
             for start, until in _changes(row, x, chars, style):
-                out.put(y, start, text[start - x : until - x], style)
+                out.put(y, start, "".join(chars[start - x : until - x]), until - start, style)
             row.chars[x:stop] = chars
             row.styles[x:stop] = [style] * width
         return stop
@@ -112,15 +113,15 @@ class _Output:
         self._style = PLAIN
         self._at = (-1, -1)
 
-    def put(self, y: int, x: int, text: str, style: Rendition) -> None:
-        """Write text at a place."""
+    def put(self, y: int, x: int, text: str, width: int, style: Rendition) -> None:
+        """Write text of so many cells at a place."""
         if y >= 0 and self._at != (y, x):
             self._parts.append(f"\x1b[{y + 1};{x + 1}H")
         if style != self._style:
             self._parts.append(transition(self._style, style))
             self._style = style
         self._parts.append(text)
-        self._at = (y, x + cell_len(text))
+        self._at = (y, x + width)
 
     def finish(self, y: int, x: int) -> str:
         """Everything that was put, with the cursor left where the write wanted it."""
