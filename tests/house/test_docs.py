@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,10 @@ def test_what_a_page_names_exists(page: Path) -> None:
         if not (page.parent / link).exists() and Path(link).name not in GENERATED
     ]
     assert not wrong
+
+
+def test_every_extra_of_users_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs/howto/install.md").read_text(encoding="utf-8")
+    extras = {name for name in project["optional-dependencies"] if not name.startswith("pocket-")}
+    assert [name for name in extras - {"dev"} if f"`bas-tui[{name}]`" not in page] == []
