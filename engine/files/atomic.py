@@ -31,6 +31,41 @@ def write_atomic(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
+    """Write a file that is whole or absent under the first free name of `stem.png`, `stem-2.png`,
+    ...; of several writers at once each gets a name of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{stem}{suffix}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        path = _claim(temporary, folder, stem, suffix)
+        force_to_disk(folder)
+        return path
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _claim(temporary: Path, folder: Path, stem: str, suffix: str) -> Path:
+    count = 1
+    while True:
+        path = folder / f"{stem}{f'-{count}' if count > 1 else ''}{suffix}"
+        count += 1
+        try:
+            os.link(temporary, path)  # Unlike a rename, it takes no name that is there.
+        except FileExistsError:
+            continue
+        except OSError:  # A disk without hard links.
+            if path.exists():
+                continue
+            os.replace(temporary, path)
+        return path
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """A path to write to; the file appears at `path` only when the block ends well."""

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from engine.core.plain_text import plain
-from engine.results.previews import save_picture
+from engine.files.atomic import write_new
+from engine.results.previews import png_bytes
 
 SHEET_GAP = 4
 SHEET_SIDE = 1024
@@ -21,12 +22,10 @@ def save_generated(
     picture: np.ndarray, folder: Path, stem: str, recipe: Mapping[str, object]
 ) -> Path:
     """Write a picture (uint8 H, W, 3) with `recipe` as PNG text; never overwrites another."""
-    path = free_path(folder, stem)
     info = PngImagePlugin.PngInfo()
     for key, value in recipe.items():
         info.add_itxt(key, plain(str(value)))
-    save_picture(Image.fromarray(picture), path, info)
-    return path
+    return write_new(folder, stem, ".png", png_bytes(Image.fromarray(picture), info))
 
 
 def save_sheet(pictures: Sequence[np.ndarray], folder: Path, stem: str) -> Path:
@@ -44,9 +43,7 @@ def save_sheet(pictures: Sequence[np.ndarray], folder: Path, stem: str) -> Path:
         top = index // columns * (height + SHEET_GAP)
         left = index % columns * (width + SHEET_GAP)
         sheet[top : top + height, left : left + width] = picture
-    path = free_path(folder, stem)
-    save_picture(Image.fromarray(sheet), path)
-    return path
+    return write_new(folder, stem, ".png", png_bytes(Image.fromarray(sheet)))
 
 
 def _at_most(picture: np.ndarray, side: int) -> np.ndarray:
@@ -60,11 +57,3 @@ def _at_most(picture: np.ndarray, side: int) -> np.ndarray:
 def slug(prompt: str) -> str:
     """A file name's stem from a prompt: `asset0-and-asset1-in-snow`."""
     return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60].strip("-") or "picture"
-
-
-def free_path(folder: Path, stem: str) -> Path:
-    """`folder/stem.png`, or with a number where that exists."""
-    path, count = folder / f"{stem}.png", 2
-    while path.exists():
-        path, count = folder / f"{stem}-{count}.png", count + 1
-    return path

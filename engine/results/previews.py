@@ -61,6 +61,11 @@ def save_picture(
     picture: Image.Image, path: Path, info: PngImagePlugin.PngInfo | None = None
 ) -> None:
     """Write a PNG in one piece, so that a viewer never reads half of it."""
+    write_atomic(path, png_bytes(picture, info))
+
+
+def png_bytes(picture: Image.Image, info: PngImagePlugin.PngInfo | None = None) -> bytes:
+    """A picture as the bytes of a PNG file."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
-    write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()

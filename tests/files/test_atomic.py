@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from engine.core.errors import BasError
-from engine.files.atomic import checksum, new_folder, remove_leftovers, write_atomic
+from engine.files.atomic import checksum, new_folder, remove_leftovers, write_atomic, write_new
 from engine.files.weights_io import load_shards, load_tensors, save_shards, save_tensors
 
 ROOT = Path(__file__).parents[2]
@@ -96,3 +97,12 @@ def test_shards_bring_every_tensor_back(tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes(b"\x00" * 20)
     with pytest.raises(BasError, match="damaged"):
         load_tensors(tmp_path / "cut.safetensors")
+
+
+def test_writers_at_once_get_names_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        data = [bytes([number]) for number in range(24)]
+        paths = list(pool.map(lambda one: write_new(tmp_path, "a", ".png", one), data))
+    assert len(set(paths)) == 24 and {path.name for path in paths} >= {"a.png", "a-2.png"}
+    assert [path.read_bytes() for path in paths] == data
+    assert len(list(tmp_path.iterdir())) == 24

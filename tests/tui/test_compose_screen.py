@@ -40,7 +40,7 @@ from engine.runs.events import (
 )
 from engine.runs.folder import RunDir, runs_dir
 from engine.runs.manifest import ConceptEntry, Manifest, write_manifest
-from tests.tui.pilots import app_of, screen_text
+from tests.tui.pilots import app_of, screen_text, until
 
 CONCEPTS = (
     ConceptEntry(token="<asset0>", name="teapot", initializer=""),
@@ -372,3 +372,20 @@ async def test_no_run_at_all_is_one_line() -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert "press r" in message(pilot)
+
+
+async def test_the_gallery_follows_pictures_drawn_and_deleted_elsewhere() -> None:
+    run = make_run("tea", 3)
+    async with composing(run) as (pilot, screen):
+        await until(pilot, lambda: len(screen.gallery.tiles) == 3, "the pictures")
+        screen.set_focus(screen.gallery)
+        await pilot.press("right")
+        chosen = screen.gallery.current
+        recipe = {"prompt": "<penguin> at sea", "seed": 9, "run": "tea"}
+        path = save_generated(np.zeros((16, 16, 3), np.uint8), run.pictures, "sea", recipe)
+        await until(pilot, lambda: len(screen.gallery.tiles) == 4, "the picture of somebody else")
+        assert "drawn elsewhere" in message(pilot)
+        assert screen.gallery.tiles[0].path == path and screen.gallery.current == chosen
+        path.unlink()
+        await until(pilot, lambda: len(screen.gallery.tiles) == 3, "its end")
+        assert screen.gallery.current == chosen

@@ -35,6 +35,9 @@ from engine.runs.events import GenerationStarted
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run
 
+LOOK_SECONDS = 1.0
+"""Between two looks at whether another program has drawn into the run's folder."""
+
 
 class ComposeScreen(BasScreen):
     """Puts the parts together: what is asked for, what is drawn, what there is."""
@@ -79,6 +82,15 @@ class ComposeScreen(BasScreen):
         except (ValueError, AttributeError, TypeError):
             count = 4
         self.prompts.settings.settings = DrawSettings(count=max(1, min(64, count)))
+        self.set_interval(LOOK_SECONDS, self._look)
+
+    def on_screen_resume(self) -> None:
+        """Somebody may have drawn meanwhile."""
+        self._look()
+
+    def _look(self) -> None:
+        if self.runs.run is not None and self.is_current:
+            self.shelf.look(self.runs.run)
 
     def on_unmount(self) -> None:
         """The generation process ends with the application."""
@@ -133,9 +145,19 @@ class ComposeScreen(BasScreen):
 
     @on(PictureShelf.Found)
     def _pictures_found(self, event: PictureShelf.Found) -> None:
-        self.shelf.put_first(event.run, event.pictures)
+        if event.opened:
+            self.shelf.put_first(event.run, event.pictures)
+            self._show_gallery()
+            self.gallery.action_move_to(0)
+            return
+        mine = self.queue.current
+        drawn = {tile.path for tile in mine.tiles()} if mine is not None else set[Path | None]()
+        fresh = self.shelf.follow(event.run, event.pictures)
+        fresh -= sum(picture.path in drawn for picture in event.pictures)
         self._show_gallery()
-        self.gallery.action_move_to(0)
+        if fresh > 0:
+            self.say("a picture was drawn elsewhere" if fresh == 1 else
+                     f"{fresh} pictures were drawn elsewhere")  # fmt: skip
 
     # Drawing
 

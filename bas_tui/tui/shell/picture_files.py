@@ -144,15 +144,26 @@ def read_picture(path: Path) -> Picture | None:
     )
 
 
-def list_pictures(run: RunDir) -> list[Picture]:
-    """The pictures made with a run, newest first. Reads every file: call it off the event loop."""
+Known = dict[tuple[Path, int], Picture | None]
+"""Files that were read, by path and time of change."""
+
+
+def list_pictures(run: RunDir, known: Known | None = None) -> list[Picture]:
+    """The pictures made with a run, newest first. Reads every file that is not in `known`, and
+    adds it there: call it off the event loop."""
+    known = {} if known is None else known
     try:
         files = [(path.stat().st_mtime_ns, path) for path in run.pictures.glob("*.png")]
     except OSError:
         return []
     files.sort(reverse=True)
-    found = (read_picture(path) for _, path in files[:MAX_LISTED])
-    return [picture for picture in found if picture is not None]
+    found: list[Picture] = []
+    for changed, path in files[:MAX_LISTED]:
+        if (path, changed) not in known:
+            known[path, changed] = read_picture(path)
+        if (picture := known[path, changed]) is not None:
+            found.append(picture)
+    return found
 
 
 def save_copy(picture: Picture, target: Path) -> Path:
