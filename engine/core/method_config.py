@@ -218,6 +218,10 @@ class DataConfig:
     """Colours of plain grounds, by names that the base model knows, such as `white gray blue`; one
     may be given as `gray=#8c8c8e`."""
 
+    mask_rim: int = 0
+    """Cells of the attention grid by which every mask is grown (below 0: shrunk) before training,
+    as if it had been drawn that much looser or tighter."""
+
     erase: bool = False
     """In a sample that does not name all concepts the others are painted over, so that they are
     not learned as part of what nobody named (not in the paper)."""
@@ -234,6 +238,7 @@ class DataConfig:
         check(self.variants >= 1, "data.variants", "1 or more", self.variants)
         check(0 <= self.compose <= 1, "data.compose", "between 0 and 1", self.compose)
         check(self.compositions >= 1, "data.compositions", "1 or more", self.compositions)
+        check(-8 <= self.mask_rim <= 8, "data.mask_rim", "between -8 and 8", self.mask_rim)
         check(
             0 <= self.compose_plain <= 1,
             "data.compose_plain",

@@ -31,6 +31,7 @@ from engine.scenes.mask_files import (
     picture_files,
 )
 from engine.scenes.mask_grid import resize_mask
+from engine.scenes.mask_ops import grow, shrink
 from engine.scenes.mask_pictures import LEAST_OPACITY
 from engine.scenes.square_crop import crop_square
 
@@ -202,6 +203,24 @@ def resize_scene(scene: Scene, side: int) -> Scene:
     image = np.array(Image.fromarray(scene.image).resize(size, Image.Resampling.LANCZOS))
     concepts = tuple(SceneConcept(name, resize_mask(mask, size)) for name, mask in scene.concepts)
     return dataclasses.replace(scene, image=image, concepts=concepts)
+
+
+def with_rims(scene: Scene, cells: int, grid: int) -> Scene:
+    """Every mask grown by cells of the attention grid, or shrunk where `cells` is below 0.
+
+    Raises UserError where nothing is left of a mask.
+    """
+    if cells == 0:
+        return scene
+    pixels = round(abs(cells) * scene.side / grid)
+    change = grow if cells > 0 else shrink
+    concepts = tuple(SceneConcept(name, change(mask, pixels)) for name, mask in scene.concepts)
+    for name, mask in concepts:
+        if not mask.any():
+            raise UserError(
+                f"data.mask_rim={cells} leaves nothing of {name}", "take a number nearer to 0"
+            )
+    return dataclasses.replace(scene, concepts=concepts)
 
 
 def scene_hash(scene: Scene) -> str:

@@ -35,7 +35,7 @@ from engine.runs.events import (
 )
 from engine.runs.folder import RunDir, cache_dir
 from engine.runs.manifest import ConceptEntry, background_of, read_manifest, write_manifest
-from engine.scenes.scene import Scene, resize_scene
+from engine.scenes.scene import Scene, resize_scene, with_rims
 from engine.training.batches import Prompts
 from engine.training.checkpoints import CheckpointState, gather_checkpoint, weight_names
 from engine.training.phases import phase_of, phase_parameters, plan_phases
@@ -116,7 +116,8 @@ class _Trainer:
         self.resolution = config.resolution or family.resolution
         self.grid = config.loss.attention_grid or family.maps.default_grid(self.resolution)
         self.original = scene.side
-        self.scene = resize_scene(scene, self.resolution)
+        resized = resize_scene(scene, self.resolution)
+        self.scene = with_rims(resized, config.data.mask_rim, self.grid)
         words = initializers or ("",) * len(scene.concepts)
         self.concepts = tuple(
             ConceptEntry(token=asset_token(index), name=concept.name, initializer=word)

@@ -19,7 +19,8 @@ from engine.runs.commands import CommandQueue
 from engine.runs.events import Event, StepDone
 from engine.runs.folder import RunDir
 from engine.scenes.mask_grid import GRID_RULES, mask_grid
-from engine.scenes.scene import Scene
+from engine.scenes.mask_ops import grow, shrink
+from engine.scenes.scene import Scene, with_rims
 from engine.training.batches import DrawnBatch, Prompts, draw_batch
 from engine.training.loop import train
 from engine.training.pictures import TrainingPictures
@@ -91,6 +92,7 @@ def test_every_part_is_off_by_default() -> None:
     ("settings", "words"),
     [
         ({"data.compose": 1.5}, "between 0 and 1"),
+        ({"data.mask_rim": 9}, "between -8 and 8"),
         ({"data.grounds": ""}, "one colour or more"),
         ({"data.grounds": "white mauvelous"}, "'mauvelous' is no colour"),
         ({"data.cutouts": True, "data.compose": 0.5}, "nothing is left to compose"),
@@ -247,3 +249,16 @@ def test_a_run_with_every_part_can_be_resumed(
     assert len(whole) == 4
     rest = list(train(fresh_family(), scene, config, run=run))
     assert losses(first)[:3] + losses(rest)[-1:] == whole
+
+
+def test_a_rim_loosens_or_tightens_every_mask_by_cells(scene: Scene) -> None:
+    cell = scene.side // 16
+    for cells in (1, -1):
+        moved = with_rims(scene, cells, 16)
+        for (_, before), (_, after) in zip(scene.concepts, moved.concepts, strict=True):
+            inner, outer = (before, after) if cells > 0 else (after, before)
+            assert not (inner & ~outer).any()
+            # As far as the cell goes, and no farther.
+            assert np.array_equal(after, grow(before, cell) if cells > 0 else shrink(before, cell))
+    with pytest.raises(UserError, match="nothing of"):
+        with_rims(scene, -8, 16)
