@@ -1,5 +1,5 @@
 """The engine's processes: `python -m engine run RUN_DIR` trains a run, `generate` draws pictures,
-`exchange` exports and imports."""
+`exchange` exports and imports, `segment` finds masks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("run", type=Path)
     commands.add_parser("generate", help="read requests on stdin, write events on stdout")
     commands.add_parser("exchange", help="read one request on stdin, write events on stdout")
+    commands.add_parser("segment", help="read questions on stdin, write events on stdout")
     chosen = parser.parse_args(arguments)
     # Spinning threads cost a busy 2-core machine over 1 s a step against 0.175 s (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -29,6 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
         from engine.hosts.exchange import serve_exchange
 
         return serve_exchange(sys.stdin, sys.stdout)
+    if chosen.command == "segment":
+        from engine.hosts.segment import serve_segmenter
+
+        return serve_segmenter(sys.stdin, sys.stdout)
     from engine.hosts.draw import serve_generation
 
     return serve_generation(sys.stdin, sys.stdout)

@@ -230,3 +230,26 @@ ColorOption = Annotated[
         rich_help_panel=APPLICATION,
     ),
 ]
+
+
+SegmenterOption = Annotated[
+    str,
+    typer.Option(
+        "--segmenter",
+        metavar="NAME|FOLDER|ID",
+        help="What finds masks: embedded, or the folder or hub id (owner/name[@revision]) of SAM, "
+        "SAM 2, SAM 3 or EdgeTAM.",
+        autocompletion=complete_weights,
+    ),
+]
+WordsByOption = Annotated[
+    str,
+    typer.Option(
+        "--words-by",
+        metavar="FOLDER|ID",
+        help="What reads words beside it: the folder or hub id of SAM 3, CLIPSeg or Grounding "
+        "DINO. The segmenter cuts what it finds.",
+        autocompletion=complete_weights,
+        show_default=False,
+    ),
+]

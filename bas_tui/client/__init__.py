@@ -18,11 +18,13 @@ from bas_tui.client.prompt_checks import (
     check_request,
     token_names,
 )
+from bas_tui.client.segmenter import Finder
 from engine.runs.requests import GenerationRequest, ThingPlace
 
 __all__ = [
     "Exchange",
     "ExportOrder",
+    "Finder",
     "GenerationRequest",
     "Generator",
     "ImportOrder",

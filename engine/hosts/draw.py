@@ -6,13 +6,10 @@ It keeps the last run's model in memory, so that the second request starts at on
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import queue
 import secrets
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -38,6 +35,7 @@ from engine.hosts.picture_jobs import (
     read_edit,
     read_square,
 )
+from engine.hosts.request_lines import RequestLines
 from engine.models.additions import vocabulary
 from engine.results.learned_model import LearnedModel, load_learned
 from engine.results.pictures import save_generated, save_sheet
@@ -77,31 +75,14 @@ class _Loaded(NamedTuple):
 
 class _GenerationHost:
     def __init__(self, requests: TextIO, events: TextIO, scratch: Path) -> None:
-        self._requests, self._events, self._scratch = requests, events, scratch
-        self._pending: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._cancelled: set[str] = set()
+        self._requests, self._events, self._scratch = RequestLines(requests), events, scratch
+        self._cancelled = self._requests.cancelled
         self._loaded: _Loaded | None = None
         self._seq = 0
 
     def serve(self) -> None:
-        threading.Thread(target=self._read, daemon=True).start()
-        while (record := self._pending.get()) is not None:
+        for record in self._requests:
             self._answer(record)
-
-    def _read(self) -> None:
-        """Read on while a picture is being made, so that it can be cancelled."""
-        for line in self._requests:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = {}
-            if not isinstance(record, dict):
-                record = {}
-            if record.get("command") == "cancel":
-                self._cancelled.add(str(record.get("request")))
-            elif line.strip():
-                self._pending.put(record)
-        self._pending.put(None)
 
     def _emit(self, event: Event) -> None:
         event = dataclasses.replace(event, seq=self._seq, time=time.time())

@@ -36,7 +36,7 @@ HUB_SECONDS = 8.0
 """How long to wait for the hub's first answer."""
 REPORT_SECONDS = 0.25
 """Time between two progress events of a download."""
-OFFLINE = "offline: use --base pocket or a local folder"
+INSTEAD = "use --base pocket or a local folder"
 SPARE_BYTES = 1 << 28
 FOREIGN_PARTS = {"transformer", "prior", "text_encoder_2", "text_encoder_3", "unet_2"}
 """Folders that tell of a kind of model, for a listing says no more than names."""
@@ -142,6 +142,39 @@ def fetch(
     return Path(folder)
 
 
+def fetch_files(hub_id: str, wanted: Callable[[str], object], report: Report, instead: str) -> Path:
+    """The folder of a model of transformers in the hub's cache, fetched where it is not there.
+
+    `wanted` chooses the files by their names, `instead` is the remedy where the hub is out of
+    reach. Raises Unusable, and UserError.
+    """
+    repository, revision = split_revision(hub_id)
+    try:
+        cached = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        if (cached / "config.json").is_file() and any(cached.glob("*.safetensors")):
+            return cached
+    except OSError:  # Of the client's errors the one for what is not in the cache.
+        pass
+    with _explained(hub_id, instead=instead):
+        info = HfApi().model_info(
+            repository, revision=revision, timeout=HUB_SECONDS, files_metadata=True
+        )
+    files = [file for file in map(_remote, info.siblings or []) if wanted(file.name)]
+    if not any(file.name.endswith(".safetensors") for file in files):
+        raise Unusable("it has no weights in safetensors format", "take another repository")
+    total = sum(file.size for file in files)
+    _check_disk(hub_id, total)
+    with _explained(hub_id, begun=True, instead=instead):
+        folder = snapshot_download(
+            repository,
+            revision=revision,
+            allow_patterns=[file.name for file in files],
+            etag_timeout=HUB_SECONDS,
+            tqdm_class=_progress_class(hub_id, total, report),
+        )
+    return Path(folder)
+
+
 def wanted_files(files: Collection[RemoteFile], variants: Sequence[str] = FULL) -> list[RemoteFile]:
     """The files of a listing that loading needs; raises Unusable when some are not there."""
     names = {file.name for file in files}
@@ -201,7 +234,7 @@ def _check_disk(repository: str, needed: int) -> None:
 
 
 @contextmanager
-def _explained(repository: str, *, begun: bool = False) -> Iterator[None]:
+def _explained(repository: str, *, begun: bool = False, instead: str = INSTEAD) -> Iterator[None]:
     """Turn what the hub's client raises into Unusable or UserError; `begun`: files are coming."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
@@ -212,7 +245,7 @@ def _explained(repository: str, *, begun: bool = False) -> Iterator[None]:
     except OfflineModeIsEnabled as error:
         raise UserError(
             "cannot reach the model hub: HF_HUB_OFFLINE is set",
-            "unset it, or use --base pocket or a local folder",
+            f"unset it, or {instead}",
         ) from error
     except GatedRepoError as error:
         raise Unusable(
@@ -228,12 +261,12 @@ def _explained(repository: str, *, begun: bool = False) -> Iterator[None]:
         ) from error
     except Exception as error:
         # The client lets many exceptions of its HTTP library through; all mean no answer.
-        _raise_unreachable(repository, error, begun)
+        _raise_unreachable(repository, error, begun, instead)
     finally:
         logging.set_verbosity(verbosity)
 
 
-def _raise_unreachable(repository: str, error: Exception, begun: bool) -> NoReturn:
+def _raise_unreachable(repository: str, error: Exception, begun: bool, instead: str) -> NoReturn:
     answered = isinstance(error, HfHubHTTPError)
     cause = error if answered else error.__cause__ or error
     status = error.response.status_code if answered else None
@@ -245,7 +278,9 @@ def _raise_unreachable(repository: str, error: Exception, begun: bool) -> NoRetu
             f"the download of {repository} broke off ({reason})",
             "give the command again: it goes on where it stopped",
         ) from error
-    raise UserError(f"cannot reach the model hub for {repository} ({reason})", OFFLINE) from error
+    raise UserError(
+        f"cannot reach the model hub for {repository} ({reason})", f"offline: {instead}"
+    ) from error
 
 
 def _progress_class(repository: str, total: int, report: Report) -> type[tqdm[Any]]:

@@ -97,7 +97,7 @@ class EmbeddedPicture:
         """This segmenter reads no words."""
         raise UserError(
             f"the embedded segmenter understands no words such as {words!r}",
-            "click on the thing or draw a box around it",
+            "click on the thing or box it, or name a model that does: --words-by FOLDER_OR_ID",
         )
 
     def _look(self, window: Box) -> list[_Seen]:

@@ -52,8 +52,8 @@ def deepest(mask: Mask) -> Point:
     return Point(x + 0.5, y + 0.5)
 
 
-def measure(scene: Path, model: str) -> list[Row]:
-    """Every mask of a scene by the segmenter of that name, and by colour alone."""
+def measure(scene: Path, model: str, *, beside: bool = True) -> list[Row]:
+    """Every mask of a scene by the segmenter of that name, and `beside` it by colour alone."""
     loaded = load_scene(scene)
     image = loaded.image
     segmenter = segmenter_of(model)
@@ -67,10 +67,10 @@ def measure(scene: Path, model: str) -> list[Row]:
         ways: list[tuple[str, str, Callable[[], Sequence[Candidate]]]] = [
             ("box", segmenter.name, lambda box=box: read.at(box=box)),
             ("box", "GrabCut", lambda box=box: [Candidate(box_to_mask(image, box), 1, "")]),
-            ("click", segmenter.name, lambda at=at: segmenter.read(image).at([Click(at)])),
+            ("click", segmenter.name, lambda at=at: read.at([Click(at)])),
             ("click", "flood", lambda at=at: [_flood(image, at)]),
         ]
-        for way, finder, ask in ways:
+        for way, finder, ask in ways if beside else ways[::2]:
             rows.append(_asked(ask, mask, (scene.name, name, way, finder)))
     return rows
 
@@ -96,13 +96,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Print a table of Markdown: one line per mask and way, then the means."""
     parser = argparse.ArgumentParser(prog="python -m engine.segments.measure", description=__doc__)
     parser.add_argument("scenes", nargs="+", type=Path, help="a photo's folder with its masks")
-    parser.add_argument("--segmenter", default="embedded", help="its name")
+    parser.add_argument(
+        "--segmenter", default="embedded", help="its name, its folder or its hub id"
+    )
+    parser.add_argument("--only", action="store_true", help="leave GrabCut and flood fill out")
     chosen = parser.parse_args(arguments)
     rows: list[Row] = []
     print("| scene | thing | from | by | IoU first | IoU best | candidates | CPU s |")
     print("|---|---|---|---|---|---|---|---|")
     for scene in chosen.scenes:
-        for row in measure(scene, chosen.segmenter):
+        for row in measure(scene, chosen.segmenter, beside=not chosen.only):
             rows.append(row)
             print(
                 f"| {row.scene} | {row.thing} | {row.way} | {row.finder} | {row.first:.2f} "

@@ -17,8 +17,7 @@ from typer.testing import CliRunner, Result
 
 from bas_tui.cli.main import app
 from bas_tui.client import exchange as exchange_module
-from bas_tui.client import generator as generator_module
-from bas_tui.client import host_process
+from bas_tui.client import host_process, resident
 from engine.runs.library import list_runs
 from engine.runs.liveness import host_pid
 
@@ -96,7 +95,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     monkeypatch.setattr(host_process, "host_command", command)
     monkeypatch.setattr(exchange_module, "host_command", command)
-    monkeypatch.setattr(generator_module, "host_command", command)
+    monkeypatch.setattr(resident, "host_command", command)
 
     def set_up(**behaviour: object) -> None:
         for name in ("steps", "delay", "mode"):

@@ -22,12 +22,12 @@ from engine.runs.liveness import host_pid
 FAKES = Path(__file__).parents[1] / "client"
 BAS = f"""
 import sys
-from bas_tui.client import generator
+from bas_tui.client import resident
 from bas_tui.client import host_process
 def command(*words):
     script = "fake_host.py" if words[0] == "run" else "fake_generator.py"
     return [sys.executable, {str(FAKES)!r} + "/" + script, *words]
-host_process.host_command = generator.host_command = command
+host_process.host_command = resident.host_command = command
 from bas_tui.cli.main import main
 main()
 """

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bas_tui.client import create_run, host_process
-from bas_tui.client import generator as generator_module
+from bas_tui.client import create_run, host_process, resident
 from engine.runs.folder import RunDir
 from engine.runs.library import list_runs
 from engine.runs.liveness import host_pid
@@ -64,7 +63,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         return [sys.executable, str(HERE / script), *arguments]
 
     monkeypatch.setattr(host_process, "host_command", command)
-    monkeypatch.setattr(generator_module, "host_command", command)
+    monkeypatch.setattr(resident, "host_command", command)
 
     def set_up(**behaviour: object) -> None:
         for name in ("steps", "delay", "mode"):
