@@ -59,6 +59,7 @@ def batch(
     stop: Annotated[
         bool, typer.Option("--stop", metavar="", help="End it; its runs write a checkpoint first.")
     ] = False,
+    plain: options.PlainOption = False,
     detach: Annotated[
         bool,
         typer.Option(
@@ -82,7 +83,7 @@ def batch(
     from engine.core.settings import parse_words
 
     if watch or stop:
-        _look(_existing(folder, name), end=stop)
+        _look(_existing(folder, name), end=stop, plain=plain)
         return
     if executor is ExecutorChoice.ray:
         need("ray", "ray")
@@ -122,8 +123,8 @@ def _existing(folder: Path, name: str | None) -> BatchDir:
     return place
 
 
-def _look(place: BatchDir, *, end: bool) -> None:
-    from bas_tui.cli import batch_view
+def _look(place: BatchDir, *, end: bool, plain: bool) -> None:
+    from bas_tui.cli import batch_view, open_app
 
     if end:
         if place.driver.lives:
@@ -131,6 +132,8 @@ def _look(place: BatchDir, *, end: bool) -> None:
         else:
             stderr.say(f"{place.name} is not running")
         return
+    if open_app.can_open(plain):
+        open_app.start("batch", batch=place.name)
     batch_view.follow(place)
     raise typer.Exit(_conclude(place))
 

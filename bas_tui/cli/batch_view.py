@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from bas_tui.cli import stderr, stdout
-from bas_tui.cli.evaluate_view import duration
 
 if TYPE_CHECKING:
     from engine.batch.folder import BatchDir
@@ -22,15 +21,17 @@ COLUMNS = ("scene", "state", "progress", "loss", "run")
 def follow(folder: BatchDir) -> None:
     """Show the batch until its driver is gone."""
     from engine.batch.status import status
+    from engine.runs.description import Descriptions
 
     if not sys.stderr.isatty():
         _follow_in_lines(folder)
         return
+    describe = Descriptions()
     from rich.live import Live
 
     with Live(console=stderr.console(), refresh_per_second=2, transient=True) as live:
         while True:
-            now = status(folder)
+            now = status(folder, describe)
             live.update(_table(now, stderr.console().height - 4))
             if not now.driven:
                 return
@@ -43,30 +44,20 @@ def show(now: Status) -> None:
     stdout.table(COLUMNS, rows, ("bold", "", "cyan", "", "dim"))
 
 
-def headline(now: Status) -> str:
-    """`3 of 6 scenes done, 1 failed, about 12 min left`."""
-    text = f"{now.done} of {len(now.rows)} scenes done"
-    if now.failed:
-        text += f", {now.failed} failed"
-    if now.preparing:
-        text += ", making the prior pictures that they share"
-    if now.seconds_left is not None:
-        text += f", about {duration(now.seconds_left)} left"
-    return text
-
-
 def _follow_in_lines(folder: BatchDir) -> None:
     from engine.batch.status import status
+    from engine.runs.description import Descriptions
 
     said: dict[str, str] = {}
+    describe = Descriptions()
     while True:
-        now = status(folder)
+        now = status(folder, describe)
         for row in now.rows:
             state = row.state
             if said.get(row.scene.name, "waiting") != state and state not in ("new", "starting"):
                 said[row.scene.name] = state
                 reason = f": {row.message}" if row.message else ""
-                stderr.say(f"{row.scene.name} {state}{reason} ({headline(now)})")
+                stderr.say(f"{row.scene.name} {state}{reason} ({now.headline})")
         if not now.driven:
             return
         time.sleep(POLL_SECONDS)
@@ -98,4 +89,4 @@ def _table(now: Status, room: int) -> Any:
                  Text(loss), Text(row.message or run, "red" if row.message else "dim"))  # fmt: skip
         grid.add_row(*texts)
     more = [Text(f"and {len(rows) - len(shown)} more", "dim")] if len(shown) < len(rows) else []
-    return Group(Text(f"{now.share:4.0%}  {headline(now)}", "bold"), grid, *more)
+    return Group(Text(f"{now.share:4.0%}  {now.headline}", "bold"), grid, *more)

@@ -23,14 +23,12 @@ from textual.filter import LineFilter, NoColor
 from textual.widget import Widget
 
 from bas_tui import error_log
-from bas_tui.tui.compose.keys import KEYS as COMPOSE
 from bas_tui.tui.drawing.ascii_filter import AsciiFilter
 from bas_tui.tui.drawing.plain_filter import PlainFilter
 from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
-from bas_tui.tui.runs.keys import KEYS as RUNS
-from bas_tui.tui.scene.keys import KEYS as SCENE
+from bas_tui.tui.screens import REGISTRY, SCREEN_CLASSES
 from bas_tui.tui.shell import preferences
-from bas_tui.tui.shell.bindings import Registry, bindings_of, keymap_text, read_keymap
+from bas_tui.tui.shell.bindings import bindings_of, keymap_text, read_keymap
 from bas_tui.tui.shell.copier import Copier
 from bas_tui.tui.shell.key_queue import KeyQueue
 from bas_tui.tui.shell.keybar import KeyBar
@@ -40,18 +38,8 @@ from bas_tui.tui.shell.screen import BasScreen, shown_screen
 from bas_tui.tui.shell.screen_diff import ScreenDiff
 from bas_tui.tui.shell.terminal_driver import ByteMeter, thrifty
 from bas_tui.tui.shell.theme import THEMES, TITLES
-from bas_tui.tui.train.keys import KEYS as TRAIN
 from engine.core.errors import BasError
 from engine.files.atomic import write_atomic
-
-SCREEN_CLASSES = {
-    "runs": ("bas_tui.tui.runs.screen", "RunsScreen"),
-    "scene": ("bas_tui.tui.scene.screen", "SceneScreen"),
-    "train": ("bas_tui.tui.train.screen", "TrainScreen"),
-    "compose": ("bas_tui.tui.compose.screen", "ComposeScreen"),
-}
-"""Imported when they are first opened: a start pays only for the screen it shows."""
-REGISTRY = Registry((*KEYS, *RUNS, *SCENE, *TRAIN, *COMPOSE))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.batch.folder import BatchDir, BatchScene, read_batch, read_jobs
+from engine.core.durations import say_seconds
 from engine.core.errors import UserError
-from engine.runs.description import describe
+from engine.runs.description import RunInfo, describe
+from engine.runs.folder import RunDir
 
 ENOUGH_STEPS = 5
 """Steps after which a rate can be told."""
@@ -51,14 +54,27 @@ class Status(NamedTuple):
         total = sum(row.total_steps for row in self.rows)
         return sum(row.step for row in self.rows) / total if total else 0.0
 
+    @property
+    def headline(self) -> str:
+        """`3 of 6 scenes done, 1 failed, about 12 min left`."""
+        text = f"{self.done} of {len(self.rows)} scenes done"
+        if self.failed:
+            text += f", {self.failed} failed"
+        if self.preparing:
+            text += ", making the prior pictures that they share"
+        if self.seconds_left is not None:
+            text += f", about {say_seconds((self.seconds_left, self.seconds_left))} left"
+        return text
 
-def status(folder: BatchDir) -> Status:
-    """Where the batch is now."""
+
+def status(folder: BatchDir, describe: Callable[[RunDir], RunInfo] = describe) -> Status:
+    """Where the batch is now; who asks again and again hands over one `Descriptions`."""
     driven = folder.driver.lives
     jobs = read_jobs(folder)
     failed = jobs.failed if driven else {}
     running = jobs.running if driven else ()
-    rows = tuple(_row(scene, driven, running, failed) for scene in read_batch(folder).scenes)
+    scenes = read_batch(folder).scenes
+    rows = tuple(_row(scene, describe, driven, running, failed) for scene in scenes)
     made = sum(row.step for row in rows)
     since = made - jobs.steps
     seconds: float | None = None
@@ -73,7 +89,13 @@ def newest_preview(scene: BatchScene) -> Path | None:
     return max(scene.run.previews.glob("step-*.png"), default=None)
 
 
-def _row(scene: BatchScene, driven: bool, running: tuple[str, ...], failed: dict[str, str]) -> Row:
+def _row(
+    scene: BatchScene,
+    describe: Callable[[RunDir], RunInfo],
+    driven: bool,
+    running: tuple[str, ...],
+    failed: dict[str, str],
+) -> Row:
     try:
         info = describe(scene.run)
     except UserError as error:

@@ -70,6 +70,32 @@ def describe(run: RunDir) -> RunInfo:
     )  # fmt: skip
 
 
+class Descriptions:
+    """`describe` for who asks again and again: a run whose files did not change is not read."""
+
+    def __init__(self) -> None:
+        self._seen: dict[RunDir, tuple[tuple[object, ...], RunInfo]] = {}
+
+    def __call__(self, run: RunDir) -> RunInfo:
+        """What `describe` says now; raises UserError as it does."""
+        mark = _mark(run)
+        known = self._seen.get(run)
+        if known is None or known[0] != mark:
+            self._seen[run] = known = (mark, describe(run))
+        return known[1]
+
+
+def _mark(run: RunDir) -> tuple[object, ...]:
+    marks: list[object] = [host_pid(run)]
+    for path in (run.events, run.manifest):
+        try:
+            stat = path.stat()
+            marks += [stat.st_size, stat.st_mtime_ns]
+        except OSError:
+            marks.append(None)
+    return tuple(marks)
+
+
 def _are(kind: type, record: dict[str, Any], *keys: str) -> bool:
     return all(isinstance(record.get(key), kind) for key in keys)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding
 
-from bas_tui.tui.app import REGISTRY, SCREEN_CLASSES, BasApp
+from bas_tui.tui.app import BasApp
+from bas_tui.tui.screens import REGISTRY, SCREEN_CLASSES
 from bas_tui.tui.shell.bindings import bindings_of, display, keymap_text, keys_of, read_keymap
 
 BY_ID, KEYS, scope = REGISTRY.by_id, REGISTRY.keys, REGISTRY.scope

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.core.errors import BasError
-from engine.runs.description import RunInfo, describe
+from engine.runs.description import Descriptions, RunInfo
 from engine.runs.folder import RunDir
 from engine.runs.library import list_runs
-from engine.runs.liveness import host_pid
 
 SORTS = ("when", "name", "loss", "progress")
 LIVE = ("training", "paused")
@@ -39,37 +38,17 @@ class Library:
     """Reads the runs; a run whose files did not change is not read again."""
 
     def __init__(self) -> None:
-        self._seen: dict[RunDir, tuple[tuple[object, ...], Entry]] = {}
+        self._describe = Descriptions()
 
     def read(self) -> list[Entry]:
         """All runs, newest first. Takes a few file lookups for each run that did not change."""
-        entries: list[Entry] = []
-        seen: dict[RunDir, tuple[tuple[object, ...], Entry]] = {}
-        for run in list_runs():
-            mark = _mark(run)
-            known = self._seen.get(run)
-            if known is not None and known[0] == mark:
-                entry = known[1]
-            else:
-                try:
-                    entry = Entry(run, describe(run))
-                except BasError as error:
-                    entry = Entry(run, None, error.message)
-            seen[run] = (mark, entry)
-            entries.append(entry)
-        self._seen = seen
-        return entries
+        return [self._entry(run) for run in list_runs()]
 
-
-def _mark(run: RunDir) -> tuple[object, ...]:
-    marks: list[object] = [host_pid(run)]
-    for path in (run.events, run.manifest):
+    def _entry(self, run: RunDir) -> Entry:
         try:
-            stat = path.stat()
-            marks += [stat.st_size, stat.st_mtime_ns]
-        except OSError:
-            marks.append(None)
-    return tuple(marks)
+            return Entry(run, self._describe(run))
+        except BasError as error:
+            return Entry(run, None, error.message)
 
 
 def select(entries: Sequence[Entry], words: str, sort: str) -> list[Entry]:

@@ -10,6 +10,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 SCREENS = {"runs": "Runs", "scene": "Scene", "train": "Train", "compose": "Compose"}
+RARE = {"batch": "Batch"}
+"""Screens that have a tab only while they are shown."""
 
 _STATE_MARKS = {
     "live": ("●", "$success"),
@@ -60,7 +62,8 @@ class HeaderBar(Widget):
         self._tabs = []
         column = parts[0].cell_length
         few = getattr(getattr(self.app, "terminal", None), "colors", 256) <= 16
-        for name, title in SCREENS.items():
+        rare = {name: title for name, title in RARE.items() if name == self._current}
+        for name, title in (SCREENS | rare).items():
             here = name == self._current
             text = f"[{title}]" if here and few else f" {title} "
             style = "$foreground"

@@ -30,6 +30,11 @@ KEYS = (
         command='bas gen "a photo of {tokens}" --run {run}',
     ),
     Key(
+        id="app.batch", keys="f7,F", action="app.go('batch')", label="Batch",
+        help="Go to the batches: many scenes that are learned one after another.",
+        command="bas batch {folder} --watch",
+    ),
+    Key(
         id="app.jump", keys="semicolon,ctrl+o", action="app.jump", label="Jump",
         help="Show a letter on everything that can have the focus; type it to go there.",
     ),
