@@ -329,6 +329,7 @@ class BasApp(App[int]):
         self.refresh_css(animate=False)
 
     def _set_terminal_classes(self) -> None:
+        self.shown.paced = self.terminal.low_bandwidth
         self.set_class(self.terminal.ascii, "-ascii")
         self.set_class(self.terminal.colors <= 16, "-few-colors")
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
 from textual.pilot import Pilot
 
 from bas_tui.run_state import RunState, reduce, reduce_all
 from bas_tui.tui.app import Start
+from bas_tui.tui.compose.gallery import Gallery
 from bas_tui.tui.drawing.terminal import Terminal
+from engine.results.pictures import save_generated
 from engine.runs.events import Event, StepDone
 from tests.tui.harness import record
-from tests.tui.pilots import app_of, train_screen
+from tests.tui.pilots import app_of, screen_text, train_screen, until
 from tests.tui.synthetic import events_of, make_run
 
 T = TypeVar("T")
@@ -81,6 +85,47 @@ def renditions(terminal: Terminal) -> set[str]:
     start = Start(screen="train", arguments={"run": "desk"})
     written = asyncio.run(record(start, terminal, (100, 30), act))
     return set(re.findall(r"\x1b\[([\d;]+)m", written))
+
+
+def paced_seconds(size: tuple[int, int]) -> tuple[float, float, list[str], list[str]]:
+    """Arrowing and zooming through large noisy pictures on a slow link: most bytes in a second,
+    all bytes, and the rows of the screen as they are on the terminal and as they should be."""
+    run = make_run("desk", steps=(12, 12))
+    rng = np.random.default_rng(3)
+    for seed in range(4):
+        pixels = rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)
+        save_generated(pixels, run.pictures, f"noise-{seed}", {"prompt": "<asset0>", "seed": seed})
+    sent: list[tuple[float, int]] = []
+    rows: tuple[list[str], list[str]] = [], []
+
+    async def act(pilot: Pilot[Any]) -> None:
+        nonlocal rows
+        app = app_of(pilot)
+        add = app.meter.add
+
+        def note(data: str) -> int:
+            sent.append((time.monotonic(), add(data)))
+            return sent[-1][1]
+
+        app.meter.add = note  # type: ignore[method-assign]
+        gallery = app.screen.query_one(Gallery)
+        await until(pilot, lambda: len(gallery.tiles) == 4, "the pictures")
+        app.screen.set_focus(gallery)
+        await pilot.press("enter")
+        for _ in range(5):
+            await pilot.press("right")
+            await pilot.pause(0.1)
+        await pilot.press("escape", "v")
+        await until(pilot, lambda: not app.shown.waiting, "everything has been sent")
+        await pilot.pause(0.3)
+        await until(pilot, lambda: not app.shown.waiting, "everything has been sent")
+        there = ["".join(row.chars).rstrip() for _, row in sorted(app.shown._rows.items())]
+        rows = there, [line.rstrip() for line in screen_text(app).splitlines()]
+
+    slow = Terminal(colors=256, low_bandwidth=True, sharpest="quadrant")
+    asyncio.run(record(Start(screen="compose", arguments={"run": "desk"}), slow, size, act))
+    most = max(sum(count for at, count in sent if first <= at < first + 1) for first, _ in sent)
+    return most, sum(count for _, count in sent), *rows
 
 
 def apart(work: Callable[..., T], *arguments: Any) -> T:

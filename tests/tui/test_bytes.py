@@ -12,7 +12,7 @@ import re
 import pytest
 
 from bas_tui.tui.drawing.terminal import Terminal
-from tests.tui.measure import apart, bytes_per_redraw, renditions
+from tests.tui.measure import apart, bytes_per_redraw, paced_seconds, renditions
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +35,14 @@ def test_a_large_window() -> None:
     """Maps twice as large: 3.9 kB measured in truecolor."""
     cost = apart(bytes_per_redraw, Terminal(), (200, 60), 60)
     assert 200 < cost < 6_000
+
+
+def test_a_burst_of_large_pictures_on_a_slow_link() -> None:
+    """30 kB in any second, however fast somebody looks through pictures; at rest all is there."""
+    most, total, there, wanted = apart(paced_seconds, (90, 28))
+    assert total > 40_000
+    assert most <= 30_000
+    assert there == wanted and len(wanted) == 28
 
 
 @pytest.mark.parametrize(

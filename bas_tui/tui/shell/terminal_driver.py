@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 
 from textual.driver import Driver
 
+from bas_tui.tui.shell.pace import Pace
 from bas_tui.tui.shell.screen_diff import ScreenDiff
 
+PART_SECONDS = 0.05
+"""Between two parts of what is sent over a slow link."""
 WINDOW = 3.0
 """Seconds over which the rate is averaged."""
 
@@ -20,9 +25,11 @@ class ByteMeter:
         self.total = 0
         self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
 
-    def add(self, data: str) -> None:
-        """Count a write."""
-        self.total += len(data) if data.isascii() else len(data.encode("utf-8", "replace"))
+    def add(self, data: str) -> int:
+        """Count a write; its bytes."""
+        count = len(data) if data.isascii() else len(data.encode("utf-8", "replace"))
+        self.total += count
+        return count
 
     def rate(self) -> float:
         """Kilobytes (1000 bytes) a second over the last WINDOW seconds; call it regularly."""
@@ -38,9 +45,28 @@ def thrifty(driver: type[Driver], meter: ByteMeter, screen: ScreenDiff) -> type[
     """A driver class like `driver` that sends what `screen` lets through, counted by `meter`."""
 
     class ThriftyDriver(driver):  # pyright: ignore[reportImplicitAbstractClass]
+        _pace = Pace()
+        _timer: asyncio.TimerHandle | None = None
+
         def write(self, data: str) -> None:
-            if data := screen.reduce(data):
-                meter.add(data)
+            self._send(screen.reduce(data))
+            if screen.waiting and self._timer is None:
+                self._send_part()
+
+        def _send(self, data: str) -> None:
+            if data:
+                self._pace.spend(meter.add(data))
                 super().write(data)
+
+        def _send_part(self) -> None:
+            """Of what waits as much as a slow link takes, and the rest in a moment."""
+            self._timer = None
+            if screen.waiting:
+                self._send(screen.next_part(self._pace.left))
+            # Copies are written by threads of their own; the next frame sends what waits then.
+            with suppress(RuntimeError):
+                loop = asyncio.get_running_loop()
+                if screen.waiting:
+                    self._timer = loop.call_later(PART_SECONDS, self._send_part)
 
     return ThriftyDriver
