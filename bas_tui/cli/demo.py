@@ -41,6 +41,9 @@ def demo(
     """Learn two things of a bundled picture and draw them anew; needs no network and no GPU.
 
     Example:  bas demo --scene rocket_cactus
+
+    Two to six minutes on two cores. Its run stays, for `bas gen` and all the rest; stdout gets the
+    paths of the pictures.
     """
     from bas_tui import client
     from bas_tui.cli.attach import attach

@@ -282,6 +282,8 @@ class _Teller:
         self._images: stdout.Images = images
         self._show = show
         self._kept: list[EnergyKept] = []
+        # A check loads the same model twice, which says the same twice.
+        self._noticed: set[tuple[str, str]] = set()
         self._for_others = False
 
     def __call__(self, event: Event) -> None:
@@ -293,7 +295,10 @@ class _Teller:
             if self._show is not None:
                 self._show(event.label or event.stage, event.done, event.total)
         elif isinstance(event, events.Notice):
-            stderr.note(event.level, event.message, event.remedy)
+            notice = event.level, event.message
+            if notice not in self._noticed:
+                self._noticed.add(notice)
+                stderr.note(event.level, event.message, event.remedy)
         elif isinstance(event, kinds.EnergyKept):
             self._kept.append(event)
             if event.part == "all layers":
