@@ -35,7 +35,11 @@ from engine.evaluate.job_plan import (
 from engine.evaluate.package_versions import versions
 from engine.evaluate.scorers.base import SceneView, Shot
 from engine.evaluate.scorers.registry import load_scorer
-from engine.families.devices import choose_device, choose_precision
+from engine.families.devices import (
+    choose_device,
+    choose_precision,
+    free_memory_of_the_dead,
+)
 from engine.families.tokens import asset_token
 from engine.files.atomic import write_atomic
 from engine.hosts.train import run_host
@@ -129,6 +133,8 @@ def _train(run: RunDir) -> bool:
         # The host's handlers ask a training to stop; from here on a signal just ends the process.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        # The trained model; drawing loads one of its own.
+        free_memory_of_the_dead()
     info = describe(run)
     if info.state == "failed":
         raise TrainingError(info.message, f"see {run.log} and {run.events}")

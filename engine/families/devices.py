@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import AbstractContextManager, nullcontext
 
@@ -61,6 +62,17 @@ def choose_precision(requested: str, device: torch.device) -> str:
     if device.type == "cpu" and (requested == "fp16" or not has_fast_bf16()):
         return "fp32"
     return requested
+
+
+def free_memory_of_the_dead() -> None:
+    """Give back what a model took that nobody holds any more.
+
+    Modules and their hooks refer to each other, so that only the collector finds them; a second
+    model that is loaded before would stand beside the first (4.5 GiB, Stable Diffusion 2.1).
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def has_fast_bf16() -> bool:

@@ -23,7 +23,7 @@ from PIL import Image
 from engine.core.errors import BasError
 from engine.drawing.sampler import Cancelled, Denoised
 from engine.families.contract import Family
-from engine.families.devices import choose_device
+from engine.families.devices import choose_device, free_memory_of_the_dead
 from engine.hosts.picture_jobs import (
     Drawing,
     Job,
@@ -55,6 +55,8 @@ from engine.runs.prompts import missing_opening, resolve_prompt
 from engine.runs.requests import Additions, GenerationRequest, too_few_to_pick
 
 PREVIEWS_PER_PICTURE = 5
+IDLE_SECONDS = 300.0
+"""How long a model is kept for the next request."""
 
 
 def serve_generation(requests: TextIO, events: TextIO) -> int:
@@ -75,7 +77,8 @@ class _Loaded(NamedTuple):
 
 class _GenerationHost:
     def __init__(self, requests: TextIO, events: TextIO, scratch: Path) -> None:
-        self._requests, self._events, self._scratch = RequestLines(requests), events, scratch
+        self._requests = RequestLines(requests, self._rest, IDLE_SECONDS)
+        self._events, self._scratch = events, scratch
         self._cancelled = self._requests.cancelled
         self._loaded: _Loaded | None = None
         self._seq = 0
@@ -236,6 +239,12 @@ class _GenerationHost:
 
         return on_step
 
+    def _rest(self) -> None:
+        """Hold no model: a training on the same card wants the memory."""
+        if self._loaded is not None:
+            self._loaded = None
+            free_memory_of_the_dead()
+
     def _model(self, run: RunDir, request: GenerationRequest) -> LearnedModel:
         """The run's model with its concepts; loaded again only when they have changed."""
         result = run.concepts / "concepts.json"
@@ -248,7 +257,7 @@ class _GenerationHost:
                 change.strength = strength
             if change is not None or self._loaded.strength == strength:
                 return self._loaded.model
-        self._loaded = None
+        self._rest()
         model = load_learned(
             run,
             device=choose_device(request.device),

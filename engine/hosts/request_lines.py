@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 
 class RequestLines:
-    """Iterates over the requests, oldest first, until the input ends."""
+    """Iterates over the requests, oldest first, until the input ends.
 
-    def __init__(self, lines: TextIO) -> None:
+    `idle` is called once whenever none has come for `idle_seconds`.
+    """
+
+    def __init__(
+        self,
+        lines: TextIO,
+        idle: Callable[[], None] = lambda: None,
+        idle_seconds: float | None = None,
+    ) -> None:
+        self._idle, self._idle_seconds = idle, idle_seconds
         self.cancelled: set[str] = set()
         """Names of requests that nobody wants any more."""
         self._lines = lines
@@ -20,8 +29,15 @@ class RequestLines:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         threading.Thread(target=self._read, daemon=True).start()
-        while (record := self._pending.get()) is not None:
+        while (record := self._next()) is not None:
             yield record
+
+    def _next(self) -> dict[str, Any] | None:
+        try:
+            return self._pending.get(timeout=self._idle_seconds)
+        except queue.Empty:
+            self._idle()
+            return self._pending.get()
 
     def _read(self) -> None:
         for line in self._lines:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import threading
+import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from engine.core.settings import build_config
 from engine.drawing.sampler import draw
 from engine.families.loading import load_family
 from engine.hosts.draw import serve_generation
+from engine.results.learned_model import LearnedModel, load_learned
 from engine.runs.events import (
     Event,
     GenerationEnded,
@@ -73,6 +78,35 @@ def ask(*requests: dict[str, Any]) -> list[Event]:
 
 def of(events: list[Event], kind: type[Event]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
+
+
+def test_an_idle_host_holds_no_model(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[Any]] = []
+
+    def load(*args: Any, **kwargs: Any) -> LearnedModel:
+        model = load_learned(*args, **kwargs)
+        held.append(weakref.ref(model.family))
+        return model
+
+    monkeypatch.setattr("engine.hosts.draw.load_learned", load)
+    monkeypatch.setattr("engine.hosts.draw.IDLE_SECONDS", 0.05)
+    request = {"run": str(run.path), "prompt": "<asset0>", "out": str(tmp_path), "steps": 1}
+    reading, writing = os.pipe()
+    events = io.StringIO()
+    with os.fdopen(reading) as lines, os.fdopen(writing, "w", buffering=1) as requests:
+        host = threading.Thread(target=serve_generation, args=(lines, events))
+        host.start()
+        for name in ("1", "2"):
+            print(json.dumps(request | {"request": name}), file=requests)
+            deadline = time.monotonic() + 120
+            while len(held) < int(name) or held[-1]() is not None:
+                assert time.monotonic() < deadline, f"the model of request {name} is still held"
+                time.sleep(0.02)
+        requests.close()
+        host.join()
+    assert events.getvalue().count('"outcome":"finished"') == 2
 
 
 def test_pictures_carry_their_recipe(run: RunDir, tmp_path: Path) -> None:
