@@ -27,7 +27,9 @@ Seed = Annotated[
 ]
 Steps = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Denoising steps.", show_default="the run's: 50"),
+    typer.Option(
+        metavar="N", min=1, help="Denoising steps.", show_default="the run's; 50 on most bases"
+    ),
 ]
 Guidance = Annotated[
     float | None,
@@ -35,7 +37,7 @@ Guidance = Annotated[
         metavar="X",
         min=0.0,
         help="Guidance scale: how closely the prompt is kept.",
-        show_default="the run's: 7.5",
+        show_default="the run's; 7.5 on most bases",
     ),
 ]
 Strength = Annotated[
