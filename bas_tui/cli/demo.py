@@ -19,6 +19,8 @@ PLACES = ("in the desert", "on the grass")
 """Where each thing is drawn alone; one place names what the masked loss leaves open."""
 TOGETHER = "on the beach"
 PICTURES = 2
+PREVIEWS = ("preview.every=80",)
+"""Fewer than usual: a demo is waited for."""
 
 
 def demo(
@@ -62,7 +64,13 @@ def demo(
     if chosen not in scenes:
         raise UserError(f"there is no demo scene {chosen!r}", f"take one of {', '.join(scenes)}")
     picture, masks = demo_scene(chosen)
-    run = make_run(picture, list(masks.values()), base="pocket", set_words=set_ or (), stem=chosen)
+    run = make_run(
+        picture,
+        list(masks.values()),
+        base="pocket",
+        set_words=(*PREVIEWS, *(set_ or ())),
+        stem=chosen,
+    )
     stderr.say(f"the scene: {picture}")
     stdout.picture(picture, images.value)
     start(run)
