@@ -92,20 +92,8 @@ class History:
         """Whether the document differs from what `mark_saved` last saw."""
         return self.state != self._saved
 
-    @property
-    def undo_label(self) -> str:
-        return self._done[-1][1].label if self._done else ""
-
-    @property
-    def redo_label(self) -> str:
-        return self._undone[-1][1].label if self._undone else ""
-
     def mark_saved(self) -> None:
         self._saved = self.state
-
-    def mark_unsaved(self) -> None:
-        """Nothing that undo can reach is on disk (recovered work, an import)."""
-        self._saved = -1
 
     def push(self, edit: Edit) -> None:
         """Record an edit that has just been made; what was undone is gone."""

@@ -6,7 +6,7 @@ diffusers' and transformers' module paths; `text_model.` may stand in a path or 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
@@ -123,15 +123,3 @@ def from_peft(tensors: Mapping[str, torch.Tensor]) -> dict[str, LowRank]:
     ends = (".lora_A.weight", ".lora_B.weight")
     layers = [name.removesuffix(ends[0]) for name in tensors if name.endswith(ends[0])]
     return {layer: LowRank(*(tensors[layer + end] for end in ends)) for layer in layers}
-
-
-def kohya_names(layers: Iterable[str], kind: Kind, shape: UnetShape) -> dict[str, str]:
-    """Every name that a file may give a layer of this base, in kohya's way: name -> layer.
-
-    XL's UNet is known by both layouts.
-    """
-    names: dict[str, str] = {}
-    for layer in layers:
-        for way in dict.fromkeys((kind, "other", "sdxl")):
-            names.setdefault(kohya_name(layer, way, shape), layer)
-    return names
