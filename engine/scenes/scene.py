@@ -88,6 +88,15 @@ def load_image(path: Path) -> Pixels:
     return read_photo(Path(path).expanduser()).pixels
 
 
+def check_size(path: Path, size: tuple[int, int]) -> None:
+    """Raises UserError for a picture of a width and height that cannot be trained."""
+    if min(size) < MIN_SIDE:
+        raise UserError(
+            f"the image {path} is {size[0]}x{size[1]}; the least is {MIN_SIDE}x{MIN_SIDE}",
+            "take a larger picture",
+        )
+
+
 def load_scene(
     path: Path,
     masks: Sequence[Path] = (),
@@ -113,11 +122,7 @@ def load_scene(
     photo = read_photo(image_path)
     image, notes = photo.pixels, list(photo.notes)
     size = image.shape[1], image.shape[0]
-    if min(size) < MIN_SIDE:
-        raise UserError(
-            f"the image {image_path} is {size[0]}x{size[1]}; the least is {MIN_SIDE}x{MIN_SIDE}",
-            "take a larger picture",
-        )
+    check_size(image_path, size)
     if not masks:
         masks = masks_of(image_path, photo)
         where = masks[0].parent if masks[0].is_file() else masks[0]

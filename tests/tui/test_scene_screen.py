@@ -78,11 +78,12 @@ async def test_a_picture_without_masks_opens_empty_and_takes_a_mouse_stroke(phot
             at = view.to_picture(x + column + 0.5, 2 * (y + row) + 1)
             assert mask[int(at.y), int(at.x)], (column, row)
         assert not mask[-1, -1]
-        assert screen.document.history.depth() == (2, 0), "the concept and one stroke"
+        assert screen.document.history.depth() == (1, 0), "the concept and its stroke"
+        painted = int(mask.sum())
         await pilot.press("u")
-        assert not mask.any()
+        assert screen.document.concepts == (), "no empty concept is left behind"
         await pilot.press("U")
-        assert mask.any()
+        assert screen.document.mask(screen.document.concepts[0].key).sum() == painted > 0
         assert screen.header.state == "unsaved"
     assert photo.read_bytes() == before
 
@@ -262,7 +263,12 @@ async def test_a_file_that_is_no_picture_is_one_line_with_a_remedy(tmp_path: Pat
         await pilot.pause(0.4)
         remark = app.screen.query_one("#remark")
         assert "is no PNG" in str(remark.render()) and " - " in str(remark.render())
-        await pilot.press(*"nowhere", "enter")
+        flat = tmp_path / "f.png"
+        Image.new("RGB", (900, 12)).save(flat)
+        await pilot.press(*str(flat), "enter")
+        await pilot.pause(0.2)
+        assert "the least is 32x32" in str(remark.render()), "it could not be trained"
+        await pilot.press("ctrl+u", *"nowhere", "enter")
         await pilot.pause()
         assert "there is no image nowhere" in str(remark.render())
         await pilot.press("ctrl+u", "enter")

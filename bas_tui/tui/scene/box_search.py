@@ -25,7 +25,7 @@ class BoxSearch:
         if document is None:
             return
         if not document.concepts:
-            desk.canvas.current = document.add()
+            desk.canvas.current = document.add_to_paint()
         key = desk.canvas.current
         desk.canvas.busy_box = box
         desk.canvas.draw()

@@ -62,6 +62,8 @@ class MaskDocument:
         }
         self._next_key = len(concepts)
         self._stroke: _Stroke | None = None
+        self._to_paint: int | None = None
+        """A concept that was added only for what is painted next: one undo takes back both."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -188,6 +190,13 @@ class MaskDocument:
         self._restructure("add", after, patch)
         return key
 
+    def add_to_paint(self) -> int:
+        """Append a concept for a stroke, a box or a flood that is about to come; its key."""
+        self._to_paint = None
+        key = self.add()
+        self._to_paint = key
+        return key
+
     def add_background(self, name: str = "background") -> int:
         """The complement of all other masks as a concept of its own; made anew where it exists.
 
@@ -265,6 +274,7 @@ class MaskDocument:
         return self._apply(self.history.redo(), forward=True)
 
     def _apply(self, edit: Edit | None, *, forward: bool) -> Edit | None:
+        self._to_paint = None
         if edit is not None:
             self._masks = apply_edit(self._masks, edit, self.shape, forward=forward)
             self.concepts = edit.after if forward else edit.before
@@ -277,6 +287,7 @@ class MaskDocument:
 
     def _restructure(self, label: str, after: tuple[Concept, ...], patch: Patch | None) -> None:
         after = _renumbered(after)
+        self._to_paint = None
         if after == self.concepts:
             return
         patches = () if patch is None else (patch,)
@@ -284,9 +295,11 @@ class MaskDocument:
         self.concepts = after
 
     def _repaint(self, label: str, patch: Patch) -> Box:
-        self.history.push(
-            Edit(label=label, before=self.concepts, after=self.concepts, patches=(patch,))
-        )
+        before, key = self.concepts, self._to_paint
+        self._to_paint = None
+        if key == patch.key and (added := self.history.take_last()) is not None:
+            before = added.before
+        self.history.push(Edit(label=label, before=before, after=self.concepts, patches=(patch,)))
         return patch.box
 
     def _check_name(self, name: str, position: int, key: int | None) -> str:

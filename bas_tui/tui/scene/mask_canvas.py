@@ -183,7 +183,7 @@ class MaskCanvas(QuietFocus):
         if self.document is None:
             return
         if not self.document.concepts:
-            self.current = self.document.add()
+            self.current = self.document.add_to_paint()
         self.document.begin_stroke(self.current, at, self.state.radius, value)
         self._stroked()
 
@@ -205,7 +205,7 @@ class MaskCanvas(QuietFocus):
         if self.document is None:
             return
         if not self.document.concepts:
-            self.current = self.document.add()
+            self.current = self.document.add_to_paint()
         self.document.flood(self.current, self.cursor, TOLERANCES[self.state.tolerance], value)
         self.changed(self.current)
         self.post_message(self.Edited())

@@ -28,6 +28,7 @@ from engine.scenes.mask_ops import Mask, Picture, resized
 from engine.scenes.scene import (
     INDEX_NAME,
     Scene,
+    check_size,
     find_image,
     load_scene,
     masks_of,
@@ -83,6 +84,7 @@ def open_scene_file(path: Path, masks: Sequence[Path] = ()) -> SceneFile:
         return _scene_file(path, path / "image.png", saved.image, found, files, saved.notes, True)
     photo = find_image(path) if path.is_dir() else path
     read = read_photo(photo)
+    check_size(photo, (read.pixels.shape[1], read.pixels.shape[0]))
     if not masks:
         try:
             masks = masks_of(photo, read)
@@ -104,6 +106,7 @@ def open_bare_photo(path: Path) -> SceneFile:
     """A photo, without looking for masks; raises UserError where it cannot be read."""
     photo = Path(path).expanduser()
     read = read_photo(photo)
+    check_size(photo, (read.pixels.shape[1], read.pixels.shape[0]))
     return _scene_file(photo, photo, read.pixels, [], (), (*read.notes,), False)
 
 

@@ -100,6 +100,10 @@ class History:
         self._done.append((next(self._serial), edit))
         self._undone.clear()
 
+    def take_last(self) -> Edit | None:
+        """The last edit, to be recorded again as part of a larger one; None where there is none."""
+        return self._done.pop()[1] if self._done else None
+
     def undo(self) -> Edit | None:
         """The edit to take back, or None."""
         if not self._done:
