@@ -150,12 +150,10 @@ class ComposeScreen(BasScreen):
             self._show_gallery()
             self.gallery.action_move_to(0)
             return
-        mine = self.queue.current
-        drawn = {tile.path for tile in mine.tiles()} if mine is not None else set[Path | None]()
         fresh = self.shelf.follow(event.run, event.pictures)
-        fresh -= sum(picture.path in drawn for picture in event.pictures)
         self._show_gallery()
-        if fresh > 0:
+        # While this window draws, what is new may be its own, not told yet.
+        if fresh and self.queue.current is None:
             self.say("a picture was drawn elsewhere" if fresh == 1 else
                      f"{fresh} pictures were drawn elsewhere")  # fmt: skip
 

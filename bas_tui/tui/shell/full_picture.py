@@ -17,7 +17,6 @@ class FullPicture(ModalScreen[None]):
     """As large as the terminal allows; every key that one would try closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q,f,v,enter,space", "close", "Close")]
-    DEFAULT_CSS = "FullPicture { background: $background; }"
 
     def __init__(self, picture: Path | Pixels) -> None:
         super().__init__()
