@@ -43,12 +43,14 @@ def open_(
         typer.Option("--masks", "-m", metavar="M", help="A mask, a folder of masks, a label map."),
     ] = None,
     base: options.BaseOption = None,
+    segmenter: options.SegmenterOption = "embedded",
+    words_by: options.WordsByOption = "",
     low_bandwidth: options.LowBandwidthOption = None,
     color: options.ColorOption = options.Color.auto,
     images: options.AppImagesOption = options.AppImages.auto,
     plain: options.PlainOption = False,
 ) -> None:
-    """Open a picture: look at its masks, paint them, and train.
+    """Open a picture: click on its things, look at the masks, mend them, and train.
 
     Example:  bas open desk.jpg
 
@@ -68,7 +70,10 @@ def open_(
     for path in (scene, masks):
         if path is not None and not path.expanduser().exists():
             raise UserError(f"there is no {path}", "check the path")
-    start("scene", low_bandwidth, color, images, scene=scene, masks=masks, base=base)
+    start(
+        "scene", low_bandwidth, color, images, scene=scene, masks=masks, base=base,
+        segmenter=segmenter, words_by=words_by,
+    )  # fmt: skip
 
 
 def attach(

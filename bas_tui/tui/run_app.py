@@ -36,6 +36,8 @@ def run(
     scene: Path | None = None,
     masks: Path | None = None,
     base: str | None = None,
+    segmenter: str | None = None,
+    words_by: str | None = None,
     run: str | None = None,
     control: bool = True,
     low_bandwidth: bool | None = None,
@@ -57,7 +59,14 @@ def run(
     terminal = dataclasses.replace(terminal, graphics=_has_graphics(terminal, images))
     arguments: dict[str, Any] = {
         name: value
-        for name, value in (("scene", scene), ("masks", masks), ("base", base), ("run", run))
+        for name, value in (
+            ("scene", scene),
+            ("masks", masks),
+            ("base", base),
+            ("run", run),
+            ("segmenter", segmenter),
+            ("words_by", words_by),
+        )
         if value is not None
     }
     if screen == "train":

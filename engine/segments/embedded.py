@@ -26,6 +26,8 @@ SCALES = ((1.0, 1), (0.7, 2), (0.5, 3), (0.34, 4))
 MARGIN = 0.15
 """Picture around a box that U2-Net-p is shown, as a share of the box's side."""
 STANDS_OUT = 0.5
+CROP_FILLS = 0.95
+"""What stands out in a crop tends to reach to its sides, so its fit to the box tells less."""
 FLOOD_TOLERANCE = 24
 LEAST = 0.0008
 """A smaller share of the picture is no thing."""
@@ -66,7 +68,7 @@ class EmbeddedPicture:
         clicks = [click for click in clicks if _inside(click.at, width, height)]
         if box is None and not any(click.adds for click in clicks):
             raise UserError("nothing says where the thing is", "click on it, or draw a box")
-        found = list(self._in_box(box, clicks) if box is not None else self._under(clicks))
+        found = self._in_box(box, clicks) if box is not None else map(_alone, self._under(clicks))
         kept = distinct(sorted(found, key=lambda candidate: -candidate.score))
         if not kept:
             raise UserError("nothing stands out there", "draw a box around it, or paint it")
@@ -116,12 +118,12 @@ class EmbeddedPicture:
         for one in seen:
             cut = self._without(one.mask, clicks)
             if cut is not None:
-                yield Candidate(tidy(cut), _agreed(one, seen), "U2-Net-p")
+                yield Candidate(_tidied(cut, clicks), _agreed(one, seen), "U2-Net-p")
         if seen:
             best = max(seen, key=lambda one: _agreed(one, seen))
             mask = cut_from(self._image, best.mask, *_dabs(clicks, self._image.shape[:2]))
             if mask is not None and _holds(mask, adding):
-                yield Candidate(tidy(mask), 0.8 * _agreed(best, seen), "GrabCut")
+                yield Candidate(_tidied(mask, clicks), 0.8 * _agreed(best, seen), "GrabCut")
         yield from self._flooded(clicks, adding)
 
     def _flooded(self, clicks: Sequence[Click], adding: Sequence[Point]) -> Iterator[Candidate]:
@@ -130,7 +132,7 @@ class EmbeddedPicture:
             flood |= mask_ops.flood(self._image, (int(at.x), int(at.y)), FLOOD_TOLERANCE)
         cut = self._without(flood, clicks)
         if cut is not None and LEAST < cut.mean() < MOST:
-            yield Candidate(tidy(cut, pieces=len(adding) > 1), 0.1, "flood")
+            yield Candidate(_tidied(cut, clicks, pieces=len(adding) > 1), 0.1, "flood")
 
     def _without(self, mask: Mask, clicks: Sequence[Click]) -> Mask | None:
         """A mask that respects the clicks that take away; None where nothing is left."""
@@ -157,7 +159,7 @@ class EmbeddedPicture:
         box = box.clip(width, height)
         inside, outside = _dabs(clicks, (height, width))
         cut = box_to_mask(self._image, box, inside=inside, outside=outside)
-        mine = tidy(cut, pieces=True)
+        mine = _tidied(cut, clicks, pieces=True)
         yield Candidate(mine, _fit(mine, box), "GrabCut")
         across, down = round(MARGIN * box.width), round(MARGIN * box.height)
         window = Box(box.x0 - across, box.y0 - down, box.x1 + across, box.y1 + down)
@@ -168,11 +170,14 @@ class EmbeddedPicture:
         boxed[box.slices] = salient[box.slices]
         boxed = (boxed | inside) & ~outside
         if boxed.any():
-            yield Candidate(tidy(boxed), _fit(boxed, box), "U2-Net-p")
+            score = CROP_FILLS * _fit(boxed, box)
+            yield Candidate(_tidied(boxed, clicks), score, "U2-Net-p")
             both = cut_from(self._image, boxed, inside, outside)
             if both is not None:
                 both &= _filled(box, both.shape)
-                yield Candidate(tidy(both), 0.7 * _fit(both, box), "U2-Net-p, then GrabCut")
+                yield Candidate(
+                    _tidied(both, clicks), 0.7 * _fit(both, box), "U2-Net-p, then GrabCut"
+                )
 
 
 def _windows(image: Picture) -> Iterator[Box]:
@@ -246,6 +251,19 @@ def _dabs(clicks: Sequence[Click], shape: tuple[int, ...]) -> tuple[Mask, Mask]:
     for click in clicks:
         mask_ops.draw_stroke(marks[0 if click.adds else 1], click.at, click.at, radius, True)
     return marks
+
+
+def _alone(candidate: Candidate) -> Candidate:
+    """A mask is believed less the larger it is: several things seen as one stand out as clearly."""
+    return candidate._replace(score=candidate.score * (1 - float(candidate.mask.mean())))
+
+
+def _tidied(mask: Mask, clicks: Sequence[Click], *, pieces: bool = False) -> Mask:
+    """Tidy, but what was clicked away stays away: a hole is then left as it is."""
+    clean = tidy(mask, pieces=pieces)
+    if any(not click.adds and _holds(clean, [click.at]) for click in clicks):
+        return mask if pieces else mask_ops.keep_largest(mask)
+    return clean
 
 
 def _filled(box: Box, shape: tuple[int, ...]) -> Mask:

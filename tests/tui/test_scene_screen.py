@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
 from bas_tui.tui.scene.mask_grids import MaskGrids
 from bas_tui.tui.scene.mask_legend import MaskLegend
+from bas_tui.tui.scene.mask_tools import MaskTools
 from bas_tui.tui.scene.plan_panel import PlanPanel
 from bas_tui.tui.scene.screen import SceneScreen
 from bas_tui.tui.shell.keybar import KeyBar
@@ -71,6 +73,8 @@ async def test_a_picture_without_masks_opens_empty_and_takes_a_mouse_stroke(phot
         view = screen.canvas.view
         assert view is not None
         x, y = view.offset
+        assert screen.canvas.state.tool == "find", "a bare photo's things are found first"
+        await pilot.press("b")
         await drag(pilot, (x + 5, y + 5), (x + 15, y + 5), (x + 15, y + 10))
         assert [c.name for c in screen.document.concepts] == ["asset0"]
         mask = screen.document.mask(screen.document.concepts[0].key)
@@ -117,7 +121,7 @@ async def test_painting_wholly_by_keyboard(photo: Path) -> None:
         key = screen.document.concepts[0].key
         assert screen.document.concepts[0].name == "hat"
         start = screen.canvas.cursor
-        await pilot.press("space")
+        await pilot.press("b", "space")
         dab = screen.document.coverage(key)
         assert dab > 0
         await pilot.press("p", "L", "l", "p", "L")
@@ -138,7 +142,7 @@ async def test_painting_wholly_by_keyboard(photo: Path) -> None:
 
 async def test_zoom_reaches_single_pixels_and_follows_the_brush(photo: Path) -> None:
     async with scene(photo) as (pilot, screen):
-        await pilot.press(*["plus"] * 12, *["left_square_bracket"] * 16, "space")
+        await pilot.press("b", *["plus"] * 12, *["left_square_bracket"] * 16, "space")
         assert screen.canvas.view is not None and screen.canvas.view.scale == 0.25
         assert screen.document is not None
         assert screen.document.mask(screen.document.concepts[0].key).sum() == 1
@@ -149,26 +153,78 @@ async def test_zoom_reaches_single_pixels_and_follows_the_brush(photo: Path) -> 
         assert screen.canvas.view.zoom == 0
 
 
-async def test_box_finds_the_thing_off_the_event_loop(photo: Path) -> None:
+async def found(pilot: Pilot[int], screen: SceneScreen) -> list[np.ndarray]:
+    """The candidates, once the segmenter's process has them."""
+    for _ in range(1200):
+        proposal = screen._things.proposal
+        if proposal is not None and proposal.candidates:
+            await pilot.pause()
+            return [candidate.mask for candidate in proposal.candidates]
+        await pilot.pause(0.1)
+    raise AssertionError("nothing was found")
+
+
+async def test_things_are_found_by_clicks_boxes_and_keys(photo: Path) -> None:
+    truths = [disc(index, 128) > 0.5 for index in range(2)]
+
+    def iou(mask: np.ndarray, truth: np.ndarray) -> float:
+        return float((mask & truth).sum() / (mask | truth).sum())
+
     async with scene(photo) as (pilot, screen):
-        truth = disc(0, 128) > 0.5
-        rows, columns = np.nonzero(truth)
-        await pilot.press("x")
-        view = screen.canvas.view
-        assert view is not None
-        scale, (x, y) = view.scale, view.offset
-        corners = (
-            (int(columns.min() / scale) + x - 2, int(rows.min() / scale / 2) + y - 1),
-            (int(columns.max() / scale) + x + 2, int(rows.max() / scale / 2) + y + 1),
+        view, document = screen.canvas.view, screen.document
+        assert view is not None and document is not None
+
+        def cell(y: float, x: float) -> tuple[int, int]:
+            column, half_row = view.to_dots(Point(x, y))
+            return int(column) + view.offset[0], int(half_row) // 2 + view.offset[1]
+
+        middles = [tuple(np.argwhere(truth).mean(axis=0)) for truth in truths]
+        await drag(pilot, cell(*middles[0]), button=3)
+        assert "first" in message(pilot) and screen._things.proposal is None
+        await drag(pilot, cell(*middles[0]))
+        assert not screen.canvas.state.corner
+        masks = await found(pilot, screen)
+        assert max(iou(mask, truths[0]) for mask in masks) > 0.8
+        assert document.concepts == (), "nothing is taken before it is accepted"
+        tools = screen.query_one(MaskTools)
+        assert tools.found.startswith("1/") and "enter" in tools.render().plain
+        # What is not of it narrows it; undo takes that click back, and A goes through all.
+        await drag(pilot, cell(*middles[1]), button=3)
+        assert not any(
+            mask[int(middles[1][0]), int(middles[1][1])] for mask in await found(pilot, screen)
         )
-        await drag(pilot, *corners)
-        await pilot.app.workers.wait_for_complete()
-        await pilot.pause()
-        assert screen.document is not None
-        found = screen.document.mask(screen.document.concepts[0].key)
-        assert (found & truth).sum() / (found | truth).sum() > 0.8
         await pilot.press("u")
-        assert not found.any() or not screen.document.concepts
+        masks = await found(pilot, screen)
+        best = int(np.argmax([iou(mask, truths[0]) for mask in masks]))
+        await pilot.press(*["A"] * best, "enter")
+        assert [c.name for c in document.concepts] == ["asset0"]
+        assert np.array_equal(document.mask(0), masks[best]) and screen.canvas.preview is None
+        assert document.history.depth() == (1, 0)
+        # By keyboard: a box of two corners, dropped, then taken into a named, empty concept.
+        rows, columns = np.nonzero(truths[1])
+        for key in ("escape", "enter"):
+            await pilot.press("n", *key[:3], "enter", "x")
+            for y, x in ((rows.min() - 3, columns.min() - 3), (rows.max() + 3, columns.max() + 3)):
+                screen.canvas.cursor = Point(float(x), float(y))
+                await pilot.press("space")
+            masks = await found(pilot, screen)
+            await pilot.press(key)
+            assert screen._things.proposal is None
+            if key == "escape":
+                assert document.coverage(screen.canvas.current) == 0
+                await pilot.press("u")
+        assert [c.name for c in document.concepts] == ["asset0", "ent"]
+        assert iou(document.mask(document.concepts[1].key), truths[1]) > 0.8
+        await pilot.press("u", "w")
+        assert document.coverage(document.concepts[1].key) == 0, "one step, as a stroke is"
+        assert "reads no words" in message(pilot)
+        pid = screen._things._finder and screen._things._finder.pid
+    assert pid is not None
+    for _ in range(600):
+        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the segmenter outlived its window")
 
 
 async def test_concepts_are_renamed_reordered_deleted_and_checked_live(masked: Path) -> None:
@@ -176,7 +232,7 @@ async def test_concepts_are_renamed_reordered_deleted_and_checked_live(masked: P
         assert screen.document is not None and screen.inspection is not None
         assert [c.name for c in screen.document.concepts] == ["penguin", "teapot"]
         assert screen.inspection.ready and not screen.inspection.findings
-        await pilot.press("w", *"bird", "enter", "greater_than_sign")
+        await pilot.press("W", *"bird", "enter", "greater_than_sign")
         assert [(c.name, c.initializer) for c in screen.document.concepts] == [
             ("teapot", ""), ("penguin", "bird"),
         ]  # fmt: skip
@@ -281,7 +337,7 @@ async def test_a_photo_that_is_not_square_shows_the_training_square(tmp_path: Pa
     Image.fromarray(np.hstack([scene_picture(1, 96), scene_picture(1, 96)])).save(path)
     async with scene(path) as (pilot, screen):
         assert screen.canvas.square is not None and screen.canvas.square.width == 96
-        await pilot.press("H", "H", "H", "H", "space")
+        await pilot.press("b", "H", "H", "H", "H", "space")
         square = screen.canvas.square
         assert square is not None and square.x0 <= screen.canvas.cursor.x < square.x1
 

@@ -57,7 +57,7 @@ async def test_open_train_and_draw() -> None:
             for key, value in SETTINGS.items():
                 plan = plan.with_setting(key, value)
             scene.panel.post_message(scene.panel.Changed(plan))
-            await pilot.press("w", *"bird", "enter", "t")
+            await pilot.press("W", *"bird", "enter", "t")
             await until(lambda: isinstance(app.screen, TrainScreen), "the Train screen")
             (run,) = list_runs()
             manifest = read_manifest(run)

@@ -31,6 +31,9 @@ class Desk:
         self.file, document = file, MaskDocument(file.image, file.concepts)
         self.document = document
         self.canvas.load(document, document.concepts[0].key if document.concepts else 0)
+        if not document.concepts:
+            # On a bare photo the first wish is to find things.
+            self.canvas.action_tool("find")
         return document
 
     def edit(self, change: Callable[[MaskDocument, int], object]) -> bool:

@@ -33,7 +33,16 @@ KEYS = (
         help="Rename the current concept; its name becomes its token, as in <red_cat>.",
     ),
     Key(
-        id="scene.word", keys="w", action="initializer", label="Start word",
+        id="scene.find_word", keys="w", action="find_word", label="Find by words",
+        help="Find a thing by what it is called, where the segmenter reads words.",
+        command="bas masks {scene} WORD --words-by FOLDER_OR_ID",
+    ),
+    Key(
+        id="scene.another", keys="A", action="thing('another')", label="Next candidate",
+        help="Show the next mask that may be meant.",
+    ),
+    Key(
+        id="scene.word", keys="W", action="initializer", label="Start word",
         help="Set the word that the concept's token starts from, such as `cat`; empty: none.",
         command="bas train {scene} --masks {masks} --init {concept}={word}",
     ),
@@ -126,8 +135,22 @@ KEYS = (
         help="Move the brush eight dots down.",
     ),
     Key(
-        id="canvas.use", keys="space,enter", action="use", label="Apply", show=True,
-        help="Use the tool at the brush: paint a dab, set a box corner, or flood.",
+        id="canvas.use", keys="space", action="use", label="Apply", show=True,
+        help="Use the tool at the brush: find the thing, paint a dab, set a box corner, or flood.",
+    ),
+    Key(
+        id="canvas.take", keys="enter", action="take", label="Take",
+        help="Take the mask that was found as a concept; with nothing found the same as space.",
+    ),
+    Key(
+        id="canvas.find", keys="d", action="tool('find')", label="Find",
+        help="Detect things: a click or space on the thing, or a drag around it; more clicks tell "
+        "more. Then A shows the next candidate, enter takes it, escape drops it.",
+    ),
+    Key(
+        id="canvas.unlike", keys="backspace", action="unlike", label="Not this",
+        help="Say that the place at the brush is not of the thing (or click it with the right "
+        "mouse button).",
     ),
     Key(
         id="canvas.pen", keys="p", action="pen", label="Pen", show=True,
@@ -143,8 +166,7 @@ KEYS = (
     ),
     Key(
         id="canvas.box", keys="x", action="tool('box')", label="Box",
-        help="Drag a box around a thing, or set two corners: its mask is found by itself. A dab "
-        "painted on the thing before helps.",
+        help="Drag a box around a thing, or set two corners: its mask is found by itself.",
     ),
     Key(
         id="canvas.flood", keys="f", action="tool('flood')", label="Flood",
@@ -196,7 +218,7 @@ KEYS = (
     ),
     Key(
         id="canvas.cancel", keys="escape", action="cancel", label="Cancel",
-        help="Lift the pen, or forget the first corner of a box.",
+        help="Lift the pen, forget the first corner of a box, or drop what was found.",
     ),
     Key(
         id="legend.down", keys="down,j", action="screen.cycle(1)", label="Next",

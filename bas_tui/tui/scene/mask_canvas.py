@@ -11,11 +11,11 @@ from typing import ClassVar, Literal
 
 from textual import events
 from textual.binding import BindingType
-from textual.message import Message
 from textual.timer import Timer
 
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.scene import mask_render
+from bas_tui.tui.scene.canvas_messages import BoxDrawn, Decided, Edited, Pointed, StateChanged
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.mask_canvas_picture import (
@@ -23,8 +23,10 @@ from bas_tui.tui.scene.mask_canvas_picture import (
     TOLERANCES,
     CanvasPicture,
     Marks,
+    Preview,
     Tool,
     ToolState,
+    write_cursor,
 )
 from bas_tui.tui.scene.mask_render import Overlay
 from bas_tui.tui.scene.viewport import Viewport
@@ -43,30 +45,14 @@ class MaskCanvas(QuietFocus):
 
     SCOPE = "canvas"
     HELP_TEXT = (
-        "The picture with one colour per concept. Drag with the left button to paint, with the "
-        "right one to erase, with the middle one to move the picture; the wheel changes the brush. "
+        "The picture with one colour per concept. With Find a click or a drag around it finds a "
+        "thing, the right button says what is not of it. With a brush the left button paints, the "
+        "right one erases; the middle one moves the picture; the wheel changes the brush. "
         "By keyboard: arrows or h j k l move the brush, space applies the tool, p lowers the pen "
         "so that moving paints, + and - zoom down to single pixels."
     )
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "canvas"))
     DEFAULT_CSS = "MaskCanvas { background: $surface; }"
-
-    class Edited(Message):
-        """The document changed; `done` is false while a stroke is under way."""
-
-        def __init__(self, done: bool = True) -> None:
-            super().__init__()
-            self.done = done
-
-    class BoxDrawn(Message):
-        """A box was drawn for box -> mask."""
-
-        def __init__(self, box: Box) -> None:
-            super().__init__()
-            self.box = box
-
-    class StateChanged(Message):
-        """Tool, size, zoom or cursor changed."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -75,8 +61,8 @@ class MaskCanvas(QuietFocus):
         """Key of the concept that is painted."""
         self.state = ToolState()
         self.cursor = Point(0, 0)
-        self.busy_box: Box | None = None
-        """A box whose mask is being looked for."""
+        self.preview: Preview | None = None
+        """A thing that is looked for or waits to be taken; drawn, not kept."""
         self.square: Box | None = None
         """The square that training cuts out; what lies outside is drawn dark."""
         self._view: Viewport | None = None
@@ -95,7 +81,7 @@ class MaskCanvas(QuietFocus):
         self.document, self.current = document, current
         height, width = document.shape
         self.cursor = Point(width / 2, height / 2)
-        self._left_zoom = self.busy_box = None
+        self._left_zoom = self.preview = None
         self._picture = CanvasPicture()
         self._view = Viewport(
             width=width, height=height, columns=max(1, self.size.width),
@@ -133,20 +119,14 @@ class MaskCanvas(QuietFocus):
             return
         marks = Marks(
             cursor=self.cursor if self.has_focus or self._hover else None,
-            painting=self._drag == "paint", busy_box=self.busy_box, square=self.square,
+            painting=self._drag == "paint", preview=self.preview, square=self.square,
         )  # fmt: skip
         cells = self._picture.cells(
             self.document, self.current, view, self.state, marks, self.terminal
         )
         if not self.terminal.blocks:
-            self._write_cursor(cells, view)
+            write_cursor(cells, view, self.cursor, self.state.pen, self.ink("primary"))
         self.paint(cells)
-
-    def _write_cursor(self, cells: Cells, view: Viewport) -> None:
-        column, half_row = view.to_dots(self.cursor)
-        x, y = int(column) + view.offset[0], int(half_row) // 2 + view.offset[1]
-        # Brackets, because any single character may be the picture's own.
-        cells.write(y, x - 1, "[X]" if self.state.pen else "[+]", self.ink("primary"))
 
     def _set(self, **changes: object) -> None:
         """Change the tool state, tell the tool bar, draw."""
@@ -154,7 +134,7 @@ class MaskCanvas(QuietFocus):
         if view is not None:
             changes |= {"zoom": view.zoom, "scale": view.scale}
         self.state = ToolState(**{**vars(self.state), **changes})  # pyright: ignore[reportArgumentType]
-        self.post_message(self.StateChanged())
+        self.post_message(StateChanged())
         self.draw(soon=True)
 
     def on_resize(self) -> None:
@@ -175,7 +155,7 @@ class MaskCanvas(QuietFocus):
         """Lift the pen; a stroke under way becomes an undo step."""
         if self.document is not None and self.document.stroking:
             self.document.end_stroke()
-            self.post_message(self.Edited())
+            self.post_message(Edited())
         if self.state.pen:
             self._set(pen=False)
 
@@ -189,7 +169,7 @@ class MaskCanvas(QuietFocus):
 
     def _stroked(self) -> None:
         self._picture.forget(self.current)
-        self.post_message(self.Edited(done=False))
+        self.post_message(Edited(done=False))
         self.draw(soon=True)
 
     def _move_to(self, at: Point) -> None:
@@ -198,7 +178,7 @@ class MaskCanvas(QuietFocus):
             self.document.continue_stroke(at)
             self._stroked()
         else:
-            self.post_message(self.StateChanged())
+            self.post_message(StateChanged())
             self.draw(soon=True)
 
     def _flood(self, value: bool = True) -> None:
@@ -208,13 +188,13 @@ class MaskCanvas(QuietFocus):
             self.current = self.document.add_to_paint()
         self.document.flood(self.current, self.cursor, TOLERANCES[self.state.tolerance], value)
         self.changed(self.current)
-        self.post_message(self.Edited())
+        self.post_message(Edited())
 
     def _finish_box(self) -> None:
         corner = self.state.corner
         if corner is not None:
             self._set(corner=None)
-            self.post_message(self.BoxDrawn(corners_box(corner, self.cursor)))
+            self.post_message(BoxDrawn(corners_box(corner, self.cursor)))
 
     # Keyboard
 
@@ -239,6 +219,8 @@ class MaskCanvas(QuietFocus):
                 if not self.state.pen:
                     self._begin(self.cursor, self.state.tool == "brush")
                     self.lift()
+            case "find":
+                self.post_message(Pointed(self.cursor, True))
             case "box":
                 if self.state.corner is None:
                     self._set(corner=self.cursor)
@@ -246,6 +228,17 @@ class MaskCanvas(QuietFocus):
                     self._finish_box()
             case "flood":
                 self._flood()
+
+    def action_unlike(self) -> None:
+        """The place at the brush is not of the thing that is looked for."""
+        self.post_message(Pointed(self.cursor, False))
+
+    def action_take(self) -> None:
+        """Take what was found; else the same as space."""
+        if self.preview is None:
+            self.action_use()
+        else:
+            self.post_message(Decided(True))
 
     def action_pen(self) -> None:
         """Lower or lift the pen."""
@@ -303,12 +296,14 @@ class MaskCanvas(QuietFocus):
         else:
             getattr(document, name)(self.current)
         self.changed(self.current)
-        self.post_message(self.Edited())
+        self.post_message(Edited())
 
     def action_cancel(self) -> None:
-        """Lift the pen, forget a corner."""
+        """Lift the pen, forget a corner, drop what was found."""
         self.lift()
         self._set(corner=None)
+        if self.preview is not None:
+            self.post_message(Decided(False))
 
     def next_overlay(self) -> Overlay:
         """The next way to show masks."""
@@ -335,7 +330,9 @@ class MaskCanvas(QuietFocus):
         self._drag_from = (event.screen_x, event.screen_y)
         if event.button == 2:
             self._drag = "pan"
-        elif self.state.tool == "box" and event.button == 1:
+        elif self.state.tool == "find" and event.button != 1:
+            self.action_unlike()
+        elif self.state.tool in ("find", "box") and event.button == 1:
             self._drag = "box"
             if self.state.corner is None:
                 self._set(corner=at)
@@ -376,9 +373,12 @@ class MaskCanvas(QuietFocus):
             moved = abs(event.screen_x - self._drag_from[0]) + abs(
                 event.screen_y - self._drag_from[1]
             )
-            # A click without a drag leaves the first corner for a second click.
             if moved >= 2:
                 self._finish_box()
+            elif self.state.tool == "find":
+                self._set(corner=None)
+                self.action_use()
+            # Of the box tool a click without a drag leaves the first corner for a second click.
 
     def on_leave(self) -> None:
         """The brush goes with the pointer."""

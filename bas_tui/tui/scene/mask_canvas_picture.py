@@ -17,10 +17,12 @@ from bas_tui.tui.scene import mask_render
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.mask_render import Coverage, Layer, Overlay
 from bas_tui.tui.scene.viewport import Viewport
+from engine.scenes.mask_ops import Mask
 from engine.scenes.pixel_box import Box, Point
+from engine.segments.contract import Click
 
-Tool = Literal["brush", "erase", "box", "flood"]
-TOOLS: tuple[Tool, ...] = ("brush", "erase", "box", "flood")
+Tool = Literal["find", "brush", "erase", "box", "flood"]
+TOOLS: tuple[Tool, ...] = ("find", "brush", "erase", "box", "flood")
 SIZES = (0.0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 90, 128)
 """Brush radii in picture pixels; 0 paints single pixels."""
 TOLERANCES = (2, 4, 8, 12, 16, 24, 32, 48, 64, 96)
@@ -52,14 +54,25 @@ class ToolState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preview:
+    """A thing that is being looked for, or was found and waits to be taken."""
+
+    mask: Mask | None
+    """None while it is looked for."""
+    color: int
+    """Index of the concept that it would be."""
+    clicks: tuple[Click, ...] = ()
+    box: Box | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Marks:
     """What lies over the picture besides the masks."""
 
     cursor: Point | None
     """Where the brush is; None while neither keyboard nor mouse is here."""
     painting: bool = False
-    busy_box: Box | None = None
-    """A box whose mask is being looked for."""
+    preview: Preview | None = None
     square: Box | None = None
     """The square that training cuts out; what lies outside is drawn dark."""
 
@@ -94,12 +107,17 @@ class CanvasPicture:
         on_top = sorted(layers, key=lambda item: item[0].active)
         pixels = mask_render.compose(self._sampled(document, view), on_top, state.overlay, strength)
         pixels = pixels.copy()
+        cover = _preview_cover(marks.preview, view)
+        if cover is not None and marks.preview is not None:
+            mask_render.draw_preview(pixels, cover, concept_color(marks.preview.color).rgb)
         _draw_marks(pixels, view, state, marks)
         if terminal.quantise:
             pixels = to_xterm(pixels)
         inner = picture_cells(pixels, terminal)
         if not terminal.blocks and state.overlay != "none":
             letters = _letters(layers, inner.chars.shape)
+            if cover is not None:
+                letters[cover.reshape(letters.shape[0], 2, -1).mean(axis=1) > 0.5] = ord("?")
             inner = inner._replace(chars=np.where(letters > 0, letters, inner.chars))
         cells = Cells.blank(view.rows, view.columns)
         cells.paste(view.offset[1], view.offset[0], inner)
@@ -127,19 +145,36 @@ class CanvasPicture:
         return layers
 
 
+def write_cursor(cells: Cells, view: Viewport, at: Point, down: bool, ink: int) -> None:
+    """Where there are no blocks, write the brush in brackets: any single character may be the
+    picture's own."""
+    column, half_row = view.to_dots(at)
+    x, y = int(column) + view.offset[0], int(half_row) // 2 + view.offset[1]
+    cells.write(y, x - 1, "[X]" if down else "[+]", ink)
+
+
 def _draw_marks(
     pixels: mask_render.Picture, view: Viewport, state: ToolState, marks: Marks
 ) -> None:
     if marks.square is not None and state.overlay != "none":
         mask_render.dim_outside(pixels, view, marks.square)
-    if marks.busy_box is not None:
-        x0, y0, x1, y1 = marks.busy_box
-        mask_render.draw_frame(pixels, view, Point(x0, y0), Point(x1 - 1, y1 - 1))
+    if marks.preview is not None:
+        if marks.preview.box is not None:
+            x0, y0, x1, y1 = marks.preview.box
+            mask_render.draw_frame(pixels, view, Point(x0, y0), Point(x1 - 1, y1 - 1))
+        for click in marks.preview.clicks:
+            mask_render.draw_click(pixels, view, click.at, click.adds)
     if state.corner is not None and marks.cursor is not None:
         mask_render.draw_frame(pixels, view, state.corner, marks.cursor)
     if marks.cursor is not None:
         ring = state.radius if state.tool in ("brush", "erase") else 0.0
         mask_render.draw_ring(pixels, view, marks.cursor, ring, state.pen or marks.painting)
+
+
+def _preview_cover(preview: Preview | None, view: Viewport) -> Coverage | None:
+    if preview is None or preview.mask is None:
+        return None
+    return mask_render.sample_mask(preview.mask, view)
 
 
 def _letters(

@@ -109,6 +109,31 @@ def draw_ring(pixels: Picture, view: Viewport, at: Point, radius: float, lit: bo
     _contrast(pixels, spot, 1.0)
 
 
+def draw_preview(pixels: Picture, cover: Coverage, color: tuple[int, int, int]) -> None:
+    """Draw, in place, a mask that is not taken yet: striped, with a bright edge."""
+    solid = cover > 0.5
+    stripes = np.indices(solid.shape).sum(axis=0) % 4 < 2
+    ink = np.array(color, np.float32)
+    edge = solid & ~_eroded(solid)
+    for where, opacity in ((solid & stripes, 0.6), (edge, 0.95)):
+        part = pixels[where].astype(np.float32)
+        pixels[where] = (part + (ink - part) * opacity).round().astype(np.uint8)
+
+
+def draw_click(pixels: Picture, view: Viewport, at: Point, adds: bool) -> None:
+    """Draw, in place, a place that is of the thing (a green dot) or is not (a red one)."""
+    column, half_row = (int(value) for value in view.to_dots(at))
+    for dy in range(-1, 2):
+        for dx in range(-1, 2):
+            x, y = column + dx, half_row + dy
+            if not (0 <= y < pixels.shape[0] and 0 <= x < pixels.shape[1]):
+                continue
+            if dx == dy == 0:
+                pixels[y, x] = (40, 220, 90) if adds else (240, 60, 60)
+            elif dx == 0 or dy == 0:
+                pixels[y, x] = (255, 255, 255)
+
+
 def draw_frame(pixels: Picture, view: Viewport, first: Point, second: Point) -> None:
     """Draw, in place, the outline of a box between two picture points."""
     (left, top), (right, bottom) = view.to_dots(first), view.to_dots(second)

@@ -9,8 +9,8 @@ from bas_tui.tui.scene.mask_canvas_picture import TOLERANCES, TOOLS, ToolState
 from bas_tui.tui.shell.clickable import ClickableWords, clickable
 from engine.scenes.pixel_box import Point
 
-NAMES = {"brush": ("b", "Brush"), "erase": ("e", "Erase"), "box": ("x", "Box"),
-         "flood": ("f", "Flood")}  # fmt: skip
+NAMES = {"find": ("d", "Find"), "brush": ("b", "Brush"), "erase": ("e", "Erase"),
+         "box": ("x", "Box"), "flood": ("f", "Flood")}  # fmt: skip
 OPERATIONS = (
     ("g", "Grow", "grow"),
     ("G", "Shrink", "shrink"),
@@ -29,13 +29,27 @@ class MaskTools(ClickableWords):
     state: reactive[ToolState] = reactive(ToolState())
     cursor: reactive[Point] = reactive(Point(0, 0))
     busy: reactive[str] = reactive("")
+    found: reactive[str] = reactive("")
+    """Which candidate is shown; it waits to be taken or dropped."""
 
     def render(self) -> Content:
         """One or two lines."""
-        first = self._tools()
+        first = self._found() if self.found else self._tools()
         if self.size.height < 2:
             return first
         return Content("\n").join([first, self._operations()])
+
+    def _found(self) -> Content:
+        keys = (("enter", "take", "take"), ("A", "next", "another"), ("esc", "drop", "drop"))
+        parts = [
+            clickable(
+                Content.assemble(Content.styled(f" {key}", "bold $primary"), f" {name}"),
+                f"screen.thing('{action}')",
+            )
+            for key, name, action in keys
+        ]
+        first = Content.styled(f" {self.found} ", "bold $background on $accent")
+        return Content("").join([first, *parts]).truncate(self.size.width, ellipsis=True)
 
     def _tools(self) -> Content:
         state, width = self.state, self.size.width
@@ -57,6 +71,8 @@ class MaskTools(ClickableWords):
             return [Content.styled(self.busy, "bold $accent")]
         if state.tool == "box":
             size = Content("2nd corner?" if state.corner is not None else "1st corner?")
+        elif state.tool == "find":
+            size = Content("click or drag" if wide else "click it")
         elif state.tool == "flood":
             size = _between("[", f" ±{TOLERANCES[state.tolerance]} ", "]", "size")
         else:

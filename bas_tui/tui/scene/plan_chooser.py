@@ -9,6 +9,7 @@ from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.shell.ask import Ask, PathSuggester
 from bas_tui.tui.shell.screen import BasScreen
 from engine.models.device_guess import guess_device
+from engine.models.facts import attention_grid
 from engine.models.plan import StepTimes, estimate, past_step_seconds
 
 
@@ -19,6 +20,10 @@ class PlanChooser:
         """`changed` is called after every change of the plan."""
         self._screen, self._changed = screen, changed
         self._past: dict[str, StepTimes | None] = {}
+        self.grid = 16
+        """Side of the plan's attention grid."""
+        self.side: int | None = None
+        """Side of the training picture in pixels; None: not known here."""
 
     @property
     def panel(self) -> PlanPanel:
@@ -28,8 +33,11 @@ class PlanChooser:
     def use(self, plan: Plan) -> None:
         """Take another plan."""
         panel = self.panel
+        config = plan.config()
         panel.plan = plan
-        panel.device = guess_device(plan.config().device)
+        # Once a plan: every stroke asks, and they build settings and read the base's files.
+        self.grid, self.side = attention_grid(plan.base, config), plan.side
+        panel.device = guess_device(config.device)
         if plan.base in self._past:
             self._show_outlook()
         else:

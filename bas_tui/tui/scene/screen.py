@@ -15,7 +15,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from bas_tui.tui.scene.box_search import BoxSearch
+from bas_tui.tui.scene.canvas_messages import BoxDrawn, Decided, Edited, Pointed, StateChanged
 from bas_tui.tui.scene.checks_panel import ChecksPanel
 from bas_tui.tui.scene.concept_actions import ConceptActions
 from bas_tui.tui.scene.desk import Desk
@@ -33,13 +33,13 @@ from bas_tui.tui.scene.plan_panel import PlanPanel
 from bas_tui.tui.scene.remembered import remembered
 from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.scene.run_starter import RunStarter
+from bas_tui.tui.scene.thing_search import ThingSearch
 from bas_tui.tui.scene.training_view import Inspection, inspect
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.full_picture import FullPicture
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.screen import BasScreen
 from engine.models.device_guess import guess_device
-from engine.models.facts import attention_grid
 
 INSPECT_SECONDS = 0.25
 """Checks run at most this often while a stroke is under way."""
@@ -63,7 +63,7 @@ class SceneScreen(BasScreen):
         self.inspection: Inspection | None = None
         self.files = FileActions(self.desk, opened=self._show_all, saved=self._show_header)
         self._concepts = ConceptActions(self.desk)
-        self._boxes = BoxSearch(self.desk)
+        self._things = ThingSearch(self.desk)
         self._plan = PlanChooser(self, self._plan_chosen)
         self._starter = RunStarter(self.desk)
         self._inspect_timer: Timer | None = None
@@ -119,6 +119,7 @@ class SceneScreen(BasScreen):
     def on_unmount(self) -> None:
         """The last moment to keep painting."""
         self.files.keep_now()
+        self._things.close()
 
     def on_screen_resume(self) -> None:
         """Without a picture, ask for one."""
@@ -131,7 +132,10 @@ class SceneScreen(BasScreen):
             self.action_open_scene()
 
     def open(self, **arguments: Any) -> None:
-        """`scene` (a path), `masks` (a path or several), `base`."""
+        """`scene` (a path), `masks` (a path or several), `base`, `segmenter`, `words_by`."""
+        self._things.drop()
+        if (segmenter := arguments.get("segmenter")) or arguments.get("words_by"):
+            self._things.use(str(segmenter or ""), str(arguments.get("words_by") or ""))
         if base := arguments.get("base"):
             self._plan.use(self.panel.plan.with_base(str(base)))
         scene = arguments.get("scene")
@@ -139,6 +143,7 @@ class SceneScreen(BasScreen):
             masks = arguments.get("masks") or ()
             paths = [masks] if isinstance(masks, str | Path) else list(masks)
             self.files.open_path(Path(scene), [Path(path) for path in paths])
+            self._things.warm_up()
 
     def unsaved(self) -> str:
         """Painting is kept for the next start, so nothing is lost unless that fails."""
@@ -171,9 +176,8 @@ class SceneScreen(BasScreen):
     def _inspect(self) -> None:
         self._inspect_timer = None
         document = self.document
-        plan = self.panel.plan
-        grid = attention_grid(plan.base, plan.config())
-        self.inspection = None if document is None else inspect(document, grid, plan.side)
+        grid, side = self._plan.grid, self._plan.side
+        self.inspection = None if document is None else inspect(document, grid, side)
         self.canvas.square = self.inspection.square if self.inspection else None
         legend = self.query_one(MaskLegend)
         legend.state = LegendState(
@@ -192,19 +196,18 @@ class SceneScreen(BasScreen):
             "" if self.inspection and not errors else errors[0].message if errors else "no picture"
         )
 
-    @on(MaskCanvas.Edited)
-    def _edited(self, event: MaskCanvas.Edited) -> None:
+    @on(Edited)
+    def _edited(self, event: Edited) -> None:
         if event.done:
             self._changed()
         elif self._inspect_timer is None:
             self._inspect_timer = self.set_timer(INSPECT_SECONDS, self._inspect)
 
-    @on(MaskCanvas.StateChanged)
+    @on(StateChanged)
     def _tool_changed(self) -> None:
         self._show_tools()
 
     def _changed(self) -> None:
-        """The document has another state."""
         self._inspect()
         self._show_header()
         self.files.keep_soon()
@@ -222,8 +225,9 @@ class SceneScreen(BasScreen):
     # Concepts
 
     def action_undo(self) -> None:
-        """One step back."""
-        self._concepts.undo()
+        """One step back; of a thing that is being found its last click."""
+        if not self._things.step_back():
+            self._concepts.undo()
 
     def action_redo(self) -> None:
         """One step forth."""
@@ -297,9 +301,31 @@ class SceneScreen(BasScreen):
         self.set_focus(self.canvas)
         getattr(self.canvas, f"action_{action}")(*values)
 
-    @on(MaskCanvas.BoxDrawn)
-    def _box_drawn(self, event: MaskCanvas.BoxDrawn) -> None:
-        self._boxes.start(event.box)
+    # Finding
+
+    @on(BoxDrawn)
+    def _box_drawn(self, event: BoxDrawn) -> None:
+        self._things.box(event.box)
+
+    @on(Pointed)
+    def _pointed(self, event: Pointed) -> None:
+        self._things.point(event.at, event.adds)
+
+    @on(Decided)
+    def _decided(self, event: Decided) -> None:
+        self._things.take() if event.taken else self._things.drop()
+
+    @on(ThingSearch.Answered)
+    def _things_answered(self, event: ThingSearch.Answered) -> None:
+        self._things.answered(event)
+
+    def action_thing(self, what: str) -> None:
+        """`take`, `another` or `drop`: what becomes of the thing that was found."""
+        getattr(self._things, what)()
+
+    def action_find_word(self) -> None:
+        """Find a thing by what it is called."""
+        self._things.ask_words()
 
     # The plan
 
