@@ -25,9 +25,10 @@ class ConceptActions:
         document = self._desk.document
         if document is None:
             return
-        label = getattr(document.history, f"{what}_label")
+        history = document.history
+        label = history.undo_label if what == "undo" else history.redo_label
         self._desk.edit(lambda doc, _key: getattr(doc, what)() and None)
-        undo, redo = document.history.depth()
+        undo, redo = history.depth()
         done = f"{'took back' if what == 'undo' else 'made again'}: {label}" if label else ""
         self._desk.screen.say(f"{done or f'nothing to {what}'} ({undo} to undo, {redo} to redo)")
 

@@ -92,6 +92,16 @@ class History:
         """Whether the document differs from what `mark_saved` last saw."""
         return self.state != self._saved
 
+    @property
+    def undo_label(self) -> str:
+        """What undo would take back; empty where there is nothing."""
+        return self._done[-1][1].label if self._done else ""
+
+    @property
+    def redo_label(self) -> str:
+        """What redo would make again; empty where there is nothing."""
+        return self._undone[-1][1].label if self._undone else ""
+
     def mark_saved(self) -> None:
         self._saved = self.state
 
