@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bas_tui.cli import evaluate_input as inputs
+from bas_tui.cli import evaluate_results as results
 from bas_tui.cli import options, stderr, stdout
 from engine.core.extras import need
 
 if TYPE_CHECKING:
     from engine.evaluate.job_plan import EvaluationDir
-    from engine.evaluate.tables import Tables
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,30 +37,11 @@ class ExecutorChoice(StrEnum):
     ray = "ray"
 
 
-def complete_evaluation(incomplete: str) -> list[str]:
-    """Names of evaluations for the shell."""
-    from engine.evaluate.job_plan import list_evaluations
-
-    names = [folder.name for folder in list_evaluations()]
-    return [name for name in names if name.startswith(incomplete)]
-
-
 def complete_suite(incomplete: str) -> list[str]:
     """Names of suites for the shell."""
     from engine.evaluate.suites import suite_names
 
     return [name for name in suite_names() if name.startswith(incomplete)]
-
-
-EvaluationArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[NAME]",
-        help="An evaluation's name or folder.",
-        autocompletion=complete_evaluation,
-        show_default="the newest",
-    ),
-]
 
 
 @app.command()
@@ -174,14 +155,14 @@ def run(
     code = _conclude(folder)
     if code == stderr.DONE:
         try:
-            _write_report(folder)
+            results.write_report(folder)
         except UserError as problem:
             stderr.note("warning", problem.message, problem.remedy)
     raise typer.Exit(code)
 
 
 @app.command()
-def watch(name: EvaluationArgument = None) -> None:
+def watch(name: results.EvaluationArgument = None) -> None:
     """Follow an evaluation; Ctrl-C leaves it running.
 
     Example:  bas eval watch pocket-small
@@ -194,7 +175,7 @@ def watch(name: EvaluationArgument = None) -> None:
 
 
 @app.command()
-def stop(name: EvaluationArgument = None) -> None:
+def stop(name: results.EvaluationArgument = None) -> None:
     """End an evaluation; its running jobs write a checkpoint first.
 
     Example:  bas eval stop pocket-small
@@ -231,31 +212,8 @@ def list_(as_json: options.JsonOption = False) -> None:
         stdout.table(("evaluation", "state", "jobs", "suite", "base"), rows, ("bold",))
 
 
-@app.command()
-def report(
-    name: EvaluationArgument = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FOLDER", show_default="report/ in the evaluation"),
-    ] = None,
-    as_json: options.JsonOption = False,
-) -> None:
-    """Show the table and the plot, and write report.html, report.md, CSV and JSON.
-
-    Example:  bas eval report pocket-small --out docs/results
-    """
-    from engine.evaluate.job_plan import find_evaluation
-    from engine.evaluate.tables import make_tables
-
-    folder = find_evaluation(name)
-    tables = make_tables(folder)
-    if as_json:
-        from engine.evaluate.report_files import tables_record
-
-        stdout.json_line(tables_record(tables))
-    else:
-        _show(tables)
-    _write_report(folder, out)
+app.command()(results.report)
+app.command()(results.compare)
 
 
 @app.command()
@@ -322,6 +280,7 @@ def _stop(folder: EvaluationDir) -> None:
 
 def _conclude(folder: EvaluationDir) -> int:
     """Say how it ended, show the table; the exit code."""
+    from bas_tui.cli.evaluate_view import show_tables
     from engine.core.errors import BasError
     from engine.evaluate.status import status
     from engine.evaluate.tables import make_tables
@@ -334,25 +293,10 @@ def _conclude(folder: EvaluationDir) -> int:
             raise BasError(f"every job failed: {job.message}", f"see {folder.path}/runs")
         raise BasError(last_line(folder.log) or "nothing was done", f"see {folder.log}")
     tables = make_tables(folder)
-    _show(tables)
+    show_tables(tables)
     for job in tables.failed:
         stderr.note("error", f"{job.scene} by {job.method} failed", job.message)
     if now.done < now.total:
         stderr.say(f"{now.done} of {now.total} jobs are done; the same command goes on")
         return stderr.FAILED
     return stderr.DONE
-
-
-def _show(tables: Tables) -> None:
-    from bas_tui.cli.evaluate_view import show_tables
-
-    show_tables(tables)
-
-
-def _write_report(folder: EvaluationDir, out: Path | None = None) -> None:
-    from engine.evaluate.report_files import write_report
-
-    need("matplotlib", "eval")
-    with stderr.waiting("writing the report"):
-        path = write_report(folder, out or folder.report)
-    stderr.say(f"report: {path}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bas_tui.cli import stderr, stdout
 
 if TYPE_CHECKING:
+    from engine.evaluate.comparison import Compared
     from engine.evaluate.job_plan import EvaluationDir
     from engine.evaluate.statistics import Interval
     from engine.evaluate.status import Status
@@ -94,6 +95,19 @@ def show_tables(tables: Tables) -> None:
         points = [(row.identity.mean, row.prompt.mean) for row in tables.rows]
         for line in plot(points, [row.method for row in tables.rows]):
             stdout.line(line)
+
+
+def compared_cells(line: Compared) -> tuple[str, ...]:
+    """A line of `bas eval compare`."""
+    cells: list[str] = [line.name, line.method]
+    for figure, digits in ((line.identity, 3), (line.prompt, 3), (line.together, 2)):
+        mean, low, high = figure.difference
+        cells.append("-" if math.isnan(figure.mean) else f"{figure.mean:.{digits}f}")
+        same = math.isnan(mean) or not (mean or low or high)
+        between = "" if math.isnan(low) else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+        cells.append("" if same else f"{mean:+.{digits}f}{between}")
+    minutes = "-" if math.isnan(line.seconds) else f"{line.seconds / 60:.1f}"
+    return (*cells, minutes, str(line.pictures))
 
 
 def number(value: float) -> str:

@@ -8,14 +8,20 @@ import math
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from bas_tui.cli.main import app
+from engine.core.errors import UserError
 from engine.evaluate import store
+from engine.evaluate.comparison import compare
+from engine.evaluate.job_plan import create_evaluation
 from engine.evaluate.report_files import write_report
 from engine.evaluate.report_text import differences
 from engine.evaluate.runner import RESULT, take_result
+from engine.evaluate.suites import Suite
 from engine.evaluate.tables import make_tables
 from engine.runs.manifest import Manifest, write_manifest
-from tests.evaluate.conftest import Scored, result
+from tests.evaluate.conftest import Scored, plan_of, result, scenes
 
 pytest.importorskip("matplotlib")
 
@@ -139,3 +145,24 @@ def test_results_of_another_base_are_not_mixed_in(scored: Scored) -> None:
     path.write_text(json.dumps(record))
     assert take_result(folder, job)
     assert store.jobs(folder.store)[1].state == "done"
+
+
+def test_evaluations_are_held_against_a_first_one(scored: Scored) -> None:
+    scored(lambda *_: 0.5, name="full")
+    scored(lambda scene, *_: 0.5 if scene == "scene0" else 0.7, name="lora")
+    scored(lambda *_: 0.5, name="lost", found=False)
+    done = CliRunner().invoke(app, ["eval", "compare", "full", "lora", "lost", "--json"])
+    lines = [json.loads(line) for line in done.output.splitlines()]
+    first, lora, lost = (line for line in lines if line["method"] == lines[0]["method"])
+    assert first["name"] == "full" and first["identity"]["difference"]["mean"] == 0
+    assert lora["identity"]["mean"] == pytest.approx(0.6)
+    assert lora["identity"]["difference"] == pytest.approx({"mean": 0.1, "low": 0.0, "high": 0.2})
+    assert lora["pictures"] == 4 and lora["scenes"] == 2
+    assert first["together"]["mean"] == 1 and lost["together"]["difference"]["mean"] == -1
+
+
+def test_evaluations_of_other_seeds_are_not_compared(scored: Scored, suite: Suite) -> None:
+    full = scored(lambda *_: 0.5, name="full")
+    other = create_evaluation("other", plan_of(suite, seed=1), scenes(), command="bas eval run")
+    with pytest.raises(UserError, match="full has seed 0 and other 1"):
+        compare(full, [other])
