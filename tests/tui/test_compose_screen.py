@@ -374,15 +374,21 @@ async def test_no_run_at_all_is_one_line() -> None:
         assert "press r" in message(pilot)
 
 
-async def test_the_gallery_follows_pictures_drawn_and_deleted_elsewhere() -> None:
-    run = make_run("tea", 3)
-    async with composing(run) as (pilot, screen):
+async def test_the_gallery_follows_pictures_drawn_and_deleted_elsewhere(bas_home: Path) -> None:
+    real = make_run("tea", 3)
+    # The way to a run may lead through links (macOS' /tmp does); its host names real paths.
+    real.path.rename(bas_home / "moved")
+    real.path.symlink_to(bas_home / "moved", target_is_directory=True)
+    run = RunDir(bas_home / "moved")
+    async with composing(real) as (pilot, screen):
         await until(pilot, lambda: len(screen.gallery.tiles) == 3, "the pictures")
         screen.set_focus(screen.gallery)
         await pilot.press("right")
         chosen = screen.gallery.current
         recipe = {"prompt": "<penguin> at sea", "seed": 9, "run": "tea"}
-        path = save_generated(np.zeros((16, 16, 3), np.uint8), run.pictures, "sea", recipe)
+        path = save_generated(
+            np.zeros((16, 16, 3), np.uint8), run.pictures, "sea", recipe
+        ).resolve()
         await until(pilot, lambda: len(screen.gallery.tiles) == 4, "the picture of somebody else")
         assert "drawn elsewhere" in message(pilot)
         assert screen.gallery.tiles[0].path == path and screen.gallery.current == chosen

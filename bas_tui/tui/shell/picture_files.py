@@ -153,7 +153,9 @@ def list_pictures(run: RunDir, known: Known | None = None) -> list[Picture]:
     adds it there: call it off the event loop."""
     known = {} if known is None else known
     try:
-        files = [(path.stat().st_mtime_ns, path) for path in run.pictures.glob("*.png")]
+        # As hosts name them, who know nothing of links in the way they were asked for.
+        folder = run.pictures.resolve()
+        files = [(path.stat().st_mtime_ns, path) for path in folder.glob("*.png")]
     except OSError:
         return []
     files.sort(reverse=True)
