@@ -61,4 +61,4 @@ class Desk:
         if self.document is not None and self.document.concepts:
             act(self.document, self.canvas.current)
         else:
-            self.screen.say("there is no concept yet: paint on the picture, or press n", "warning")
+            self.screen.say("there is no concept yet: click on a thing (d), or press n", "warning")

@@ -63,7 +63,7 @@ class FileActions:
                 f"your unsaved painting of {when} is back; X takes the files' masks", "warning"
             )
         elif not file.concepts:
-            self._screen.say("no masks yet: drag to paint, x boxes a thing, n names the next one")
+            self._screen.say("no masks yet: click on a thing, enter takes it; b paints")
         remember_scene(self._screen.bas, file.source)
         self._opened()
         self._desk.canvas.focus()

@@ -60,7 +60,7 @@ class MaskLegend(Widget, can_focus=True):
         width = self.size.width
         if not state.concepts:
             return Content.from_markup(
-                "[$faint]none yet: paint on the picture,\nor press [/][bold $primary]n[/]"
+                "[$faint]none yet: click on a thing, or\npress [/][bold $primary]n[/]"
                 "[$faint] to name the first thing[/]"
             )
         name_width = max(10, min(24, width - 26))

@@ -47,7 +47,7 @@ def inspect(document: MaskDocument, grid: int = 16, side: int | None = None) -> 
     concepts = [SceneConcept(c.name, document.mask(c.key)) for c in document.concepts]
     coverage = {c.key: document.coverage(c.key) for c in document.concepts}
     if not concepts:
-        finding = Finding("error", "there is no concept yet", "paint on the picture, or press n")
+        finding = Finding("error", "there is no concept yet", "click on a thing, or press n")
         return Inspection((finding,), {}, {}, _square(document, []))
     square, cut = _square(document, concepts), concepts
     lost = () if height == width else _lost(document, concepts)
@@ -95,7 +95,7 @@ def _lost(document: MaskDocument, concepts: list[SceneConcept]) -> tuple[Finding
 def _reworded(finding: Finding) -> Finding:
     """Remedies that fit a person with a brush in hand, where the loader's speak of files."""
     remedies = {
-        "paint the thing white on black": "paint on the thing, or box it (x)",
+        "paint the thing white on black": "paint on it, or find it (d)",
         "the thing must be white, the rest black": "press i to invert it",
         "rename one of the files": "press r to rename it",
         "crop the picture closer to the thing or mask it more loosely": "press g to grow it",
