@@ -22,6 +22,8 @@ from bas_tui.cli.generate import (
     check_folder,
     finish,
 )
+from bas_tui.cli.open_app import can_open
+from bas_tui.cli.open_app import start as start_application
 
 
 def edit(
@@ -29,23 +31,25 @@ def edit(
         Path, typer.Argument(metavar="PHOTO", help="A PNG, JPEG or WebP picture of any size.")
     ],
     prompts: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="PROMPT...",
             help="What to draw in each region, one for each --mask and in their order.",
             autocompletion=options.complete_prompt,
+            show_default=False,
         ),
-    ],
+    ] = None,
     masks: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--mask",
             "-m",
             metavar="REGION",
             help="A picture of the photo's size, white where it may change; or a box in percent: "
             "left,top,right,bottom. Once for each prompt.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     run: options.RunOption = None,
     count: Annotated[
         int, typer.Option("--count", "-n", metavar="N", min=1, help="How many candidates.")
@@ -81,6 +85,8 @@ def edit(
 
     Several regions:  bas edit kitchen.jpg "<teapot>" "<penguin>" -m shelf.png -m floor.png
 
+    With neither prompt nor mask it opens the Edit screen, where regions are painted.
+
     Things of another run: --with RUN, or edit again with --run. The sheet shows the photo first.
     """
     from bas_tui import client
@@ -88,7 +94,11 @@ def edit(
     from engine.runs.library import find_run
     from engine.runs.requests import EditRegion, PhotoEdit
 
-    if len(prompts) != len(masks):
+    prompts, masks = prompts or [], masks or []
+    if not prompts and not masks and not as_json and can_open(False):
+        client.check_photo(photo)
+        start_application("edit", photo=photo, run=str(find_run(run).path))
+    if len(prompts) != len(masks) or not prompts:
         raise UserError(
             f"{len(prompts)} prompts for {len(masks)} masks",
             "give one --mask for each prompt, in their order",

@@ -14,12 +14,13 @@ from bas_tui.client.host_process import send, start_host, wait_until_gone
 from bas_tui.client.prompt_checks import (
     check_edit,
     check_learned,
+    check_photo,
     check_prompt,
     check_request,
     token_names,
 )
 from bas_tui.client.segmenter import Finder
-from engine.runs.requests import GenerationRequest, ThingPlace
+from engine.runs.requests import GenerationRequest, PhotoEdit, ThingPlace
 
 __all__ = [
     "Exchange",
@@ -28,10 +29,12 @@ __all__ = [
     "GenerationRequest",
     "Generator",
     "ImportOrder",
+    "PhotoEdit",
     "ThingPlace",
     "change_settings",
     "check_edit",
     "check_learned",
+    "check_photo",
     "check_prompt",
     "check_request",
     "create_run",

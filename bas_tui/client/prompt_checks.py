@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from engine.core.errors import UserError
 from engine.models.additions import vocabulary
@@ -47,6 +48,13 @@ def check_request(request: GenerationRequest) -> None:
             "draw from noise alone: bas gen without --place, or bas vary --strength 1",
         )
     request.check()
+
+
+def check_photo(path: Path) -> None:
+    """Raises UserError for a photo that cannot be read."""
+    from engine.scenes.image_files import read_photo
+
+    read_photo(path.expanduser())
 
 
 def check_edit(edit: PhotoEdit) -> None:

@@ -30,6 +30,7 @@ from bas_tui.tui.screens import REGISTRY, SCREEN_CLASSES
 from bas_tui.tui.shell import preferences
 from bas_tui.tui.shell.bindings import bindings_of, keymap_text, read_keymap
 from bas_tui.tui.shell.copier import Copier
+from bas_tui.tui.shell.drawing_process import DrawingProcess
 from bas_tui.tui.shell.key_queue import KeyQueue
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.shell.keys import KEYS
@@ -69,12 +70,8 @@ class BasApp(App[int]):
     """The registry binds the palette; this only moves Textual's own key out of the way."""
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_provider}
     BINDINGS = bindings_of(KEYS, "app")
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-narrow"), (100, "-wide"), (150, "-very-wide"),
-    ]  # fmt: skip
-    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-short"), (30, "-tall"), (50, "-very-tall"),
-    ]  # fmt: skip
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall"), (50, "-very-tall")]  # noqa: RUF012
 
     def __init__(
         self,
@@ -85,6 +82,7 @@ class BasApp(App[int]):
     ) -> None:
         self.meter = ByteMeter()
         self.shown = ScreenDiff()
+        self.drawing = DrawingProcess()
         self.terminal = terminal or Terminal()
         self._preferences = preferences.Store(self, prefs or preferences.load())
         self._start = start or Start()
@@ -268,8 +266,9 @@ class BasApp(App[int]):
         self._preferences.use(dataclasses.replace(self.prefs, **changes))
 
     def on_unmount(self) -> None:
-        """Store what is not stored yet; the terminal need keep no pictures."""
+        """Store what is not stored yet; end what draws; the terminal need keep no pictures."""
         self._preferences.flush()
+        self.drawing.close()
         self._pictures.forget()
 
     @property

@@ -39,6 +39,7 @@ def run(
     segmenter: str | None = None,
     words_by: str | None = None,
     run: str | None = None,
+    photo: Path | None = None,
     control: bool = True,
     low_bandwidth: bool | None = None,
     color: str = "auto",
@@ -46,10 +47,10 @@ def run(
 ) -> int:
     """Run the application until the person leaves; the exit code.
 
-    `screen` is runs, scene, train or compose; `run` names a run folder; `control` False shows a
-    run read-only. `low_bandwidth` None means: yes under SSH. `color` is auto, truecolor, 256, 16
-    or none; `images` is auto, blocks, kitty, or a kind of blocks. A hang-up, SIGTERM and SIGINT
-    close it as `q` does, with the exit code 128 + signal.
+    `screen` is runs, scene, train, compose or edit; `run` names a run folder, `photo` what is to be
+    edited; `control` False shows a run read-only. `low_bandwidth` None means: yes under SSH.
+    `color` is auto, truecolor, 256, 16 or none; `images` is auto, blocks, kitty, or a kind of
+    blocks. A hang-up, SIGTERM and SIGINT close it as `q` does, with the exit code 128 + signal.
     """
     terminal = detect(color, low_bandwidth)
     if terminal.tmux is not None:
@@ -57,18 +58,16 @@ def run(
         blocks = sharpest_blocks(os.environ, tmux.outer)
         terminal = dataclasses.replace(terminal, tmux=tmux, sharpest=blocks)
     terminal = dataclasses.replace(terminal, graphics=_has_graphics(terminal, images))
-    arguments: dict[str, Any] = {
-        name: value
-        for name, value in (
-            ("scene", scene),
-            ("masks", masks),
-            ("base", base),
-            ("run", run),
-            ("segmenter", segmenter),
-            ("words_by", words_by),
-        )
-        if value is not None
+    named = {
+        "scene": scene,
+        "masks": masks,
+        "base": base,
+        "run": run,
+        "photo": photo,
+        "segmenter": segmenter,
+        "words_by": words_by,
     }
+    arguments: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if screen == "train":
         arguments["control"] = control
     style = {"auto": "", "blocks": "", "none": "", "kitty": PIXELS}.get(images, images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bas_tui.tui.batch.keys import KEYS as BATCH
 from bas_tui.tui.compose.keys import KEYS as COMPOSE
+from bas_tui.tui.edit.keys import KEYS as EDIT
 from bas_tui.tui.runs.keys import KEYS as RUNS
 from bas_tui.tui.scene.keys import KEYS as SCENE
 from bas_tui.tui.shell.bindings import Registry
@@ -15,7 +16,8 @@ SCREEN_CLASSES = {
     "scene": ("bas_tui.tui.scene.screen", "SceneScreen"),
     "train": ("bas_tui.tui.train.screen", "TrainScreen"),
     "compose": ("bas_tui.tui.compose.screen", "ComposeScreen"),
+    "edit": ("bas_tui.tui.edit.screen", "EditScreen"),
     "batch": ("bas_tui.tui.batch.screen", "BatchScreen"),
 }
 """Imported when they are first opened: a start pays only for the screen it shows."""
-REGISTRY = Registry((*KEYS, *RUNS, *SCENE, *TRAIN, *COMPOSE, *BATCH))
+REGISTRY = Registry((*KEYS, *RUNS, *SCENE, *TRAIN, *COMPOSE, *EDIT, *BATCH))

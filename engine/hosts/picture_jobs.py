@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from engine.runs.prompts import resolve_prompt
 from engine.runs.requests import PhotoEdit, ThingPlace
 from engine.scenes.image_files import Pixels, read_photo
 from engine.scenes.mask_files import load_region
+from engine.scenes.mask_ops import mask_digest
 from engine.scenes.scene import open_saved_scene
 from engine.training.composition import Placing, collage
 
@@ -178,10 +178,7 @@ class PhotoJob:
 
     @property
     def recipe(self) -> Mapping[str, object]:
-        digests = [
-            hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
-            for mask in self._photo.masks
-        ]
+        digests = [mask_digest(mask) for mask in self._photo.masks]
         return {"photo": self._photo.name, "masks": " ".join(digests), "start": self._photo.start}
 
     @property

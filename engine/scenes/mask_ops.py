@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import cv2
@@ -84,6 +85,13 @@ def complement(masks: Iterable[Mask], shape: tuple[int, int]) -> Mask:
     for mask in masks:
         union |= mask
     return ~union
+
+
+def mask_digest(mask: Mask) -> str:
+    """16 hex digits of sha256 over size and pixels: what a region is called."""
+    digest = hashlib.sha256(f"{mask.shape}".encode())
+    digest.update(np.packbits(mask).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def difference_box(before: Mask, after: Mask) -> Box:

@@ -7,10 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 import engine
 from bas_tui import client
 from bas_tui.tui.app import BasApp, Start
 from bas_tui.tui.compose.screen import ComposeScreen
+from bas_tui.tui.edit.screen import EditScreen
 from bas_tui.tui.scene.screen import SceneScreen
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.shell.picture_files import list_pictures
@@ -82,6 +86,23 @@ async def test_open_train_and_draw() -> None:
             assert sorted(p.recipe.seed or 0 for p in pictures) == [11, 12]
             assert {p.recipe.prompt for p in pictures} == {"in <penguin>"}
             assert [t.picture for t in compose.gallery.tiles if t.picture]
+
+            await app.go("edit", run=run.name, photo=SCENE)
+            await until(lambda: isinstance(app.screen, EditScreen), "the Edit screen")
+            edit = app.screen
+            assert isinstance(edit, EditScreen)
+            await until(lambda: edit.desk.document is not None, "the photo")
+            line = edit.prompts.settings
+            line.settings = line.settings.typed("count", "1").typed("steps", "2")
+            await pilot.press("space", "ctrl+g")
+            await until(lambda: edit.candidates.queue.current is not None, "the request")
+            await until(lambda: edit.candidates.queue.current is None, "the end of the edit")
+            (candidate,) = [tile.picture for tile in edit.gallery.tiles if tile.picture]
+            assert candidate.recipe.photo and edit.desk.document is not None
+            made = np.asarray(Image.open(candidate.path)).astype(int)
+            changed = np.abs(made - edit.desk.document.image).max(-1) > 0
+            assert changed.any() and not (changed & ~edit.desk.document.mask(0)).any()
+            await app.go("compose")
 
             settings.settings = settings.settings.typed("count", "8").typed("steps", "200")
             await pilot.press("enter")

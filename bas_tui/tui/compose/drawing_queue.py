@@ -1,4 +1,5 @@
-"""Hands drawings to the generation process, one at a time, and tells what becomes of them."""
+"""Hands a screen's drawings to the generation process, one at a time, and tells what becomes of
+them. The process is the application's: screens share its loaded model."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from engine.runs.events import Event
 
 
 class DrawingQueue:
-    """Owns the generation process and the drawing under way.
+    """Owns the drawing under way.
 
     Threads wait for the process and post messages; `current` changes only where a message is taken.
     """
@@ -36,16 +37,22 @@ class DrawingQueue:
             self.request = request
             self.error = error
 
-    def __init__(self, post: Callable[[Message], object]) -> None:
+    def __init__(
+        self, post: Callable[[Message], object], generator: Callable[[], Generator]
+    ) -> None:
+        """`generator` gives the application's, when the first drawing needs it."""
         self.current: Drawing | None = None
+        self.last: GenerationRequest | None = None
+        """What was asked for last."""
         self._post = post
+        self._find_generator = generator
         self._generator: Generator | None = None
         self._closed = threading.Event()
 
     def start(self, request: GenerationRequest) -> None:
         """Draw; `Drawn` messages tell how it goes. Nothing else may be under way."""
         assert self.current is None
-        self.current = Drawing(request=request)
+        self.current, self.last = Drawing(request=request), request
         self._hand_in(request)
 
     def take(self, message: Drawn) -> Drawing | None:
@@ -79,21 +86,21 @@ class DrawingQueue:
         return True
 
     def close(self) -> None:
-        """End the process; it may take seconds, so nobody waits."""
+        """Tell nothing more."""
         self._closed.set()
-        if self._generator is not None:
-            threading.Thread(target=self._generator.close, daemon=True).start()
 
     def _hand_in(self, request: GenerationRequest) -> None:
+        generator = self._generator = self._find_generator()
         threading.Thread(
-            target=self._work, args=(request,), name=f"draw-{request.request}", daemon=True
+            target=self._work,
+            args=(generator, request),
+            name=f"draw-{request.request}",
+            daemon=True,
         ).start()
 
-    def _work(self, request: GenerationRequest) -> None:
+    def _work(self, generator: Generator, request: GenerationRequest) -> None:
         try:
-            if self._generator is None:
-                self._generator = Generator()
-            for event in self._generator.submit(request):
+            for event in generator.submit(request):
                 if self._closed.is_set():
                     return
                 self._post(self.Drawn(request.request, event))

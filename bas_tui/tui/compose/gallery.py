@@ -75,8 +75,15 @@ class Gallery(QuietFocus):
             super().__init__()
             self.pixels = pixels
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        id: str | None = None,
+        empty: Sequence[str] = ("No pictures yet.", "Write a prompt and press enter."),
+    ) -> None:
+        """`empty`: what to say while there is no picture."""
         super().__init__(id=id)
+        self._empty = empty
         self.tiles: list[Tile] = []
         self.selected = 0
         self.marked: list[Path] = []
@@ -215,7 +222,7 @@ class Gallery(QuietFocus):
             cells.fg[row, columns] = self.ink("background")
 
     def _write_empty(self, cells: Cells) -> None:
-        for row, line in enumerate(("No pictures yet.", "Write a prompt and press enter.")):
+        for row, line in enumerate(self._empty):
             cells.write(row, 0, line, self.ink("faint"))
 
     def _ask(self, path: Path) -> None:

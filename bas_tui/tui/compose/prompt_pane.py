@@ -29,8 +29,10 @@ HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: letters are k
 class PromptPane(Vertical):
     """Two prompt lines and the settings, over one run's tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, draw_key: str = "g") -> None:
+        """`draw_key`: the key that draws, for the button."""
         super().__init__(id="lines")
+        self._draw_key = draw_key
         self._run: RunDir | None = None
         self._concepts: Sequence[ConceptEntry] = ()
 
@@ -46,7 +48,7 @@ class PromptPane(Vertical):
         with Horizontal(classes="line", id="negative-line"):
             yield Label("negative", classes="label")
             yield PromptInput(id="negative", placeholder="nothing in particular")
-        yield PromptSettings(id="settings")
+        yield PromptSettings(id="settings", draw_key=self._draw_key)
 
     @property
     def prompt(self) -> PromptInput:
@@ -94,16 +96,20 @@ class PromptPane(Vertical):
             guidance=recipe.guidance, strength=recipe.strength,
         )  # fmt: skip
 
-    def request(self, *, step_previews: bool) -> client.GenerationRequest:
+    def request(
+        self, *, step_previews: bool, edit: client.PhotoEdit | None = None
+    ) -> client.GenerationRequest:
         """What is asked for; the prompt joins the run's earlier ones.
 
+        `edit`: what to draw into a photo, in place of a new picture of the prompt.
         Raises UserError for an unknown token and for a run that has learned nothing yet.
         """
         run, text, negative = self._run, self.text, self.negative.value.strip()
         assert run is not None
         prompt, settings = self.prompt, self.settings.settings
         request = client.GenerationRequest(
-            run=run, prompt=text, out=run.pictures, negative=negative,
+            run=run, prompt=edit.prompts if edit is not None else text, edit=edit,
+            out=run.pictures, negative=negative,
             seed=settings.used_seed, count=settings.count, steps=settings.steps,
             guidance=settings.guidance, strength=self._strength(), step_previews=step_previews,
         )  # fmt: skip
@@ -160,6 +166,14 @@ class PromptPane(Vertical):
         hint = self.query_one("#hint", Static)
         hint.update(text if isinstance(text, Content) else Content(text))
         hint.set_class(error, "-error")
+
+    def on_descendant_focus(self) -> None:
+        """A short screen has room for all lines only while one of them is written."""
+        self.set_class(True, "-writing")
+
+    def on_descendant_blur(self) -> None:
+        """And for other things then."""
+        self.set_class(False, "-writing")
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

@@ -94,6 +94,11 @@ class PromptSettings(ClickableWords, can_focus=True):
     place: reactive[int] = reactive(0)
     busy: reactive[bool] = reactive(False)
 
+    def __init__(self, *, id: str | None = None, draw_key: str = "g") -> None:
+        """`draw_key`: what the button says."""
+        super().__init__(id=id)
+        self._draw_key = draw_key
+
     class Note(Message):
         """Something to be said about a change."""
 
@@ -112,7 +117,7 @@ class PromptSettings(ClickableWords, can_focus=True):
             button = Content.styled(" Cancel (^x) ", "bold $background on $warning")
             button = clickable(button, "app.cancel()")
         else:
-            button = Content.styled(" Draw (g) ", "bold $background on $success")
+            button = Content.styled(f" Draw ({self._draw_key}) ", "bold $background on $success")
             button = clickable(button, "screen.generate()")
         line = self._line(arrows=True)
         if line.cell_length + button.cell_length + 1 > self.size.width:

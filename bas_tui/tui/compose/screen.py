@@ -54,7 +54,7 @@ class ComposeScreen(BasScreen):
     def __init__(self) -> None:
         super().__init__()
         self.runs = RunChooser(self)
-        self.queue = DrawingQueue(self.post_message)
+        self.queue = DrawingQueue(self.post_message, lambda: self.bas.drawing.generator())
         self.shelf = PictureShelf(self.post_message)
         self._actions = PictureActions(self, self._removed)
 
@@ -93,7 +93,7 @@ class ComposeScreen(BasScreen):
             self.shelf.look(self.runs.run)
 
     def on_unmount(self) -> None:
-        """The generation process ends with the application."""
+        """Nobody is told of a drawing any more."""
         self.queue.close()
 
     def on_screen_suspend(self) -> None:
@@ -125,9 +125,14 @@ class ComposeScreen(BasScreen):
         return self.runs.run.path if self.runs.run is not None else None
 
     def leads_to(self, name: str) -> dict[str, Any]:
-        """The run in use."""
+        """The run in use; its chosen picture, while the pictures have the focus, to be edited."""
         run = self.runs.run
-        return {"train": {"run": run}, "scene": {"scene": run.scene}}.get(name, {}) if run else {}
+        if run is None:
+            return {}
+        edit: dict[str, Any] = {"run": run}
+        if self.gallery.has_focus and (picture := self.gallery.current) is not None:
+            edit["photo"] = picture.path
+        return {"train": {"run": run}, "scene": {"scene": run.scene}, "edit": edit}.get(name, {})
 
     def action_pick_run(self) -> None:
         """Choose a run."""

@@ -63,6 +63,7 @@ class MaskCanvas(QuietFocus):
         self.cursor = Point(0, 0)
         self.preview: Preview | None = None
         """A thing that is looked for or waits to be taken; drawn, not kept."""
+        self.instead: mask_render.Picture | None = None
         self.square: Box | None = None
         """The square that training cuts out; what lies outside is drawn dark."""
         self._view: Viewport | None = None
@@ -81,7 +82,7 @@ class MaskCanvas(QuietFocus):
         self.document, self.current = document, current
         height, width = document.shape
         self.cursor = Point(width / 2, height / 2)
-        self._left_zoom = self.preview = None
+        self._left_zoom = self.preview = self.instead = None
         self._picture = CanvasPicture()
         self._view = Viewport(
             width=width, height=height, columns=max(1, self.size.width),
@@ -118,7 +119,7 @@ class MaskCanvas(QuietFocus):
             self.paint(Cells.blank(self.size.height, self.size.width))
             return
         marks = Marks(
-            cursor=self.cursor if self.has_focus or self._hover else None,
+            cursor=self.cursor if self.has_focus or self._hover else None, instead=self.instead,
             painting=self._drag == "paint", preview=self.preview, square=self.square,
         )  # fmt: skip
         cells = self._picture.cells(
@@ -159,13 +160,15 @@ class MaskCanvas(QuietFocus):
         if self.state.pen:
             self._set(pen=False)
 
-    def _begin(self, at: Point, value: bool) -> None:
-        if self.document is None:
-            return
-        if not self.document.concepts:
+    def _to_paint(self) -> MaskDocument | None:
+        if self.document is not None and not self.document.concepts:
             self.current = self.document.add_to_paint()
-        self.document.begin_stroke(self.current, at, self.state.radius, value)
-        self._stroked()
+        return self.document
+
+    def _begin(self, at: Point, value: bool) -> None:
+        if (document := self._to_paint()) is not None:
+            document.begin_stroke(self.current, at, self.state.radius, value)
+            self._stroked()
 
     def _stroked(self) -> None:
         self._picture.forget(self.current)
@@ -182,13 +185,10 @@ class MaskCanvas(QuietFocus):
             self.draw(soon=True)
 
     def _flood(self, value: bool = True) -> None:
-        if self.document is None:
-            return
-        if not self.document.concepts:
-            self.current = self.document.add_to_paint()
-        self.document.flood(self.current, self.cursor, TOLERANCES[self.state.tolerance], value)
-        self.changed(self.current)
-        self.post_message(Edited())
+        if (document := self._to_paint()) is not None:
+            document.flood(self.current, self.cursor, TOLERANCES[self.state.tolerance], value)
+            self.changed(self.current)
+            self.post_message(Edited())
 
     def _finish_box(self) -> None:
         corner = self.state.corner

@@ -75,13 +75,16 @@ class Marks:
     preview: Preview | None = None
     square: Box | None = None
     """The square that training cuts out; what lies outside is drawn dark."""
+    instead: mask_render.Picture | None = None
+    """A picture of the same size that is shown in place of picture and masks."""
 
 
 class CanvasPicture:
     """Draws a document; keeps what it sampled until view or mask change."""
 
     def __init__(self) -> None:
-        self._picture: tuple[Viewport, mask_render.Picture] | None = None
+        self._picture: tuple[Viewport, mask_render.Picture, mask_render.Picture] | None = None
+        """The window, the picture, and what is seen of it."""
         self._covers: dict[int, tuple[object, Coverage]] = {}
 
     def forget(self, key: int | None = None) -> None:
@@ -101,11 +104,14 @@ class CanvasPicture:
         terminal: Terminal,
     ) -> Cells:
         """The picture with masks and marks in a window of `view.rows` x `view.columns` cells."""
-        layers = self._layers(document, current, view)
+        hidden = marks.instead is not None
+        picture = document.image if marks.instead is None else marks.instead
+        layers = [] if hidden else self._layers(document, current, view)
         strength = TINT if terminal.colors > 16 else FEW_COLORS_TINT
         # The current concept lies on top, so that its outline is never hidden.
         on_top = sorted(layers, key=lambda item: item[0].active)
-        pixels = mask_render.compose(self._sampled(document, view), on_top, state.overlay, strength)
+        overlay = "none" if hidden else state.overlay
+        pixels = mask_render.compose(self._sampled(picture, view), on_top, overlay, strength)
         pixels = pixels.copy()
         cover = _preview_cover(marks.preview, view)
         if cover is not None and marks.preview is not None:
@@ -123,10 +129,11 @@ class CanvasPicture:
         cells.paste(view.offset[1], view.offset[0], inner)
         return cells
 
-    def _sampled(self, document: MaskDocument, view: Viewport) -> mask_render.Picture:
-        if self._picture is None or self._picture[0] != view:
-            self._picture = (view, mask_render.sample_picture(document.image, view))
-        return self._picture[1]
+    def _sampled(self, picture: mask_render.Picture, view: Viewport) -> mask_render.Picture:
+        known = self._picture
+        if known is None or known[0] != view or known[1] is not picture:
+            known = self._picture = (view, picture, mask_render.sample_picture(picture, view))
+        return known[2]
 
     def _layers(
         self, document: MaskDocument, current: int, view: Viewport
@@ -166,7 +173,7 @@ def _draw_marks(
             mask_render.draw_click(pixels, view, click.at, click.adds)
     if state.corner is not None and marks.cursor is not None:
         mask_render.draw_frame(pixels, view, state.corner, marks.cursor)
-    if marks.cursor is not None:
+    if marks.cursor is not None and marks.instead is None:
         ring = state.radius if state.tool in ("brush", "erase") else 0.0
         mask_render.draw_ring(pixels, view, marks.cursor, ring, state.pen or marks.painting)
 

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-SCREENS = {"runs": "Runs", "scene": "Scene", "train": "Train", "compose": "Compose"}
+SCREENS = {"runs": "Runs", "scene": "Scene", "train": "Train", "compose": "Compose", "edit": "Edit"}
 RARE = {"batch": "Batch"}
 """Screens that have a tab only while they are shown."""
 

@@ -30,6 +30,10 @@ KEYS = (
         command='bas gen "a photo of {tokens}" --run {run}',
     ),
     Key(
+        id="app.edit", keys="f6,E", action="app.go('edit')", label="Edit",
+        help="Go to the editor: the current run's things drawn into regions of any photo.",
+    ),
+    Key(
         id="app.batch", keys="f7,F", action="app.go('batch')", label="Batch",
         help="Go to the batches: many scenes that are learned one after another.",
         command="bas batch {folder} --watch",

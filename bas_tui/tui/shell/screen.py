@@ -1,4 +1,4 @@
-"""What all four screens share: header, footer, arguments, equivalent commands, leaving."""
+"""What all screens share: header, footer, arguments, equivalent commands, leaving."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from textual.dom import DOMNode
 
 from bas_tui.tui.drawing.terminal import Terminal
 from bas_tui.tui.shell.bindings import Registry
+from bas_tui.tui.shell.drawing_process import DrawingProcess
 from bas_tui.tui.shell.preferences import Prefs
 from engine.core.errors import BasError
 
@@ -34,6 +35,11 @@ class Services(Protocol):
     @property
     def keymap(self) -> Mapping[str, str]:
         """Keys by id that the person changed."""
+        ...
+
+    @property
+    def drawing(self) -> DrawingProcess:
+        """The one process that draws, for all screens."""
         ...
 
     async def go(self, name: str, **arguments: Any) -> None:

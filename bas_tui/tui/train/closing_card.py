@@ -36,6 +36,7 @@ class Next(NamedTuple):
 
 NEXT = (
     Next("compose", "C,c,enter,f5", "Draw with it (C)"),
+    Next("edit", "E,e,f6", "Edit a photo (E)"),
     Next("export", "X,x", "Export (X)"),
     Next("", "escape,q,space", "History (esc)"),
 )
@@ -46,6 +47,8 @@ MEANING = "IoU: how well a token's attention covers its mask (1 is best). Leak: 
 class ClosingCard(ModalScreen[str]):
     """Closes with the answer of a `Next`."""
 
+    # Drawing is what one came for. (A card that is left at once never has buttons to focus.)
+    AUTO_FOCUS = "#next-compose"
     BINDINGS: ClassVar[list[BindingType]] = [
         *((step.keys, f"answer('{step.answer}')", step.label) for step in NEXT),
         ("v,f", "full", "Full screen"),
@@ -76,8 +79,7 @@ class ClosingCard(ModalScreen[str]):
                     yield Button(step.label, id=f"next-{step.answer or 'history'}", compact=True)
 
     def on_mount(self) -> None:
-        """Read the pictures off the event loop; drawing is what one came for."""
-        self.query_one("#next-compose").focus()
+        """Read the pictures off the event loop."""
         if self._path is not None:
             self.run_worker(self._load, thread=True)
 

@@ -64,8 +64,8 @@ class RunEnding:
         run, screen = self._control.run, self._screen
 
         def answered(answer: str | None) -> None:
-            if answer == "compose":
-                screen.call_later(screen.bas.go, "compose", run=run)
+            if answer in ("compose", "edit"):
+                screen.call_later(screen.bas.go, answer, run=run)
             elif answer == "export":
                 screen.action_export()
 

@@ -143,7 +143,8 @@ class TrainScreen(BasScreen):
         if self.control is None:
             return {}
         run = self.control.run
-        return {"scene": {"scene": run.scene}, "compose": {"run": run}}.get(name, {})
+        there = {"scene": {"scene": run.scene}, "compose": {"run": run}, "edit": {"run": run}}
+        return there.get(name, {})
 
     def folder(self) -> Path | None:
         """The run's."""

@@ -1,0 +1,1 @@
+"""The Edit screen: learned things drawn into regions of a photo."""
