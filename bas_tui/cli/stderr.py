@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
 
 from bas_tui.cli import streams
+from bas_tui.cli.help_text import Group
 from engine.core.errors import BasError
 from engine.core.plain_text import plain
 
@@ -104,7 +104,7 @@ def run_guarded(command: Callable[[], Any]) -> int:
         return FAILED
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """Typer's group with this module's way to end: the same for `bas` and for a test's runner."""
 
     def main(
