@@ -13,7 +13,7 @@ from bas_tui.cli import options, stderr, stdout
 
 if TYPE_CHECKING:
     from bas_tui.cli.mask_words import Thing
-    from bas_tui.client import Finder
+    from bas_tui.client.segmenter import Finder
     from bas_tui.tui.scene.document import ConceptMask
     from bas_tui.tui.scene.photo_file import SceneFile
     from engine.scenes.mask_ops import Mask, Picture
@@ -87,7 +87,7 @@ def masks(
     segmenter needs no download and reads no words. In bas open the same is done by the mouse.
     """  # fmt: skip
     from bas_tui.cli.mask_words import asked_things
-    from bas_tui.client import Finder
+    from bas_tui.client.segmenter import Finder
     from bas_tui.tui.scene.mask_folder import plan_save, save_masks
     from bas_tui.tui.scene.photo_file import open_bare_photo
     from engine.core.errors import UserError

@@ -19,13 +19,13 @@ from bas_tui.client.prompt_checks import (
     check_request,
     token_names,
 )
-from bas_tui.client.segmenter import Finder
 from engine.runs.requests import GenerationRequest, PhotoEdit, ThingPlace
+
+# `client.segmenter` is imported by name where it is used: numpy would cost every command a start.
 
 __all__ = [
     "Exchange",
     "ExportOrder",
-    "Finder",
     "GenerationRequest",
     "Generator",
     "ImportOrder",

@@ -206,7 +206,7 @@ def test_every_setting_is_listed_with_its_default(bas: Bas) -> None:
     table = {row["key"]: row for row in rows}
     assert table["phase1.steps"]["default"] == TrainConfig().phase1.steps
     assert table["phase1.steps"]["help"].startswith("Optimiser steps")
-    assert "TI" not in table["seed"]["help"] and "cuda" in table["device"]["takes"]
+    assert "TI" not in table["seed"]["help"] and "bf16" in table["precision"]["takes"]
 
 
 def test_models_say_where_they_are(bas: Bas) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from textual.message import Message
 
-from bas_tui.client import Finder
+from bas_tui.client.segmenter import Finder
 from bas_tui.tui.scene.desk import Desk
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.mask_canvas_picture import Preview
