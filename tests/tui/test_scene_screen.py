@@ -243,6 +243,12 @@ async def test_concepts_are_renamed_reordered_deleted_and_checked_live(masked: P
         assert any("inverted" in f.message for f in screen.inspection.findings)
         await pilot.press("u", "B")
         assert [c.name for c in screen.document.concepts][-1] == "background"
+        # The check box below the concepts: two clicks leave it as it was.
+        await pilot.click(MaskLegend, offset=(1, 4))
+        assert [c.name for c in screen.document.concepts] == ["teapot", "penguin"]
+        await pilot.click(MaskLegend, offset=(1, 3))
+        assert [c.name for c in screen.document.concepts][-1] == "background"
+        screen.set_focus(screen.canvas)
         await pilot.press("D", "1", "D")
         assert [c.name for c in screen.document.concepts] == ["penguin"]
         legend = pilot.app.screen.query_one(MaskLegend).state

@@ -18,6 +18,9 @@ from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.undo_history import Concept
 from bas_tui.tui.shell.bindings import bindings_of
 
+BACKGROUND = "background"
+"""The name of the concept for everything outside the masks."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LegendState:
@@ -67,6 +70,7 @@ class MaskLegend(Widget, can_focus=True):
         lines = [Content.styled(f"   {'name':<{name_width}}   area grid  word", "$faint")]
         for index, concept in enumerate(state.concepts):
             lines.append(self._line(index, concept, name_width))
+        lines.append(self._check_box())
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
     def _line(self, index: int, concept: Concept, name_width: int) -> Content:
@@ -92,8 +96,28 @@ class MaskLegend(Widget, can_focus=True):
             ),
         )
 
-    def on_click(self, event: events.Click) -> None:
-        """Choose the clicked line."""
+    def _background(self) -> int | None:
+        """Which concept is the background; None: there is none."""
+        names = [concept.name for concept in self.state.concepts]
+        return names.index(BACKGROUND) if BACKGROUND in names else None
+
+    def _check_box(self) -> Content:
+        mark = "[ ]" if self._background() is None else "[x]"
+        return Content.assemble(
+            Content.styled(f"{mark} background", "" if mark == "[x]" else "$faint"),
+            Content.styled(" B", "bold $primary"),
+            Content.styled(": all the rest", "$faint"),
+        )
+
+    async def on_click(self, event: events.Click) -> None:
+        """Choose the clicked line; on the last one have a background as a concept, or have none."""
         row = event.get_content_offset_capture(self).y - 1
         if 0 <= row < len(self.state.concepts):
             self.post_message(self.Chosen(self.state.concepts[row].key, event.chain == 2))
+        elif row == len(self.state.concepts) > 0:
+            place = self._background()
+            if place is None:
+                await self.app.run_action("screen.background", self)
+            else:
+                await self.app.run_action(f"screen.pick({place})", self)
+                await self.app.run_action("screen.delete", self)
