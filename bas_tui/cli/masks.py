@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import abc
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,7 +108,7 @@ def masks(
     with Finder(segmenter, words_by) as finder:
         finder.show(file.image)
         if everything:
-            chosen = _choose_of_all(finder, file, things, images.value)
+            chosen = _choose_of_all(finder, file, things, images.value, segmenter)
         else:
             chosen = [_find(finder, thing) for thing in things]
     if not chosen:
@@ -136,7 +137,7 @@ def _find(finder: Finder, thing: Thing) -> ConceptMask:
 
 
 def _choose_of_all(
-    finder: Finder, file: SceneFile, things: list[Thing], images: stdout.Images
+    finder: Finder, file: SceneFile, things: list[Thing], images: stdout.Images, segmenter: str
 ) -> list[ConceptMask]:
     """What was picked of all proposals; without a pick they are numbered and shown."""
     from bas_tui.tui.scene.document import ConceptMask
@@ -153,7 +154,9 @@ def _choose_of_all(
         corners = " ".join(str(round(value * scale)) for value in box)
         stdout.line(f"{number:>3}  {one.mask.mean():6.1%}  box {corners}  ({one.source})")
     _show(file.image, {str(k): one.mask for k, one in enumerate(found, 1)}, images)
-    stderr.say(f"take some: bas masks {file.photo} --everything --pick NAME=NUMBER")
+    by = "" if segmenter == "embedded" else f" --segmenter {shlex.quote(segmenter)}"
+    photo = shlex.quote(str(file.photo))
+    stderr.say(f"take some: bas masks {photo} --everything{by} --pick NAME=NUMBER")
     return []
 
 
