@@ -70,7 +70,8 @@ class MaskLegend(Widget, can_focus=True):
         lines = [Content.styled(f"   {'name':<{name_width}}   area grid  word", "$faint")]
         for index, concept in enumerate(state.concepts):
             lines.append(self._line(index, concept, name_width))
-        lines.append(self._check_box())
+        if not self.screen.has_class("-short"):  # There the plan needs the line; B does the same.
+            lines.append(self._check_box())
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
     def _line(self, index: int, concept: Concept, name_width: int) -> Content:
