@@ -72,7 +72,8 @@ def factors_of(learned: Learned, rank: int, report: Report, *, pure: bool = Fals
             Notice(
                 level="warning",
                 message=f"rank {rank} keeps {kept:.0%} of what was learned",
-                remedy="use a larger --rank (auto finds one), or --to checkpoint, which keeps all",
+                remedy="use a larger --rank (auto finds one), or what keeps all: --to pack, "
+                "diffusers, or checkpoint for Stable Diffusion",
             )
         )
     layers = {
