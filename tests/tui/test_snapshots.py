@@ -69,7 +69,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KeyBar, "show_rate", lambda _self, _text: None)
     monkeypatch.setattr("bas_tui.tui.runs.run_list.age", lambda _created: "5 min")
     monkeypatch.setattr("bas_tui.tui.runs.run_facts.age", lambda _created: "5 min")
-    monkeypatch.setattr("bas_tui.tui.runs.run_facts._short", lambda path: f"~/{path.name}")
+    monkeypatch.setattr("bas_tui.tui.runs.run_facts.short_path", lambda path: f"~/{path.name}")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])

@@ -54,6 +54,10 @@ class PictureShelf:
 
         threading.Thread(target=work, name=f"pictures-{run.name}", daemon=True).start()
 
+    def out_of_date(self, run: RunDir) -> bool:
+        """Whether the folder has changed again since it was read: the next `look` reads it."""
+        return _changed(run) != self._seen.get(run.name)
+
     def follow(self, run: RunDir, pictures: Sequence[Picture]) -> int:
         """These are a run's pictures by now; how many are new here."""
         before = {picture.path for picture in self._pictures.get(run.name, [])}

@@ -29,6 +29,7 @@ from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.picture_files import Picture
 from bas_tui.tui.shell.screen import BasScreen
+from bas_tui.tui.shell.short_path import short_path
 from engine.core.errors import BasError
 from engine.models.device_guess import guess_device
 from engine.runs.events import GenerationStarted
@@ -155,6 +156,8 @@ class ComposeScreen(BasScreen):
             self._show_gallery()
             self.gallery.action_move_to(0)
             return
+        if self.shelf.out_of_date(event.run):
+            return
         fresh = self.shelf.follow(event.run, event.pictures)
         self._show_gallery()
         # While this window draws, what is new may be its own, not told yet.
@@ -230,7 +233,7 @@ class ComposeScreen(BasScreen):
             self.say(f"cancelled; {len(fresh)} finished pictures stay")
         else:
             plural = "picture" if len(fresh) == 1 else "pictures"
-            self.say(f"{len(fresh)} {plural} in {drawing.request.out}")
+            self.say(f"{len(fresh)} {plural} in {short_path(drawing.request.out)}")
 
     def _show_drawing(self) -> None:
         self.prompts.settings.busy = self.queue.current is not None

@@ -15,6 +15,7 @@ from textual.worker import get_current_worker
 from bas_tui.tui.drawing.halfblock import Photograph, Pixels, load_picture
 from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.runs.library import Entry, age
+from bas_tui.tui.shell.short_path import short_path
 from engine.runs.folder import RunDir
 
 TINT = 0.45
@@ -126,12 +127,5 @@ class RunFacts(Container):
         ]
         if info.message:
             lines.append(Content.styled(info.message, "$error"))
-        lines.append(Content.styled(_short(entry.run.path), "$faint"))
+        lines.append(Content.styled(short_path(entry.run.path), "$faint"))
         return Content("\n").join(lines)
-
-
-def _short(path: Path) -> str:
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except ValueError:
-        return str(path)
