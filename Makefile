@@ -56,8 +56,10 @@ layers: $(DEV)
 house: $(DEV)
 	$(BIN)/python -m pytest tests/house
 
-bench: $(DEV) ## count the operations of a training step, time the parts
+bench: $(DEV) ## operations, parameters, memory of a step at true size; ratios to a naive step
 	$(BIN)/python -m tests.bench
+	@command -v g++ >/dev/null || echo 'parameters and memory at true size need g++: make bench-cuda'
+	@! command -v g++ >/dev/null || $(BIN)/python -m tests.bench.gpu_counts --part lora --part all
 
 docs: $(DOCS) ## build the documentation in docs/_build, strictly, and check links within it
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build

@@ -106,7 +106,7 @@ class _Nvml:
 
     def _open(self, torch: Any) -> None:
         # By its UUID: NVML counts all GPUs, torch those of CUDA_VISIBLE_DEVICES.
-        import pynvml
+        import pynvml  # pyright: ignore[reportMissingImports]
 
         pynvml.nvmlInit()
         uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
