@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,8 @@ class _Nvml:
 
     def _open(self, torch: Any) -> None:
         # By its UUID: NVML counts all GPUs, torch those of CUDA_VISIBLE_DEVICES.
-        import pynvml  # pyright: ignore[reportMissingImports]
+        # Of the extra `gpu`, so that it may be missing.
+        pynvml: Any = import_module("pynvml")
 
         pynvml.nvmlInit()
         uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
