@@ -49,7 +49,7 @@ async def test_a_batch_at_a_moment(batch: BatchDir, monkeypatch: pytest.MonkeyPa
         await until(pilot, lambda: "1 of 4 scenes done, 2 failed" in screen_text(app), "the scenes")
         text = screen_text(app)
         assert "✓ finished" in text and "■ stopped" in text and "✗ failed" in text
-        assert "24/24" in text and "6/24" in text and "Compose  Batch" in text
+        assert "24/24" in text and "6/24" in text and " Batch " in text
         facts = app.screen.query_one(SceneFacts)
         await until(pilot, lambda: facts.picture is not None, "its preview")
         assert facts.picture == runs_dir() / "desk" / "previews" / "step-000024.png"

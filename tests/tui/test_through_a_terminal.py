@@ -116,6 +116,7 @@ def test_paint_train_hang_up_attach_stop(
     first = Terminal(["open", str(tmp_path / "thing.png"), "--base", str(base)], environment)
     try:
         first.wait_for("none yet")
+        first.keys("b")  # The brush: a bare photo opens with the tool that finds things.
         first.drag([(14, 10), (20, 10), (26, 12), (30, 14)])
         first.wait_for("nothing stands against training")
         first.keys("t")
