@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from bas_tui.client.host_process import host_command, host_environment, last_words
 from engine.core.errors import UserError
@@ -19,10 +19,17 @@ from engine.runs.folder import home
 CLOSE_SECONDS = 2.0
 
 
-class MakeLast(Protocol):
-    """Makes the last event of a request that its process can no longer answer."""
+class Request(Protocol):
+    """What such a process is asked."""
 
-    def __call__(self, *, request: str, outcome: str, message: str, remedy: str) -> Event: ...
+    @property
+    def request(self) -> str:
+        """Its name; the events of its answer carry it."""
+        ...
+
+    def line(self) -> str:
+        """It as one JSON line."""
+        ...
 
 
 class Answers(Iterator[Event]):
@@ -56,14 +63,22 @@ class Resident:
     one, however this one ends.
     """
 
-    def __init__(self, command: str, what: str, last: type[Event], make_last: MakeLast) -> None:
-        """`python -m engine COMMAND`, `what` it is for people, and the last event of a request."""
-        self._command, self._what = command, what
-        self._last, self._make_last = last, make_last
+    def __init__(self, command: str, what: str, last: type[Any]) -> None:
+        """`python -m engine COMMAND`, `what` it is for people, and the last event of a request.
+
+        That has the fields request, outcome, message and remedy.
+        """
+        self._command, self._what, self._last = command, what, last
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._open: dict[str, _Pending] = {}
         self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def log(self) -> Path:
@@ -75,16 +90,16 @@ class Resident:
         """Of the process; None before the first request."""
         return None if self._process is None else self._process.pid
 
-    def submit(self, request: str, line: str) -> Answers:
+    def submit(self, request: Request) -> Answers:
         """Hand a request in now; the iterator yields its events."""
         mailbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         with self._lock:
             if self._closed:
                 raise UserError(f"the {self._what} process is closed", "start a new one")
             process = self._running()
-            self._open[request] = _Pending(process, mailbox)
+            self._open[request.request] = _Pending(process, mailbox)
             with contextlib.suppress(OSError):  # Should it just have died, its reader ends this.
-                self._write(process, line)
+                self._write(process, request.line())
         return Answers(mailbox, self._last)
 
     def cancel(self, request: str) -> None:
@@ -157,7 +172,7 @@ class Resident:
         outcome = "cancelled" if closing else "failed"
         for request in left:
             self._deliver(
-                self._make_last(request=request, outcome=outcome, message=message, remedy=remedy)
+                self._last(request=request, outcome=outcome, message=message, remedy=remedy)
             )
 
     def _deliver(self, event: Event) -> None:

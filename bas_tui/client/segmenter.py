@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Finder:
     def __init__(self, segmenter: str = "embedded", words_by: str = "") -> None:
         """`segmenter` and `words_by`: a name, a folder or a hub id, as the command line has it."""
         self._segmenter, self._words_by = segmenter, words_by
-        self._host = Resident("segment", "segmenter", MasksFound, _ended)
+        self.host = Resident("segment", "segmenter", MasksFound)
         self._folder = Path(tempfile.mkdtemp(prefix="bas-segment-"))
         self._picture: Path | None = None
         self._numbers = itertools.count(1)
@@ -52,16 +52,6 @@ class Finder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def log(self) -> Path:
-        """What the process says besides events."""
-        return self._host.log
-
-    @property
-    def pid(self) -> int | None:
-        """Of the process; None before the first question."""
-        return self._host.pid
 
     def show(self, image: Picture) -> None:
         """The picture that questions are about from now on: uint8 (H, W, 3)."""
@@ -89,7 +79,7 @@ class Finder:
         with self._lock:
             self._asked.add(question.request)
         try:
-            for event in self._host.submit(question.request, question.line()):
+            for event in self.host.submit(question):
                 if isinstance(event, Looking):
                     tell(event)
                 elif isinstance(event, MasksFound):
@@ -97,18 +87,18 @@ class Finder:
         finally:
             with self._lock:
                 self._asked.discard(question.request)
-        raise BasError("the segmenter gave no answer", f"see {self.log}")
+        raise BasError("the segmenter gave no answer", f"see {self.host.log}")
 
     def cancel(self) -> None:
         """Ask for the end of everything that is being looked for."""
         with self._lock:
             asked = list(self._asked)
         for request in asked:
-            self._host.cancel(request)
+            self.host.cancel(request)
 
     def close(self) -> None:
         """End the process."""
-        self._host.close()
+        self.host.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -118,7 +108,3 @@ def _answer(event: MasksFound) -> Found:
     if event.outcome == "failed":
         raise UserError(event.message, event.remedy)
     return Found(event.candidates(), event.reads_words)
-
-
-def _ended(**values: Any) -> MasksFound:
-    return MasksFound(**values)

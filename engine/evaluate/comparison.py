@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from engine.core.errors import UserError
@@ -13,9 +13,9 @@ from engine.evaluate.statistics import Interval, bootstrap_mean
 
 SAME = ("suite", "size", "seed")
 """What must be equal for pictures to be pairs."""
-Shot = tuple[str, str, int]
-"""Scene, method, number of the picture: equal prompts, tokens and seeds in both evaluations."""
-Values = dict[Shot, float]
+Place = tuple[str, int, int]
+"""Scene, number of the picture, thing (-1: the picture); equal prompts and seeds in both."""
+Values = dict[Place, float]
 
 
 class Against(NamedTuple):
@@ -60,7 +60,11 @@ def compare(first: EvaluationDir, others: Sequence[EvaluationDir]) -> list[Compa
         jobs = [job for job in store.jobs(folder.store) if job.state == "done"]
         before = len(lines)
         for method in theirs_plan.methods:
-            shots = _identity(mine, method).keys() & _identity(theirs, method).keys()
+            pairs = [
+                (figure(mine, method), figure(theirs, method))
+                for figure in (_identity, _prompt, _together)
+            ]
+            shots = {place[:2] for place in pairs[0][0].keys() & pairs[0][1].keys()}
             if not shots:
                 continue
             taken = [job.seconds for job in jobs if job.method == method]
@@ -69,11 +73,11 @@ def compare(first: EvaluationDir, others: Sequence[EvaluationDir]) -> list[Compa
                     folder.name,
                     _changed(plan.settings, theirs_plan.settings),
                     method,
-                    len({scene for scene, _, _ in shots}),
+                    len({scene for scene, _ in shots}),
                     len(shots),
-                    _against(_identity(mine, method), _identity(theirs, method)),
-                    _against(_prompt(mine, method), _prompt(theirs, method)),
-                    _against(_together(mine, method), _together(theirs, method)),
+                    _against(*pairs[0]),
+                    _against(*pairs[1]),
+                    _against(*pairs[2]),
                     sum(taken) / len(taken) if taken else float("nan"),
                 )
             )
@@ -101,38 +105,37 @@ def _changed(ours: Mapping[str, object], theirs: Mapping[str, object]) -> dict[s
 
 
 def _against(ours: Values, theirs: Values) -> Against:
-    shots = sorted(ours.keys() & theirs.keys())
-    if not shots:
+    places = sorted(ours.keys() & theirs.keys())
+    if not places:
         nothing = float("nan")
         return Against(nothing, Interval(nothing, nothing, nothing))
-    values = [theirs[shot] - ours[shot] for shot in shots]
-    mean = sum(theirs[shot] for shot in shots) / len(shots)
-    return Against(mean, bootstrap_mean(values, [scene for scene, _, _ in shots]))
+    values = [theirs[place] - ours[place] for place in places]
+    mean = sum(theirs[place] for place in places) / len(places)
+    return Against(mean, bootstrap_mean(values, [scene for scene, _, _ in places]))
 
 
 def _identity(scores: Sequence[store.ScoreRow], method: str) -> Values:
-    """Mean over the picture's things; one that was not found counts as 0."""
-    return _means(scores, method, IDENTITY, lambda score: score.value)
+    """Of each thing; one that was not found counts as 0."""
+    return _values(scores, method, IDENTITY)
 
 
 def _prompt(scores: Sequence[store.ScoreRow], method: str) -> Values:
-    return _means(scores, method, PROMPT, lambda score: score.value)
+    return _values(scores, method, PROMPT)
 
 
 def _together(scores: Sequence[store.ScoreRow], method: str) -> Values:
-    several = [score for score in scores if len(score.subset) > 1]
-    found = _means(several, method, IDENTITY, lambda score: float(score.found))
-    return {shot: float(share == 1.0) for shot, share in found.items()}
-
-
-def _means(
-    scores: Sequence[store.ScoreRow],
-    method: str,
-    axis: str,
-    value: Callable[[store.ScoreRow], float],
-) -> Values:
-    values: dict[Shot, list[float]] = {}
+    """1 for a picture of several things in which each was found, else 0."""
+    found: Values = {}
     for score in scores:
-        if score.method == method and score.axis == axis:
-            values.setdefault((score.scene, method, score.number), []).append(value(score))
-    return {shot: sum(found) / len(found) for shot, found in values.items()}
+        if score.method == method and score.axis == IDENTITY and len(score.subset) > 1:
+            place = score.scene, score.number, -1
+            found[place] = min(found.get(place, 1.0), float(score.found))
+    return found
+
+
+def _values(scores: Sequence[store.ScoreRow], method: str, axis: str) -> Values:
+    return {
+        (score.scene, score.number, score.concept): score.value
+        for score in scores
+        if score.method == method and score.axis == axis
+    }

@@ -5,12 +5,10 @@ It keeps the last run's model in memory, so that the second request starts at on
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import secrets
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +22,7 @@ from engine.core.errors import BasError
 from engine.drawing.sampler import Cancelled, Denoised
 from engine.families.contract import Family
 from engine.families.devices import choose_device, free_memory_of_the_dead
+from engine.hosts.event_lines import EventLines
 from engine.hosts.picture_jobs import (
     Drawing,
     Job,
@@ -41,13 +40,11 @@ from engine.results.learned_model import LearnedModel, load_learned
 from engine.results.pictures import save_generated, save_sheet
 from engine.results.previews import save_picture
 from engine.runs.events import (
-    Event,
     GenerationEnded,
     GenerationStarted,
     GenerationStep,
     Notice,
     PictureSaved,
-    to_line,
 )
 from engine.runs.folder import RunDir
 from engine.runs.manifest import read_manifest
@@ -78,20 +75,13 @@ class _Loaded(NamedTuple):
 class _GenerationHost:
     def __init__(self, requests: TextIO, events: TextIO, scratch: Path) -> None:
         self._requests = RequestLines(requests, self._rest, IDLE_SECONDS)
-        self._events, self._scratch = events, scratch
+        self._emit, self._scratch = EventLines(events), scratch
         self._cancelled = self._requests.cancelled
         self._loaded: _Loaded | None = None
-        self._seq = 0
 
     def serve(self) -> None:
         for record in self._requests:
             self._answer(record)
-
-    def _emit(self, event: Event) -> None:
-        event = dataclasses.replace(event, seq=self._seq, time=time.time())
-        self._seq += 1
-        self._events.write(to_line(event) + "\n")
-        self._events.flush()
 
     def _answer(self, record: dict[str, Any]) -> None:
         name = str(record.get("request", ""))

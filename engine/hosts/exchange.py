@@ -9,18 +9,17 @@ what was being written is removed.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 from engine.core.errors import BasError, UserError
-from engine.runs.events import Event, to_line
+from engine.hosts.event_lines import EventLines
+from engine.runs.events import Event
 from engine.runs.exchange_events import ExportEnded, ImportEnded
 from engine.runs.folder import RunDir
 
@@ -30,14 +29,7 @@ DONE, FAILED, CANCELLED = 0, 1, 143
 def serve_exchange(requests: TextIO, events: TextIO) -> int:
     """Answer one request; returns the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(CANCELLED))
-    seq = 0
-
-    def emit(event: Event) -> None:
-        nonlocal seq
-        events.write(to_line(dataclasses.replace(event, seq=seq, time=time.time())) + "\n")
-        events.flush()
-        seq += 1
-
+    emit = EventLines(events)
     try:
         record = json.loads(requests.readline())
         kind = record.pop("do")

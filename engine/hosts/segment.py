@@ -6,9 +6,7 @@ is loaded only for a segmenter that is a model. It ends when its input ends.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -16,8 +14,9 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from engine.core.errors import BasError, UserError
+from engine.hosts.event_lines import EventLines
 from engine.hosts.request_lines import RequestLines
-from engine.runs.events import Event, Progress, to_line
+from engine.runs.events import Event, Progress
 from engine.segments.choose import segmenter_of
 from engine.segments.contract import Cancelled, Candidate, ReadPicture, Segmenter
 from engine.segments.wire import Looking, MasksFound, Question, found
@@ -44,20 +43,13 @@ class _Read(NamedTuple):
 
 class _SegmenterHost:
     def __init__(self, requests: TextIO, events: TextIO) -> None:
-        self._requests, self._events = RequestLines(requests), events
+        self._requests, self._emit = RequestLines(requests), EventLines(events)
         self._loaded: _Loaded | None = None
         self._read: _Read | None = None
-        self._seq = 0
 
     def serve(self) -> None:
         for record in self._requests:
             self._answer(record)
-
-    def _emit(self, event: Event) -> None:
-        event = dataclasses.replace(event, seq=self._seq, time=time.time())
-        self._seq += 1
-        self._events.write(to_line(event) + "\n")
-        self._events.flush()
 
     def _answer(self, record: dict[str, Any]) -> None:
         name = str(record.get("request", ""))

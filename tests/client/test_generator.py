@@ -30,9 +30,9 @@ def test_requests_get_their_own_events_from_one_process(run: RunDir, fake: Fake)
         first = generator.submit(request(run, "one"))
         second = generator.submit(request(run, "two", count=1))
         two, one = list(second), list(first)
-        process = generator._host._process
+        process = generator._process
         assert kinds(list(generator.submit(request(run, "three", 1)))) == kinds(two)
-        assert generator._host._process is process, "the model stays loaded"
+        assert generator._process is process, "the model stays loaded"
     assert kinds(one) == [
         "progress", "generation_started", "generation_step", "generation_step", "picture",
         "generation_step", "generation_step", "picture", "generation_ended",

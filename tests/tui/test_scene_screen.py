@@ -218,7 +218,7 @@ async def test_things_are_found_by_clicks_boxes_and_keys(photo: Path) -> None:
         await pilot.press("u", "w")
         assert document.coverage(document.concepts[1].key) == 0, "one step, as a stroke is"
         assert "reads no words" in message(pilot)
-        pid = screen._things._finder and screen._things._finder.pid
+        pid = screen._things._finder and screen._things._finder.host.pid
     assert pid is not None
     for _ in range(600):
         if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text():
