@@ -186,9 +186,9 @@ class BasApp(App[int]):
         return bool(node.check_action(name, ()))
 
     async def on_event(self, event: events.Event) -> None:
-        """Keys wait for each other."""
-        if isinstance(event, events.Key) and not event.is_forwarded:
-            await self._keys.type(event)
+        """Keys wait for each other, the mouse for keys."""
+        if isinstance(event, events.Key | events.MouseEvent) and not event.is_forwarded:
+            await self._keys.take(event)
         else:
             await super().on_event(event)
 

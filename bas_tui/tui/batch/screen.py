@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -66,14 +66,6 @@ class BatchScreen(BasScreen):
             self.seen = seen
             self.problem = problem
 
-    class Done(Message):
-        """An action came to its end."""
-
-        def __init__(self, text: str, error: BasError | None) -> None:
-            super().__init__()
-            self.text = text
-            self.error = error
-
     def __init__(self) -> None:
         super().__init__()
         self._describe = Descriptions()
@@ -95,12 +87,12 @@ class BatchScreen(BasScreen):
 
     def on_screen_resume(self) -> None:
         """Look again at once when the screen comes back."""
-        self._look()
+        self.look_again()
 
     def open(self, *, batch: str = "", **_others: object) -> None:
         """Show a batch by name."""
         self._chosen = batch
-        self._look()
+        self.look_again()
 
     def folder(self) -> Path | None:
         """The marked scene's run."""
@@ -124,9 +116,10 @@ class BatchScreen(BasScreen):
     def _tick(self) -> None:
         self._ticks += 1
         if self.is_current and self._ticks >= self.bas.terminal.cadence:
-            self._look()
+            self.look_again()
 
-    def _look(self) -> None:
+    def look_again(self) -> None:
+        """Read the batch, off the event loop."""
         self._ticks = 0
         read = partial(self._read, self._chosen)
         self.run_worker(read, thread=True, exclusive=True, group="look")
@@ -231,7 +224,7 @@ class BatchScreen(BasScreen):
     def action_report(self) -> None:
         """Write report.html."""
         if (seen := self._seen) is not None:
-            self._do(lambda: f"report: {write_report(seen.folder)}")
+            self.do(lambda: f"report: {write_report(seen.folder)}")
 
     def action_go_on(self) -> None:
         """Start its driver again."""
@@ -243,7 +236,7 @@ class BatchScreen(BasScreen):
             return f"{seen.folder.name} goes on"
 
         self.say(f"{seen.folder.name} is starting")
-        self._do(start)
+        self.do(start)
 
     def action_stop(self) -> None:
         """End its driver, after a question."""
@@ -258,32 +251,11 @@ class BatchScreen(BasScreen):
         def answered(sure: bool | None) -> None:
             if sure:
                 self.say(f"{seen.folder.name} is stopping: its scenes write their checkpoints")
-                self._do(stop)
+                self.do(stop)
 
         detail = "Its running scenes write a checkpoint; r goes on from there."
         question = Confirm(f"Stop {seen.folder.name}?", detail, yes="Stop", no="Go on")
         self.app.push_screen(question, answered)
-
-    def _do(self, work: Callable[[], str]) -> None:
-        def act() -> None:
-            text, error = "", None
-            try:
-                text = work()
-            except BasError as problem:
-                error = problem
-            except OSError as problem:
-                error = BasError(str(problem), "check the folder's permissions")
-            self.post_message(self.Done(text, error))
-
-        self.run_worker(act, thread=True)
-
-    @on(Done)
-    def _done(self, event: Done) -> None:
-        self._look()
-        if event.error is not None:
-            self.bas.show_error(event.error)
-        else:
-            self.say(event.text)
 
 
 def _state(now: Status) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from textual import on
 from textual.containers import Container, Vertical
@@ -23,8 +21,7 @@ from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.full_picture import FullPicture
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.screen import BasScreen
-from engine.core.errors import BasError
-from engine.runs.folder import RunDir, has_concepts
+from engine.runs.folder import has_concepts
 from engine.runs.library import remove_run
 from engine.runs.prompts import all_together
 
@@ -58,15 +55,6 @@ class RunsScreen(BasScreen):
             super().__init__()
             self.entries = entries
 
-    class Done(Message):
-        """An action on a run came to its end."""
-
-        def __init__(self, text: str, command: str, error: BasError | None) -> None:
-            super().__init__()
-            self.text = text
-            self.command = command
-            self.error = error
-
     def __init__(self) -> None:
         super().__init__()
         self._library = Library()
@@ -91,14 +79,15 @@ class RunsScreen(BasScreen):
 
     def on_screen_resume(self) -> None:
         """Look again at once when the screen comes back."""
-        self._look()
+        self.look_again()
 
     def _tick(self) -> None:
         self._ticks += 1
         if self.is_current and self._ticks >= REFRESH_CADENCES * self.bas.terminal.cadence:
-            self._look()
+            self.look_again()
 
-    def _look(self) -> None:
+    def look_again(self) -> None:
+        """Read the run folders, off the event loop."""
         self._ticks = 0
         self.run_worker(self._read, thread=True, exclusive=True, group="library")
 
@@ -325,12 +314,17 @@ class RunsScreen(BasScreen):
 
         if (entry := self._current) is None:
             return
-        name = entry.run.name
-        work = partial(_send, entry.run, "stop")
+        run, name = entry.run, entry.run.name
+
+        def stop() -> str:
+            from bas_tui import client
+
+            client.send(run, "stop")
+            return f"{name} stops with a checkpoint"
 
         def answered(sure: bool | None) -> None:
             if sure:
-                self._do(work, f"{name} stops with a checkpoint", f"bas stop {name}")
+                self.do(stop, f"bas stop {name}")
 
         detail = f"A checkpoint is written; `bas resume {name}` goes on from it."
         question = Confirm(f"Stop training {name}?", detail, yes="Stop training", no="Go on")
@@ -342,12 +336,15 @@ class RunsScreen(BasScreen):
 
         if (entry := self._current) is None:
             return
-        name = entry.run.name
-        work = partial(remove_run, entry.run)
+        run, name = entry.run, entry.run.name
+
+        def remove() -> str:
+            remove_run(run)
+            return f"{name} is gone"
 
         def answered(sure: bool | None) -> None:
             if sure:
-                self._do(work, f"{name} is gone", f"bas rm {name} --yes")
+                self.do(remove, f"bas rm {name} --yes")
 
         detail = (
             f"Its concepts, checkpoints, pictures and log are deleted: "
@@ -355,30 +352,3 @@ class RunsScreen(BasScreen):
         )
         question = Confirm(f"Remove {name}?", detail, yes="Remove", no="Keep")
         self.app.push_screen(question, answered)
-
-    def _do(self, work: Callable[[], Any], text: str, command: str) -> None:
-        def act() -> None:
-            error: BasError | None = None
-            try:
-                work()
-            except BasError as problem:
-                error = problem
-            except OSError as problem:
-                error = BasError(str(problem), "check the folder's permissions")
-            self.post_message(self.Done(text, command, error))
-
-        self.run_worker(act, thread=True)
-
-    @on(Done)
-    def _done(self, event: Done) -> None:
-        self._look()
-        if event.error is not None:
-            self.bas.show_error(event.error)
-        else:
-            self.say(event.text, command=event.command)
-
-
-def _send(run: RunDir, command: str) -> None:
-    from bas_tui import client
-
-    client.send(run, command)

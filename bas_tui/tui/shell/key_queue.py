@@ -1,7 +1,8 @@
 """One key at a time: the next is handled when all that the one before brought about has happened.
 
 Textual hands keys to widgets, whose actions run some messages later. A key typed right behind one
-that opens a dialog would reach the screen below it, or a dialog that has no focus yet.
+that opens a dialog would reach the screen below it, or a dialog that has no focus yet; a drag right
+behind one that takes a tool would be made with the tool before. So the mouse waits for keys, too.
 """
 
 from __future__ import annotations
@@ -30,32 +31,39 @@ def opening(screen: Screen[Any]) -> bool:
     return screen.focused is None and screen.is_current and bool(screen.focus_chain)
 
 
-class KeyQueue:
-    """Keys of an application in the order in which they were typed."""
+Input = events.Key | events.MouseEvent
 
-    def __init__(self, app: App[Any], handle: Callable[[events.Key], Awaitable[None]]) -> None:
+
+class KeyQueue:
+    """Keys and the mouse of an application in the order in which they were used."""
+
+    def __init__(self, app: App[Any], handle: Callable[[Input], Awaitable[None]]) -> None:
         self._app = app
         self._handle = handle
-        """What Textual does with a key."""
-        self._waiting: deque[events.Key] = deque()
+        """What Textual does with it."""
+        self._waiting: deque[Input] = deque()
         self._under_way = 0
         """Number of the key that is being handled; 0: none."""
         self._count = 0
 
-    async def type(self, key: events.Key) -> None:
-        """Handle a key, or keep it until those before are handled and a dialog is open."""
-        if self._under_way or self._waiting or opening(self._app.screen):
-            self._waiting.append(key)
+    async def take(self, event: Input) -> None:
+        """Handle it, or keep it until what came before is handled and a dialog is open."""
+        key = isinstance(event, events.Key)
+        if self._under_way or self._waiting or (key and opening(self._app.screen)):
+            self._waiting.append(event)
             if len(self._waiting) == 1 and not self._under_way:
                 self._app.call_later(self._next)
         else:
-            await self._do(key)
+            await self._do(event)
 
-    async def _do(self, key: events.Key) -> None:
+    async def _do(self, event: Input) -> None:
+        if not isinstance(event, events.Key):
+            await self._handle(event)
+            return
         self._count += 1
         number = self._under_way = self._count
         target = self._app.focused or self._app.screen
-        await self._handle(key)
+        await self._handle(event)
         # A message that goes the key's way, behind it and all that it bubbles to.
         self._follow(number, target)
         self._app.set_timer(PATIENCE_SECONDS, lambda: self._done(number))
@@ -79,3 +87,5 @@ class KeyQueue:
             self._app.set_timer(LOOK_SECONDS, self._next)
         else:
             await self._do(self._waiting.popleft())
+            if self._waiting and not self._under_way:
+                self._app.call_later(self._next)

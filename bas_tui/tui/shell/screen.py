@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+from textual import on
 from textual.app import App, ComposeResult
+from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -15,7 +17,18 @@ from bas_tui.tui.shell.header import HeaderBar, HeaderInfo
 from bas_tui.tui.shell.key import Key
 from bas_tui.tui.shell.keybar import KeyBar
 from bas_tui.tui.shell.services import Services
+from engine.core.errors import BasError
 from engine.runs.folder import RunDir
+
+
+class Done(Message):
+    """Work off the event loop came to its end."""
+
+    def __init__(self, text: str, command: str, error: BasError | None) -> None:
+        super().__init__()
+        self.text = text
+        self.command = command
+        self.error = error
 
 
 class BasScreen(Screen[None]):
@@ -108,6 +121,36 @@ class BasScreen(Screen[None]):
 
         if (folder := self.folder()) is not None:
             self.app.push_screen(ExportDialog(RunDir(folder)))
+
+    def do(self, work: Callable[[], str], command: str = "") -> None:
+        """Work in a thread and say what it returns, or what went wrong; then `look_again`.
+
+        `command` is the equivalent command line.
+        """
+
+        def act() -> None:
+            text, error = "", None
+            try:
+                text = work()
+            except BasError as problem:
+                error = problem
+            except OSError as problem:
+                error = BasError(str(problem), "check the folder's permissions")
+            self.post_message(Done(text, command, error))
+
+        self.run_worker(act, thread=True)
+
+    @on(Done)
+    def _done(self, event: Done) -> None:
+        event.stop()
+        self.look_again()
+        if event.error is not None:
+            self.bas.show_error(event.error)
+        else:
+            self.say(event.text, command=event.command)
+
+    def look_again(self) -> None:
+        """Read what is shown anew: something was done to it."""
 
     def say(self, text: str, level: str = "info", command: str = "") -> None:
         """A message in the footer; `command` is the equivalent command line."""
