@@ -214,6 +214,8 @@ class RunState:
 def reduce(state: RunState, event: Event) -> RunState:
     """The state after one more event; an event already seen (by `seq`) changes nothing."""
     if isinstance(event, MachineLoad):
+        if len(state.machine) and event.time <= state.machine[-1].time:
+            return state  # A new connection tells the last ones again.
         return replace(state, machine=state.machine.append(event))
     if event.seq <= state.seq and state.seq > 0:
         return state

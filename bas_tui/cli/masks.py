@@ -146,11 +146,11 @@ def _choose_of_all(
         found = finder.ask("everything", tell=tell).candidates
     if things:
         return [ConceptMask(thing.name, _picked(found, thing).mask) for thing in things]
-    from engine.scenes.mask_ops import difference_box
+    from engine.scenes.mask_ops import mask_box
 
     scale = file.size[0] / file.image.shape[1]
     for number, one in enumerate(found, 1):
-        box = difference_box(one.mask & False, one.mask)
+        box = mask_box(one.mask)
         corners = " ".join(str(round(value * scale)) for value in box)
         stdout.line(f"{number:>3}  {one.mask.mean():6.1%}  box {corners}  ({one.source})")
     _show(file.image, {str(k): one.mask for k, one in enumerate(found, 1)}, images)

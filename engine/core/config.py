@@ -26,6 +26,11 @@ from engine.core.prompt_grammar import Grammar
 DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 
 
+def gpu_number(device: str) -> int:
+    """Which of several GPUs a `device` names; the first where it names none."""
+    return int(device.partition(":")[2] or 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PreviewConfig:
     """What a run shows while it trains; nothing here changes the training."""

@@ -52,8 +52,6 @@ from engine.runs.prompts import missing_opening, resolve_prompt
 from engine.runs.requests import Additions, GenerationRequest, too_few_to_pick
 
 PREVIEWS_PER_PICTURE = 5
-IDLE_SECONDS = 300.0
-"""How long a model is kept for the next request."""
 
 
 def serve_generation(requests: TextIO, events: TextIO) -> int:
@@ -74,7 +72,7 @@ class _Loaded(NamedTuple):
 
 class _GenerationHost:
     def __init__(self, requests: TextIO, events: TextIO, scratch: Path) -> None:
-        self._requests = RequestLines(requests, self._rest, IDLE_SECONDS)
+        self._requests = RequestLines(requests, self._rest)
         self._emit, self._scratch = EventLines(events), scratch
         self._cancelled = self._requests.cancelled
         self._loaded: _Loaded | None = None

@@ -28,19 +28,29 @@ CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "soc_t
 class MachineWatch:
     """Reads the machine now and then; `read` is for one thread only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, gpu: int = 0) -> None:
+        """`gpu`: torch's number of the GPU that the run computes on, if on one."""
         self._folder = folder
-        self._due = time.monotonic() + SECONDS
-        self._nvml = _Nvml()
-        # The first call measures from here on.
-        psutil.cpu_percent()
+        self._gpu = _Gpu(gpu)
+        self._due: float | None = None
+        """When the next reading is; None before the first."""
+        self._broken = False
 
     def read(self) -> MachineLoad | None:
         """How busy the machine was since the last reading; None while that is too short ago."""
         now = time.monotonic()
-        if now < self._due:
+        if self._broken or (self._due is not None and now < self._due):
             return None
-        self._due = now + SECONDS
+        try:
+            load = self._load()
+        except Exception:  # Drivers and kernels raise what they like; a gauge ends no run.
+            self._broken = True
+            return None
+        # The first one only says since when the processor is measured.
+        first, self._due = self._due is None, now + SECONDS
+        return None if first else load
+
+    def _load(self) -> MachineLoad:
         memory = psutil.virtual_memory()
         try:
             free = free_bytes(self._folder)
@@ -52,7 +62,7 @@ class MachineWatch:
             memory_used=int(memory.total - memory.available),
             memory_total=int(memory.total),
             disk_free=free,
-            **self._nvml.read(),
+            **self._gpu.read(),
         )
 
 
@@ -68,10 +78,14 @@ def _processor_celsius() -> float:
     return max((float(value) for value in values if value and value > 0), default=math.nan)
 
 
-class _Nvml:
-    """The GPU that torch computes on; nothing before torch has one."""
+class _Gpu:
+    """One of torch's GPUs; nothing before torch has one.
 
-    def __init__(self) -> None:
+    It is named in every question: the current one of this thread is not that of the training.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
         self._library: Any = None
         self._handle: Any = None
         self._looked = False
@@ -88,9 +102,9 @@ class _Nvml:
                 self._open(torch)
         found: dict[str, Any] = {}
         with suppress(Exception):
-            free, total = torch.cuda.mem_get_info()
+            free, total = torch.cuda.mem_get_info(self._number)
             found = {
-                "gpu_name": str(torch.cuda.get_device_name()),
+                "gpu_name": str(torch.cuda.get_device_name(self._number)),
                 "gpu_memory_used": int(total - free),
                 "gpu_memory_total": int(total),
             }
@@ -109,9 +123,8 @@ class _Nvml:
         # By its UUID: NVML counts all GPUs, torch those of CUDA_VISIBLE_DEVICES.
         # Of the extra `gpu`, so that it may be missing.
         pynvml: Any = import_module("pynvml")
-
         pynvml.nvmlInit()
-        uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
+        uuid = str(torch.cuda.get_device_properties(self._number).uuid)
         name = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
         self._handle = pynvml.nvmlDeviceGetHandleByUUID(name)
         self._library = pynvml

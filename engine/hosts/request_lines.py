@@ -8,20 +8,18 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+IDLE_SECONDS = 300.0
+"""How long a host keeps its model for the next request."""
+
 
 class RequestLines:
     """Iterates over the requests, oldest first, until the input ends.
 
-    `idle` is called once whenever none has come for `idle_seconds`.
+    `idle` is called once whenever none has come for `IDLE_SECONDS`.
     """
 
-    def __init__(
-        self,
-        lines: TextIO,
-        idle: Callable[[], None] = lambda: None,
-        idle_seconds: float | None = None,
-    ) -> None:
-        self._idle, self._idle_seconds = idle, idle_seconds
+    def __init__(self, lines: TextIO, idle: Callable[[], None]) -> None:
+        self._idle = idle
         self.cancelled: set[str] = set()
         """Names of requests that nobody wants any more."""
         self._lines = lines
@@ -34,7 +32,7 @@ class RequestLines:
 
     def _next(self) -> dict[str, Any] | None:
         try:
-            return self._pending.get(timeout=self._idle_seconds)
+            return self._pending.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             self._idle()
             return self._pending.get()

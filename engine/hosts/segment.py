@@ -43,7 +43,8 @@ class _Read(NamedTuple):
 
 class _SegmenterHost:
     def __init__(self, requests: TextIO, events: TextIO) -> None:
-        self._requests, self._emit = RequestLines(requests), EventLines(events)
+        self._requests = RequestLines(requests, self._rest)
+        self._emit = EventLines(events)
         self._loaded: _Loaded | None = None
         self._read: _Read | None = None
 
@@ -114,6 +115,14 @@ class _SegmenterHost:
         self._read = _Read(key, segmenter.read(image))
         return self._read.picture
 
+    def _rest(self) -> None:
+        """Hold no model: never two at a time, and a training on the same card wants the memory."""
+        self._loaded = self._read = None
+        if "torch" in sys.modules:
+            from engine.families.devices import free_memory_of_the_dead
+
+            free_memory_of_the_dead()
+
     def _segmenter(self, question: Question) -> Segmenter:
         key = question.segmenter, question.words_by
         if self._loaded is not None and self._loaded.key == key:
@@ -127,7 +136,6 @@ class _SegmenterHost:
             done = {"done": event.done, "total": event.total}
             self._emit(Looking(request=question.request, what=what, **done))
 
-        # Not two models at a time.
-        self._loaded = self._read = None
+        self._rest()
         self._loaded = _Loaded(key, segmenter_of(*key, report=report))
         return self._loaded.segmenter

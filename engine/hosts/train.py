@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.core.config import TrainConfig
+from engine.core.config import TrainConfig, gpu_number
 from engine.core.errors import BasError, UserError
 from engine.core.memory import is_out_of_memory
 from engine.core.settings import build_config
@@ -109,7 +109,7 @@ class _Host:
         try:
             thread = threading.Thread(target=self._train, name="training", daemon=True)
             thread.start()
-            machine = MachineWatch(run.path)
+            machine = MachineWatch(run.path, gpu_number(self._config.device))
             while thread.is_alive():
                 # Short waits: Python runs signal handlers in this thread only between them.
                 thread.join(0.5)

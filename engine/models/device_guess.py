@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from engine.core.config import gpu_number
 from engine.models.names import has_cuda_device
 
 NVIDIA_FOLDER = Path("/proc/driver/nvidia/gpus")
@@ -21,8 +22,8 @@ class Device(NamedTuple):
 
 def guess_device(wanted: str = "auto") -> Device:
     """The device that `device = "auto"` (or the named kind) will most likely mean here."""
-    wanted, _, index = wanted.partition(":")
-    if wanted in ("auto", "cuda") and (name := _nvidia_name(int(index or 0))):
+    number, wanted = gpu_number(wanted), wanted.partition(":")[0]
+    if wanted in ("auto", "cuda") and (name := _nvidia_name(number)):
         return Device("cuda", name)
     apple = platform.system() == "Darwin" and platform.machine() == "arm64"
     if wanted in ("auto", "mps") and apple:

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from engine.runs.events import (
     CheckpointSaved,
@@ -29,13 +29,25 @@ from engine.runs.events import (
 QUEUE_LINES = 2000
 """A viewer that is further behind loses lines; it sees the gap in `seq` and re-reads the file."""
 
-TOLD = 2**62
-"""In a viewer's queue: the number of a line that is no part of the run."""
 TOLD_LINES = 150
-"""So many of the last ones get a new viewer, as history."""
+"""So many of the last lines that are no part of the run get a new viewer, as history."""
 
 SAFE_POINTS = (RunStarted, PhaseStarted, CheckpointSaved, RunEnded)
 """After these events the file is forced to disk."""
+
+
+class _Viewer(NamedTuple):
+    """Who follows, and what is wanted."""
+
+    lines: queue.Queue[str]
+    from_seq: int
+    told: bool
+    """Whether lines that are no part of the run are wanted, too."""
+
+    def hand(self, line: str) -> None:
+        # A full queue belongs to a slow viewer; the run never waits for it.
+        if not self.lines.full():
+            self.lines.put_nowait(line)
 
 
 class EventLog:
@@ -44,7 +56,7 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._subscribers: list[queue.Queue[tuple[int, str]]] = []
+        self._viewers: list[_Viewer] = []
         self._told: deque[str] = deque(maxlen=TOLD_LINES)
         self._next = _next_seq(path)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -67,7 +79,9 @@ class EventLog:
             line = to_line(event)
             self._unwritten += line.encode() + b"\n"
             self._write(force=isinstance(event, SAFE_POINTS))
-            self._hand_out(self._next, line)
+            for viewer in self._viewers:
+                if self._next >= viewer.from_seq:
+                    viewer.hand(line)
             self._next += 1
         return event
 
@@ -76,13 +90,9 @@ class EventLog:
         with self._lock:
             line = to_line(dataclasses.replace(event, seq=-1, time=time.time()))
             self._told.append(line)
-            self._hand_out(TOLD, line)
-
-    def _hand_out(self, seq: int, line: str) -> None:
-        for subscriber in self._subscribers:
-            # A full queue belongs to a slow viewer; the run never waits for it.
-            if not subscriber.full():
-                subscriber.put_nowait((seq, line))
+            for viewer in self._viewers:
+                if viewer.told:
+                    viewer.hand(line)
 
     def follow(
         self, from_seq: int, closed: threading.Event, *, told: bool = False
@@ -91,12 +101,12 @@ class EventLog:
 
         `told`: also those of `tell`, the last ones before what is live.
         """
-        lines: queue.Queue[tuple[int, str]] = queue.Queue(QUEUE_LINES)
+        viewer = _Viewer(queue.Queue(QUEUE_LINES), from_seq, told)
         with self._lock:
             first_live = self._next
             unwritten = self._unwritten
             before = tuple(self._told) if told else ()
-            self._subscribers.append(lines)
+            self._viewers.append(viewer)
         try:
             sent = from_seq - 1
             with self._path.open("rb") as file:
@@ -108,16 +118,15 @@ class EventLog:
             yield from before
             while True:
                 try:
-                    seq, line = lines.get(timeout=0.25)
+                    line = viewer.lines.get(timeout=0.25)
                 except queue.Empty:
                     if closed.is_set():
                         return
                     continue
-                if told if seq == TOLD else seq >= from_seq:
-                    yield line
+                yield line
         finally:
             with self._lock:
-                self._subscribers.remove(lines)
+                self._viewers.remove(viewer)
 
     def retry(self) -> bool:
         """Write what could not be written; whether that is done now."""

@@ -16,6 +16,9 @@ from engine.core.settings import build_config, flatten
 from engine.files.atomic import write_atomic
 from engine.runs.folder import RunDir
 
+GRAMMAR = ("prompt_join", "prompt_article", "prompt_nouns")
+"""Settings that a run's `Grammar` is made of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptEntry:
@@ -57,7 +60,9 @@ class Manifest:
     @property
     def grammar(self) -> Grammar:
         """How its prompts speak of its things."""
-        return build_config(flatten(self.settings)).grammar
+        # Of its own settings alone: another one that this version does not know is no matter here.
+        settings = flatten(self.settings)
+        return build_config({key: settings[key] for key in GRAMMAR if key in settings}).grammar
 
 
 def write_manifest(run: RunDir, manifest: Manifest) -> None:

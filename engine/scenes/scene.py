@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from engine.core.errors import UserError
+from engine.core.prompt_grammar import BACKGROUND_NAMES
 from engine.scenes.checks import BoolMask, SceneConcept, check_scene
 from engine.scenes.findings import Finding
 from engine.scenes.image_files import Photo, Pixels, open_picture, read_photo
@@ -213,13 +214,20 @@ def resize_scene(scene: Scene, side: int) -> Scene:
 def with_rims(scene: Scene, cells: int, grid: int) -> Scene:
     """Every mask grown by cells of the attention grid, or shrunk where `cells` is below 0.
 
-    Raises UserError where nothing is left of a mask.
+    A background keeps out of the things. Raises UserError where nothing is left of a mask.
     """
     if cells == 0:
         return scene
     pixels = round(abs(cells) * scene.side / grid)
     change = grow if cells > 0 else shrink
-    concepts = tuple(SceneConcept(name, change(mask, pixels)) for name, mask in scene.concepts)
+    changed = {
+        name: change(mask, pixels) for name, mask in scene.concepts if name not in BACKGROUND_NAMES
+    }
+    things = np.logical_or.reduce([np.zeros(scene.image.shape[:2], bool), *changed.values()])
+    concepts = tuple(
+        SceneConcept(name, changed[name] if name in changed else mask & ~things)
+        for name, mask in scene.concepts
+    )
     for name, mask in concepts:
         if not mask.any():
             raise UserError(

@@ -238,7 +238,7 @@ def _agreed(one: _Seen, seen: Iterable[_Seen]) -> float:
 
 def _fit(mask: Mask, box: Box) -> float:
     """How well a mask fills the box that was drawn around it: IoU of the two boxes."""
-    found = mask_ops.difference_box(np.zeros_like(mask), mask)
+    found = mask_ops.mask_box(mask)
     if found.empty:
         return 0.0
     return found.width * found.height / (box.width * box.height)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from engine.core.errors import UserError
-from engine.scenes.mask_ops import Mask, Picture, difference_box, grow
+from engine.scenes.mask_ops import Mask, Picture, grow, mask_box
 from engine.scenes.pixel_box import Box
 
 CONTEXT = 0.35
@@ -63,7 +63,7 @@ def box_to_mask(
 def cut_from(image: Picture, guess: Mask, inside: Mask, outside: Mask) -> Mask | None:
     """A rough mask (HxW) led to the edges of the colours; None where they cannot be told apart."""
     height, width = guess.shape
-    around = difference_box(np.zeros_like(guess), guess | inside)
+    around = mask_box(guess | inside)
     if around.empty:
         return None
     reach = round(REACH * max(around.width, around.height)) + 2

@@ -62,7 +62,7 @@ def measure(scene: Path, model: str, *, beside: bool = True) -> list[Row]:
     reading = time.process_time() - started
     rows = [Row(scene.name, "", "read", segmenter.name, 0, 0, 0, reading)]
     for name, mask in loaded.concepts:
-        box = mask_ops.difference_box(np.zeros_like(mask), mask)
+        box = mask_ops.mask_box(mask)
         at = deepest(mask)
         ways: list[tuple[str, str, Callable[[], Sequence[Candidate]]]] = [
             ("box", segmenter.name, lambda box=box: read.at(box=box)),

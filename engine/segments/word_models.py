@@ -15,7 +15,7 @@ import torch
 
 from engine.core.errors import UserError
 from engine.families.quiet import first_line, quiet_libraries
-from engine.scenes.mask_ops import Mask, Picture, difference_box, keep_largest
+from engine.scenes.mask_ops import Mask, Picture, keep_largest, mask_box
 from engine.scenes.pixel_box import Box
 from engine.segments.candidates import distinct, tidy
 from engine.segments.click_models import HALF, IMAGENET, load, prepared
@@ -96,7 +96,7 @@ class _Mask:
     def candidates(self, read: ReadPicture) -> Iterator[Candidate]:
         mask = tidy(self._mask)
         if self._coarse:
-            box = difference_box(np.zeros_like(mask), keep_largest(mask))
+            box = mask_box(keep_largest(mask))
             yield from _in_box(read, box, self.score, self._source)
         yield Candidate(mask, (0.5 if self._coarse else 1.0) * self.score, self._source)
 

@@ -89,8 +89,7 @@ class OptimizerStep:
             self._optimizer.step()
             self._publish()
             self._optimizer.zero_grad()
-            for parameter in self._clipped:
-                # Also those that are clipped along and not trained.
+            for parameter in self._along:
                 parameter.grad = None
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -127,9 +126,10 @@ class OptimizerStep:
             # This optimiser's alone: accelerate unscales every one it ever prepared, and another
             # phase's may hold the same rows.
             scaler.unscale_(self._plain_optimizer)
+            scale = scaler.get_scale() if self._along else 1.0
             for parameter in self._along:
                 if parameter.grad is not None:
-                    parameter.grad /= scaler.get_scale()
+                    parameter.grad /= scale
         if self._clip_norm > 0:
             norm = nn.utils.clip_grad_norm_(self._clipped, self._clip_norm)
         else:

@@ -91,7 +91,7 @@ def test_an_idle_host_holds_no_model(
         return model
 
     monkeypatch.setattr("engine.hosts.draw.load_learned", load)
-    monkeypatch.setattr("engine.hosts.draw.IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("engine.hosts.request_lines.IDLE_SECONDS", 0.05)
     request = {"run": str(run.path), "prompt": "<asset0>", "out": str(tmp_path), "steps": 1}
     reading, writing = os.pipe()
     events = io.StringIO()

@@ -65,3 +65,11 @@ def test_a_run_knows_its_grammar() -> None:
     assert all_together(CONCEPTS, plain) == "<asset0> and <asset1> and <asset2>"
     assert all_together(CONCEPTS, own, by_name=True) == "<cup>, <rex> and <odd>"
     assert all_together(CONCEPTS[:2], own) == "<asset0> and <asset1>"
+
+
+def test_the_grammar_is_read_whatever_other_settings_a_run_has() -> None:
+    later = {"prompt_join": "comma", "phase3": {"steps": 7}}
+    manifest = Manifest(
+        name="r", created=1.0, base="pocket", scene_source="", concepts=(), settings=later
+    )
+    assert manifest.grammar == Grammar(join="comma")

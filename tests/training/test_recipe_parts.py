@@ -18,6 +18,7 @@ from engine.families.stable_diffusion import StableDiffusion
 from engine.runs.commands import CommandQueue
 from engine.runs.events import Event, StepDone
 from engine.runs.folder import RunDir
+from engine.scenes.background import with_background
 from engine.scenes.mask_grid import GRID_RULES, mask_grid
 from engine.scenes.mask_ops import grow, shrink
 from engine.scenes.scene import Scene, with_rims
@@ -262,3 +263,5 @@ def test_a_rim_loosens_or_tightens_every_mask_by_cells(scene: Scene) -> None:
             assert np.array_equal(after, grow(before, cell) if cells > 0 else shrink(before, cell))
     with pytest.raises(UserError, match="nothing of"):
         with_rims(scene, -8, 16)
+    *things, ground = with_rims(with_background(scene, 32), 1, 16).concepts
+    assert ground.mask.any() and not any((thing.mask & ground.mask).any() for thing in things)
