@@ -120,6 +120,43 @@ def fetch(
     too small or the transfer breaks off; what has come by then is kept.
     """
     files, commit = look_up(hub_id, accepted, variants)
+    folder = _download(hub_id, files, commit, report, INSTEAD)
+    check_folder(folder)
+    return folder
+
+
+def fetch_files(
+    hub_id: str,
+    wanted: Callable[[str], object],
+    report: Report,
+    *,
+    whole: Callable[[Path], bool],
+    instead: str,
+) -> Path:
+    """The folder of a model of transformers in the hub's cache, with the files that are wanted.
+
+    `wanted` chooses them by their names. What is `whole` in the cache is taken without asking;
+    `instead` is the remedy where the hub is out of reach. Raises Unusable, and UserError.
+    """
+    repository, revision = split_revision(hub_id)
+    try:
+        cached = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        if whole(cached):
+            return cached
+    except OSError:  # Of the client's errors the one for what is not in the cache.
+        pass
+    with _explained(hub_id, instead=instead):
+        info = HfApi().model_info(
+            repository, revision=revision, timeout=HUB_SECONDS, files_metadata=True
+        )
+    files = [file for file in map(_remote, info.siblings or []) if wanted(file.name)]
+    return _download(hub_id, files, info.sha or "main", report, instead)
+
+
+def _download(
+    hub_id: str, files: Sequence[RemoteFile], commit: str, report: Report, instead: str
+) -> Path:
+    """Bring what is missing of the files into the cache; the folder."""
     repository, revision = split_revision(hub_id)
     missing = [
         file
@@ -129,41 +166,6 @@ def fetch(
     total = sum(file.size for file in missing)
     _check_disk(hub_id, total)
     report(Progress(stage="download", done=0, total=total, label=hub_id))
-    with _explained(hub_id, begun=True):
-        folder = snapshot_download(
-            repository,
-            revision=revision,
-            allow_patterns=[file.name for file in files],
-            etag_timeout=HUB_SECONDS,
-            tqdm_class=_progress_class(hub_id, total, report),
-        )
-    report(Progress(stage="download", done=total, total=total, label=hub_id))
-    check_folder(Path(folder))
-    return Path(folder)
-
-
-def fetch_files(hub_id: str, wanted: Callable[[str], object], report: Report, instead: str) -> Path:
-    """The folder of a model of transformers in the hub's cache, fetched where it is not there.
-
-    `wanted` chooses the files by their names, `instead` is the remedy where the hub is out of
-    reach. Raises Unusable, and UserError.
-    """
-    repository, revision = split_revision(hub_id)
-    try:
-        cached = Path(snapshot_download(repository, revision=revision, local_files_only=True))
-        if (cached / "config.json").is_file() and any(cached.glob("*.safetensors")):
-            return cached
-    except OSError:  # Of the client's errors the one for what is not in the cache.
-        pass
-    with _explained(hub_id, instead=instead):
-        info = HfApi().model_info(
-            repository, revision=revision, timeout=HUB_SECONDS, files_metadata=True
-        )
-    files = [file for file in map(_remote, info.siblings or []) if wanted(file.name)]
-    if not any(file.name.endswith(".safetensors") for file in files):
-        raise Unusable("it has no weights in safetensors format", "take another repository")
-    total = sum(file.size for file in files)
-    _check_disk(hub_id, total)
     with _explained(hub_id, begun=True, instead=instead):
         folder = snapshot_download(
             repository,
@@ -172,6 +174,7 @@ def fetch_files(hub_id: str, wanted: Callable[[str], object], report: Report, in
             etag_timeout=HUB_SECONDS,
             tqdm_class=_progress_class(hub_id, total, report),
         )
+    report(Progress(stage="download", done=total, total=total, label=hub_id))
     return Path(folder)
 
 

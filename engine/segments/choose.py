@@ -7,7 +7,7 @@ from engine.models.hub import Report
 from engine.runs.events import Progress
 from engine.segments.contract import Segmenter
 from engine.segments.embedded import Embedded
-from engine.segments.model_files import EMBEDDED, ModelFiles, find_model
+from engine.segments.model_files import EMBEDDED, ModelFiles, find_model, with_weights
 
 
 def segmenter_of(
@@ -32,6 +32,10 @@ def segmenter_of(
         raise UserError(
             f"{name} takes no clicks", "give it as --words-by, and what cuts as --segmenter"
         )
+    # Only now that it is known to serve.
+    same = worded is model
+    model = None if model is None else with_weights(model, report)
+    worded = model if same else None if worded is None else with_weights(worded, report)
     report(Progress(stage="load", done=0, total=0, label=name))
     cutter = _cutter(model, device)
     if worded is None or not worded.reads_words:

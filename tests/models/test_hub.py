@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from engine.models import names
 from engine.models.names import BaseModel
 from engine.models.resolve import check_available
 from engine.runs.events import Event, Notice, Progress
+from engine.segments.model_files import find_model, with_weights
 from tests.models.fake_hub import FakeHub, serve
 from tests.tiny import build_tiny_pipeline
 
@@ -299,3 +301,39 @@ def test_availability_needs_no_torch_and_no_hub_for_what_is_here(
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def sharded(folder: Path, kind: str) -> Path:
+    """A repository of two shards and a tokenizer; what its weights hold is no matter here."""
+    folder.mkdir()
+    shards = [f"model-0000{k}-of-00002.safetensors" for k in (1, 2)]
+    index = {"weight_map": dict(zip("ab", shards, strict=True))}
+    (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "tokenizer.json").write_text("{}")
+    for name in shards:
+        (folder / name).write_bytes(b"x" * 1000)
+    return folder
+
+
+def test_a_segmenters_weights_come_when_it_is_known_to_serve_and_whole(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.repositories = {
+        "some/llm": sharded(tmp_path / "llm", "llama"),
+        "some/words": sharded(tmp_path / "words", "clipseg"),
+    }
+    with pytest.raises(UserError, match="is a llama model"):
+        find_model("some/llm", lambda _: None)
+    found = find_model("some/words", lambda _: None)
+    assert not [path for path in hub.requests if path.endswith(".safetensors")]
+    hub.broken = {"model-00002-of-00002.safetensors"}
+    with pytest.raises(UserError, match="broke off"):
+        with_weights(found, lambda _: None)
+    hub.broken = set()
+    events: list[Event] = []
+    folder = with_weights(found, events.append).folder
+    assert len(list(folder.glob("*.safetensors"))) == 2
+    assert next(event.total for event in events if isinstance(event, Progress)) == 1000
+    hub.repositories = {}
+    assert with_weights(find_model("some/words", lambda _: None), lambda _: None).folder == folder
