@@ -151,9 +151,8 @@ def _follow_to_the_end(place: BatchDir) -> None:
 
 def _stop(place: BatchDir) -> None:
     with stderr.waiting("waiting for the checkpoints of the running scenes"):
-        gone = place.driver.stop()
-    state = "stopped" if gone else "is still writing its checkpoints and then ends"
-    stderr.say(f"{place.name} {state}; the same command goes on with it")
+        state = place.driver.stop()
+    stderr.say(f"{state}; the same command goes on with it")
 
 
 def _conclude(place: BatchDir) -> int:

@@ -273,9 +273,8 @@ def _follow(folder: EvaluationDir) -> None:
 
 def _stop(folder: EvaluationDir) -> None:
     with stderr.waiting("waiting for the checkpoints of the running jobs"):
-        gone = folder.driver.stop()
-    state = "stopped" if gone else "is still writing its checkpoints and then ends"
-    stderr.say(f"{folder.name} {state}; its `bas eval run` command goes on with it")
+        state = folder.driver.stop()
+    stderr.say(f"{state}; its `bas eval run` command goes on with it")
 
 
 def _conclude(folder: EvaluationDir) -> int:

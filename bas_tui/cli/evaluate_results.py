@@ -93,12 +93,10 @@ def compare(
 
     lines = hold(find_evaluation(first), [find_evaluation(name) for name in others])
     if as_json:
+        from engine.evaluate.report_files import compared_record
+
         for line in lines:
-            figures = {
-                name: {"mean": value.mean, "difference": value.difference._asdict()}
-                for name, value in zip(("identity", "prompt", "together"), line[5:8], strict=True)
-            }
-            stdout.json_line(line._asdict() | figures)
+            stdout.json_line(compared_record(line))
         return
     columns = (
         "evaluation", "method", "identity", "to the first", "prompt", "to the first", "together",

@@ -106,11 +106,10 @@ def masks(
             f"{folder} has {', '.join(target.overwrites)} already", "choose other names, or -o"
         )
     with Finder(segmenter, words_by) as finder:
-        finder.show(file.image)
         if everything:
             chosen = _choose_of_all(finder, file, things, images.value, segmenter)
         else:
-            chosen = [_find(finder, thing) for thing in things]
+            chosen = [_find(finder, file.image, thing) for thing in things]
     if not chosen:
         return
     written = save_masks(
@@ -121,11 +120,12 @@ def masks(
     _show(file.image, {one.name: one.mask for one in chosen}, images.value)
 
 
-def _find(finder: Finder, thing: Thing) -> ConceptMask:
+def _find(finder: Finder, image: Picture, thing: Thing) -> ConceptMask:
     with _telling(f"looking for {thing.name} ...") as tell:
         ask = "named" if thing.words else "at"
-        answer = finder.ask(ask, clicks=thing.clicks, box=thing.box, words=thing.words, tell=tell)
-    found = answer.candidates
+        found = finder.ask(
+            ask, image, clicks=thing.clicks, box=thing.box, words=thing.words, tell=tell
+        )
     taken = _picked(found, thing)
     stderr.say(
         f"{thing.name}: {taken.mask.mean():.0%} of the picture, candidate {thing.pick} of "
@@ -143,7 +143,7 @@ def _choose_of_all(
     from bas_tui.tui.scene.document import ConceptMask
 
     with _telling("looking everywhere ...") as tell:
-        found = finder.ask("everything", tell=tell).candidates
+        found = finder.ask("everything", file.image, tell=tell)
     if things:
         return [ConceptMask(thing.name, _picked(found, thing).mask) for thing in things]
     from engine.scenes.mask_ops import mask_box

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,10 +46,9 @@ def draw(path: Path, columns: int, rows: int, *, images: str, colors: int) -> Dr
             picture = opened.convert("RGB")
     except OSError as problem:
         raise UserError(f"cannot show {path} ({problem})", "open the file instead") from problem
-    tmux = ask_tmux() if os.environ.get("TMUX") else None
     if images == "auto":
-        images = known_protocol(os.environ, tmux) or _asked(tmux) or "blocks"
-    if images == "kitty" and tmux is not None:
+        images = known_protocol(os.environ, _tmux()) or _asked() or "blocks"
+    if images == "kitty" and _tmux() is not None:
         return Drawn(_placeholders(np.asarray(picture), columns, rows), raw=True)
     if images == "sixel":
         from bas_tui.cli.sixel import sixel
@@ -68,8 +68,8 @@ def _chosen_blocks(images: str, colors: int) -> Blocks:
             return known
     if colors <= 16:
         return "half"
-    outer = ask_tmux().outer if os.environ.get("TMUX") else ""
-    return sharpest_blocks(os.environ, outer)
+    tmux = _tmux()
+    return sharpest_blocks(os.environ, tmux.outer if tmux is not None else "")
 
 
 def _size_in_cells(picture: Image, columns: int, rows: int) -> tuple[int, int]:
@@ -98,10 +98,17 @@ def _numbers(color: list[int]) -> str:
     return ";".join(map(str, color))
 
 
-def _asked(tmux: Tmux | None) -> Protocol:
-    """What the terminal answers; inside a multiplexer that would be the multiplexer."""
+@cache
+def _tmux() -> Tmux | None:
+    """What tmux says of itself, once; None outside of it."""
+    return ask_tmux() if os.environ.get("TMUX") else None
+
+
+@cache
+def _asked() -> Protocol:
+    """What the terminal answers, once; inside a multiplexer that would be the multiplexer."""
     term = os.environ.get("TERM", "")
-    inside = tmux is not None or term.startswith(("screen", "tmux"))
+    inside = _tmux() is not None or term.startswith(("screen", "tmux"))
     if inside or term in ("", "dumb", "linux") or not streams.live(0):
         return ""
     return ask().protocol

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.core.errors import UserError
-from engine.models.additions import vocabulary
+from engine.models.additions import Vocabulary, vocabulary
 from engine.runs.description import describe
 from engine.runs.folder import RunDir, has_concepts
 from engine.runs.manifest import ConceptEntry, read_manifest
@@ -22,10 +22,7 @@ def token_names(concepts: Sequence[ConceptEntry]) -> list[str]:
 
 def check_prompt(run: RunDir, prompt: str, additions: Additions = NOTHING) -> None:
     """Raises UserError for an empty prompt or an unknown token; the error lists the known ones."""
-    if not prompt.strip():
-        raise UserError("the prompt is empty", 'write one like "a photo of <asset0> in snow"')
-    concepts, names = vocabulary(read_manifest(run).concepts, additions)
-    resolve_prompt(prompt, concepts, words={f"<{name}>": "" for name in names})
+    _check_prompts([prompt], vocabulary(read_manifest(run).concepts, additions))
 
 
 def check_request(request: GenerationRequest) -> None:
@@ -34,12 +31,11 @@ def check_request(request: GenerationRequest) -> None:
     Of an edit's photo and masks `check_edit` tells; reading them may take a second.
     """
     run = request.run
-    for prompt in request.prompts:
-        check_prompt(run, prompt, request.additions)
-    if request.negative.strip():
-        check_prompt(run, request.negative, request.additions)
-    for place in request.places:
-        check_prompt(run, place.token)
+    concepts = read_manifest(run).concepts
+    negative = [request.negative] if request.negative.strip() else []
+    _check_prompts([*request.prompts, *negative], vocabulary(concepts, request.additions))
+    if request.places:
+        _check_prompts([place.token for place in request.places], vocabulary(concepts, NOTHING))
     check_learned(run)
     picture = run.scene / "image.png" if request.places else request.picture
     if picture is not None and not picture.is_file():
@@ -48,6 +44,13 @@ def check_request(request: GenerationRequest) -> None:
             "draw from noise alone: bas gen without --place, or bas vary --strength 1",
         )
     request.check()
+
+
+def _check_prompts(prompts: Sequence[str], known: Vocabulary) -> None:
+    for prompt in prompts:
+        if not prompt.strip():
+            raise UserError("the prompt is empty", 'write one like "a photo of <asset0> in snow"')
+        resolve_prompt(prompt, known.concepts, words=known.unread)
 
 
 def check_photo(path: Path) -> None:

@@ -102,12 +102,12 @@ class Resident:
                 self._write(process, request.line())
         return Answers(mailbox, self._last)
 
-    def cancel(self, request: str) -> None:
-        """Ask for the end of a request; its iterator still ends with its last event."""
-        line = json.dumps({"command": "cancel", "request": request})
+    def cancel(self, request: str | None = None) -> None:
+        """Ask for the end of a request, or of all; their iterators still end with a last event."""
         with self._lock, contextlib.suppress(OSError):
-            if self._process is not None and request in self._open:
-                self._write(self._process, line)
+            for name in [name for name in self._open if request in (None, name)]:
+                if self._process is not None:
+                    self._write_cancel(self._process, name)
 
     def close(self) -> None:
         """End the process, by word first and by force at last; open requests end as cancelled."""
@@ -120,7 +120,7 @@ class Resident:
         assert process.stdin is not None
         with contextlib.suppress(OSError):
             for request in left:
-                self._write(process, json.dumps({"command": "cancel", "request": request}))
+                self._write_cancel(process, request)
             process.stdin.close()
         for last_resort in (process.terminate, process.kill):
             try:
@@ -147,6 +147,9 @@ class Resident:
         self._process = process
         threading.Thread(target=self._read, args=(process,), daemon=True).start()
         return process
+
+    def _write_cancel(self, process: subprocess.Popen[bytes], request: str) -> None:
+        self._write(process, json.dumps({"command": "cancel", "request": request}))
 
     @staticmethod
     def _write(process: subprocess.Popen[bytes], line: str) -> None:

@@ -8,7 +8,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,15 +21,6 @@ from engine.segments.wire import Ask, Looking, MasksFound, Question
 Tell = Callable[[Looking], None]
 
 
-class Found(NamedTuple):
-    """An answer."""
-
-    candidates: list[Candidate]
-    """Best first."""
-    reads_words: bool
-    """Whether the segmenter can be asked by words."""
-
-
 class Finder:
     """A segmenter in a process of its own, for one picture at a time.
 
@@ -42,9 +32,9 @@ class Finder:
         self._segmenter, self._words_by = segmenter, words_by
         self.host = Resident("segment", "segmenter", MasksFound)
         self._folder = Path(tempfile.mkdtemp(prefix="bas-segment-"))
-        self._picture: Path | None = None
         self._numbers = itertools.count(1)
-        self._asked: set[str] = set()
+        self._saved: tuple[Picture, Path] | None = None
+        """The last picture that was asked about, and its file."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> Finder:
@@ -53,48 +43,47 @@ class Finder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def show(self, image: Picture) -> None:
-        """The picture that questions are about from now on: uint8 (H, W, 3)."""
-        path = self._folder / f"{next(self._numbers)}.npy"
-        np.save(path, image[:, :, :3], allow_pickle=False)
-        earlier, self._picture = self._picture, path
-        if earlier is not None:
-            earlier.unlink(missing_ok=True)
-
     def ask(
         self,
         ask: Ask,
+        image: Picture,
         *,
         clicks: Sequence[Click] = (),
         box: Box | None = None,
         words: str = "",
         tell: Tell = lambda _: None,
-    ) -> Found:
-        """Wait for an answer. Raises UserError as `ReadPicture` does, Cancelled, and BasError."""
-        assert self._picture is not None, "a picture is shown first"
+    ) -> list[Candidate]:
+        """Wait for an answer about a picture, uint8 (H, W, 3): candidates, best first.
+
+        The same array is read once. Raises UserError as `ReadPicture` does, Cancelled, BasError.
+        """
         question = Question(
-            request=f"q{next(self._numbers)}", picture=self._picture, segmenter=self._segmenter,
-            words_by=self._words_by, ask=ask, clicks=tuple(clicks), box=box, words=words,
+            request=f"q{next(self._numbers)}", picture=self._file_of(image),
+            segmenter=self._segmenter, words_by=self._words_by, ask=ask,
+            clicks=tuple(clicks), box=box, words=words,
         )  # fmt: skip
-        with self._lock:
-            self._asked.add(question.request)
-        try:
-            for event in self.host.submit(question):
-                if isinstance(event, Looking):
-                    tell(event)
-                elif isinstance(event, MasksFound):
-                    return _answer(event)
-        finally:
-            with self._lock:
-                self._asked.discard(question.request)
+        for event in self.host.submit(question):
+            if isinstance(event, Looking):
+                tell(event)
+            elif isinstance(event, MasksFound):
+                return _answer(event)
         raise BasError("the segmenter gave no answer", f"see {self.host.log}")
 
     def cancel(self) -> None:
         """Ask for the end of everything that is being looked for."""
+        self.host.cancel()
+
+    def _file_of(self, image: Picture) -> Path:
         with self._lock:
-            asked = list(self._asked)
-        for request in asked:
-            self.host.cancel(request)
+            if self._saved is None or self._saved[0] is not image:
+                path = self._folder / f"{next(self._numbers)}.npy"
+                np.save(path, image[:, :, :3], allow_pickle=False)
+                # The one before may still be asked about; older ones are not.
+                keep = {path, *(() if self._saved is None else (self._saved[1],))}
+                self._saved = image, path
+                for old in set(self._folder.iterdir()) - keep:
+                    old.unlink(missing_ok=True)
+            return self._saved[1]
 
     def close(self) -> None:
         """End the process."""
@@ -102,9 +91,9 @@ class Finder:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _answer(event: MasksFound) -> Found:
+def _answer(event: MasksFound) -> list[Candidate]:
     if event.outcome == "cancelled":
         raise Cancelled
     if event.outcome == "failed":
         raise UserError(event.message, event.remedy)
-    return Found(event.candidates(), event.reads_words)
+    return event.candidates()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.evaluate import store
+from engine.evaluate.comparison import Against, Compared
 from engine.evaluate.job_plan import EvaluationDir, read_command
 from engine.evaluate.plots import scatter
 from engine.evaluate.report_html import html_report
@@ -118,6 +119,16 @@ def tables_record(tables: Tables) -> dict[str, Any]:
         "facts": tables.facts,
     }
     return _finite(record)
+
+
+def compared_record(line: Compared) -> dict[str, Any]:
+    """A line of a comparison as plain data; what is not there is null."""
+    figures = {
+        name: {"mean": value.mean, "difference": value.difference._asdict()}
+        for name, value in line._asdict().items()
+        if isinstance(value, Against)
+    }
+    return _finite(line._asdict() | figures)
 
 
 def _breakdowns(tables: Tables) -> list[tuple[str, Sequence[Cell]]]:

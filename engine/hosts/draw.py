@@ -110,20 +110,20 @@ class _GenerationHost:
     def _generate(self, request: GenerationRequest) -> None:
         manifest = read_manifest(request.run)
         # Before the model, whose loading takes long.
-        concepts, names = vocabulary(manifest.concepts, request.additions)
+        known = vocabulary(manifest.concepts, request.additions)
         for text in (*request.prompts, request.negative):
-            resolve_prompt(text, concepts, words=dict.fromkeys((f"<{n}>" for n in names), ""))
+            resolve_prompt(text, known.concepts, words=known.unread)
         photo = read_edit(request.edit) if request.edit is not None else None
         start = read_square(request.picture) if request.picture is not None else None
         if request.places:
             start = read_collage(request.run, manifest.concepts, request.places)
         model = self._model(request.run, request)
         family, config = model.family, model.config
-        known, words = model.concepts, model.words
+        concepts, words = model.concepts, model.words
         prompts = [
-            resolve_prompt(prompt, known, manifest.grammar, words) for prompt in request.prompts
+            resolve_prompt(prompt, concepts, manifest.grammar, words) for prompt in request.prompts
         ]
-        negative = resolve_prompt(request.negative, known, words=words)
+        negative = resolve_prompt(request.negative, concepts, words=words)
         openings = [missing_opening(prompt, config.prompt) for prompt in request.prompts]
         prompts = [" ".join(pair).strip() for pair in zip(openings, prompts, strict=True)]
         steps = request.steps or config.sampling.steps

@@ -59,9 +59,7 @@ class _SegmenterHost:
             self._check(name)
             candidates = self._ask(question)
             self._check(name)
-            assert self._loaded is not None
-            reads = self._loaded.segmenter.reads_words
-            self._emit(found(name, candidates, reads_words=reads))
+            self._emit(found(name, candidates))
         except Cancelled:
             self._emit(MasksFound(request=name, outcome="cancelled", message="cancelled"))
         except BasError as error:

@@ -89,8 +89,8 @@ class Driver:
         except (OSError, ValueError):
             return None
 
-    def stop(self, seconds: float = 2 * STOP_SECONDS) -> bool:
-        """Ask it to end and wait for it; whether it is gone."""
+    def stop(self, seconds: float = 2 * STOP_SECONDS) -> str:
+        """Ask it to end and wait for it; what came of it, as `NAME stopped`."""
         pid = self.pid
         if pid is not None:
             with suppress(ProcessLookupError):  # it may end meanwhile
@@ -98,7 +98,8 @@ class Driver:
         deadline = time.monotonic() + seconds
         while self.lives and time.monotonic() < deadline:
             time.sleep(0.1)
-        return not self.lives
+        state = "is still writing its checkpoints and then ends" if self.lives else "stopped"
+        return f"{self.folder.name} {state}"
 
     @contextmanager
     def alone(self) -> Iterator[list[int]]:

@@ -111,6 +111,11 @@ class Vocabulary(NamedTuple):
     words: tuple[str, ...]
     """Names of embeddings: those of embedding files in their order, then those within LoRAs."""
 
+    @property
+    def unread(self) -> dict[str, str]:
+        """Their tokens, for `resolve_prompt` before any of them is loaded."""
+        return {f"<{name}>": "" for name in self.words}
+
 
 def vocabulary(concepts: Sequence[ConceptEntry], additions: Additions) -> Vocabulary:
     """What prompts of a run with these concepts may name, by the files' headers.

@@ -88,7 +88,6 @@ class MasksFound(Event):
     """Of each candidate: height*width bits row by row, deflated, base64."""
     scores: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
-    reads_words: bool = False
     message: str = ""
     remedy: str = ""
 
@@ -99,7 +98,7 @@ class MasksFound(Event):
         return [Candidate(_unpacked(mask, shape), score, by) for mask, score, by in triples]
 
 
-def found(request: str, candidates: list[Candidate], *, reads_words: bool) -> MasksFound:
+def found(request: str, candidates: list[Candidate]) -> MasksFound:
     """The event of an answer."""
     shape = candidates[0].mask.shape if candidates else (0, 0)
     return MasksFound(
@@ -110,7 +109,6 @@ def found(request: str, candidates: list[Candidate], *, reads_words: bool) -> Ma
         masks=tuple(_packed(candidate.mask) for candidate in candidates),
         scores=tuple(float(candidate.score) for candidate in candidates),
         sources=tuple(candidate.source for candidate in candidates),
-        reads_words=reads_words,
     )
 
 

@@ -15,9 +15,10 @@ from engine.core.errors import UserError
 from engine.evaluate import store
 from engine.evaluate.comparison import compare
 from engine.evaluate.job_plan import create_evaluation
-from engine.evaluate.report_files import write_report
+from engine.evaluate.report_files import compared_record, write_report
 from engine.evaluate.report_text import differences
 from engine.evaluate.runner import RESULT, take_result
+from engine.evaluate.statistics import bootstrap_mean
 from engine.evaluate.suites import Suite
 from engine.evaluate.tables import make_tables
 from engine.runs.manifest import Manifest, write_manifest
@@ -159,6 +160,15 @@ def test_evaluations_are_held_against_a_first_one(scored: Scored) -> None:
     assert lora["identity"]["difference"] == pytest.approx({"mean": 0.1, "low": 0.0, "high": 0.2})
     assert lora["pictures"] == 4 and lora["scenes"] == 2
     assert first["together"]["mean"] == 1 and lost["together"]["difference"]["mean"] == -1
+
+
+def test_a_comparison_of_a_single_scene_has_no_intervals_and_is_json(scored: Scored) -> None:
+    full = scored(lambda *_: 0.5, name="full")
+    lone = bootstrap_mean([0.5], ["scene0"])
+    line = compare(full, [])[0]
+    alone = line._replace(identity=line.identity._replace(difference=lone))
+    record = json.loads(json.dumps(compared_record(alone), allow_nan=False))
+    assert record["identity"]["difference"] == {"mean": 0.5, "low": None, "high": None}
 
 
 def test_evaluations_of_other_seeds_are_not_compared(scored: Scored, suite: Suite) -> None:

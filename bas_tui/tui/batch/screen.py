@@ -243,15 +243,10 @@ class BatchScreen(BasScreen):
         if (seen := self._seen) is None:
             return
 
-        def stop() -> str:
-            gone = seen.folder.driver.stop()
-            state = "stopped" if gone else "is still writing its checkpoints and then ends"
-            return f"{seen.folder.name} {state}"
-
         def answered(sure: bool | None) -> None:
             if sure:
                 self.say(f"{seen.folder.name} is stopping: its scenes write their checkpoints")
-                self.do(stop)
+                self.do(seen.folder.driver.stop)
 
         detail = "Its running scenes write a checkpoint; r goes on from there."
         question = Confirm(f"Stop {seen.folder.name}?", detail, yes="Stop", no="Go on")

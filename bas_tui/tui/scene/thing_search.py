@@ -50,7 +50,6 @@ class ThingSearch:
         self._desk = desk
         self._segmenter, self._words_by = EMBEDDED, ""
         self._finder: Finder | None = None
-        self._shown: MaskDocument | None = None
         self._number = 0
         self.proposal: Proposal | None = None
 
@@ -68,7 +67,7 @@ class ThingSearch:
         """End the process; nobody waits."""
         self.proposal = None
         self._number += 1
-        finder, self._finder, self._shown = self._finder, None, None
+        finder, self._finder = self._finder, None
         if finder is not None:
             threading.Thread(target=finder.close, daemon=True).start()
 
@@ -141,19 +140,16 @@ class ThingSearch:
             post(self.Answered(number, f"{event.what}{share} ..."))
 
         try:
-            if self._shown is not document:
-                self._shown = document
-                finder.show(document.image)
             if proposal is None:
-                finder.ask("read", tell=tell)
+                finder.ask("read", document.image, tell=tell)
                 post(self.Answered(number, ""))
                 return
             by_words = bool(proposal.words) and not proposal.clicks
-            answer = finder.ask(
-                "named" if by_words else "at",
+            candidates = finder.ask(
+                "named" if by_words else "at", document.image,
                 clicks=proposal.clicks, box=proposal.box, words=proposal.words, tell=tell,
             )  # fmt: skip
-            found = distinct(answer.candidates, taken)
+            found = distinct(candidates, taken)
             if not found:
                 raise UserError("that is a concept already", "click on another thing")
             post(self.Answered(number, found))
