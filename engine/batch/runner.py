@@ -19,13 +19,13 @@ from engine.batch.folder import (
     write_jobs,
 )
 from engine.core.errors import UserError
+from engine.core.process_environment import engine_environment
 from engine.jobs import driver
 from engine.jobs.executors import (
     ExecutorName,
     JobCommand,
     cpu_count,
     gpu_count,
-    job_environment,
     make_executor,
 )
 from engine.runs.description import describe
@@ -101,4 +101,4 @@ def state_of(run: RunDir) -> str:
 
 def _command(command: str, what: Path, log: Path, threads: int) -> JobCommand:
     words = tuple(driver.package_words("engine.batch", command, what))
-    return JobCommand(words=words, environment=job_environment(threads), log=log)
+    return JobCommand(words=words, environment=engine_environment(threads), log=log)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.core.errors import UserError
+from engine.core.process_environment import engine_environment
 from engine.core.settings import build_config
 from engine.evaluate import store
 from engine.evaluate.job_plan import EvaluationDir, Plan, job_settings, read_plan
@@ -21,7 +22,6 @@ from engine.jobs.executors import (
     JobCommand,
     cpu_count,
     gpu_count,
-    job_environment,
     make_executor,
 )
 
@@ -75,7 +75,7 @@ def job_command(folder: EvaluationDir, job: store.Job, threads: int, *, keep: bo
     """How to run a job; its talk goes to its run folder."""
     words = [*_words("job", folder), job.scene, job.method, *(["--keep-models"] if keep else [])]
     log = folder.run(job.scene, job.method).path / JOB_LOG
-    return JobCommand(words=tuple(words), environment=job_environment(threads), log=log)
+    return JobCommand(words=tuple(words), environment=engine_environment(threads), log=log)
 
 
 def _words(command: str, folder: EvaluationDir) -> list[str]:
@@ -140,7 +140,7 @@ def _prior_wanted(plan: Plan) -> bool:
 def _prepare(folder: EvaluationDir, executor: Executor, stopping: Sequence[int]) -> None:
     """Make what jobs share, before the first of them starts."""
     words = tuple(_words("prepare", folder))
-    command = JobCommand(words=words, environment=job_environment(0), log=folder.log)
+    command = JobCommand(words=words, environment=engine_environment(0), log=folder.log)
     if driver.run_first(command, executor, stopping) and not stopping:
         raise UserError(
             f"the prior pictures could not be made: {driver.last_line(folder.log)}",

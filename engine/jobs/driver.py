@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from engine.core.errors import UserError
-from engine.jobs.executors import STOP_SECONDS, Executor, JobCommand, Running, python_path
+from engine.core.process_environment import engine_environment
+from engine.jobs.executors import STOP_SECONDS, Executor, JobCommand, Running
 
 POLL_SECONDS = 0.3
 START_SECONDS = 60.0
@@ -58,7 +59,7 @@ class Driver:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **engine_environment()},
             )
         # Someone must collect the exit status, or a dead driver stays a zombie.
         threading.Thread(target=process.wait, daemon=True).start()

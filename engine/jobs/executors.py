@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from engine.core.errors import UserError
-from engine.core.process_environment import (
-    TRAINING_ENVIRONMENT,
-    home_environment,
-    python_path,
-)
 
 ExecutorName = Literal["local", "ray"]
 STOP_SECONDS = 30.0
@@ -31,20 +26,6 @@ class JobCommand:
     environment: Mapping[str, str]
     """On top of what the executor's own processes have."""
     log: Path
-
-
-def job_environment(threads: int) -> dict[str, str]:
-    """What a job needs to be the same wherever it runs; `threads` of 0: torch's choice."""
-    environment = {
-        **TRAINING_ENVIRONMENT,
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": python_path(),
-        **home_environment(),
-    }
-    if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    return environment
 
 
 class Running(Protocol):
