@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,6 +57,10 @@ def open_(
 
     Where no application can run, it checks the scene and says the command that trains it.
     """
+    if base is not None:
+        from bas_tui.client import resolve_base
+
+        base = resolve_base(base, ask_hub=False)
     if not can_open(plain):
         from bas_tui.cli.train import ask_and_load, say_scene
 
@@ -63,7 +68,8 @@ def open_(
         say_scene(loaded)
         names = ", ".join(loaded.names)
         stderr.say(f"{loaded.side}x{loaded.side} pixels, {len(loaded.concepts)} things: {names}")
-        stderr.say(f"train it: bas train {scene}" + (f" --masks {masks}" if masks else ""))
+        words = ["bas", "train", str(scene), *(["--masks", str(masks)] if masks else [])]
+        stderr.say(f"train it: {shlex.join(words + (['--base', base] if base else []))}")
         return
     from engine.core.errors import UserError
 

@@ -224,6 +224,9 @@ def test_without_a_terminal_the_application_becomes_text(bas: Bas, desk: Path) -
     result = bas("open", str(desk))
     assert result.exit_code == 0 and "2 things: penguin, teapot" in result.stderr
     assert bas("attach").exit_code == 2
+    # Said before any window opens.
+    result = bas("open", str(desk), "--base", "nonsense")
+    assert result.exit_code == 2 and "there is no base model 'nonsense'" in result.stderr
 
 
 def test_the_shell_completes_runs_and_tokens(bas: Bas, fake: Fake, desk: Path) -> None:

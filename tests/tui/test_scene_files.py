@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bas_tui.tui.app import BasApp, Start
 from bas_tui.tui.scene.document import ConceptMask, MaskDocument
 from bas_tui.tui.scene.mask_render import Layer, compose, sample_mask, sample_picture
 from bas_tui.tui.scene.photo_file import (
@@ -19,6 +20,7 @@ from bas_tui.tui.scene.photo_file import (
     to_scene,
 )
 from bas_tui.tui.scene.run_plan import Plan
+from bas_tui.tui.scene.screen import SceneScreen
 from bas_tui.tui.scene.training_view import inspect
 from bas_tui.tui.scene.viewport import Viewport
 from engine.core.durations import say_seconds
@@ -71,6 +73,31 @@ def test_saved_scenes_and_packaged_ones_are_never_written_to(tmp_path: Path) -> 
 def test_a_missing_picture_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         open_scene_file(tmp_path / "nowhere.jpg")
+
+
+async def test_a_file_that_is_no_picture_is_one_line_with_a_remedy(tmp_path: Path) -> None:
+    bad = tmp_path / "notes.png"
+    bad.write_text("no picture")
+    app = BasApp(Start(screen="scene", arguments={"scene": bad}))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.4)
+        remark = app.screen.query_one("#remark")
+        assert "is no PNG" in str(remark.render()) and " - " in str(remark.render())
+        flat = tmp_path / "f.png"
+        Image.new("RGB", (900, 12)).save(flat)
+        await pilot.press(*str(flat), "enter")
+        await pilot.pause(0.2)
+        assert "the least is 32x32" in str(remark.render()), "it could not be trained"
+        await pilot.press("ctrl+u", *"nowhere", "enter")
+        await pilot.pause()
+        assert "there is no image nowhere" in str(remark.render())
+        # Completion looks there while it is typed.
+        await pilot.press("ctrl+u", *"~nobody_of_that_name/a", "enter")
+        await pilot.pause()
+        assert "that cannot be: Could not determine home" in str(remark.render())
+        await pilot.press("ctrl+u", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, SceneScreen) and app.screen.file is not None
 
 
 def test_inspection_counts_the_cells_of_the_training_square() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from bas_tui.tui.app import BasApp, Start
 from bas_tui.tui.drawing.terminal import Terminal
@@ -23,6 +24,7 @@ from bas_tui.tui.scene.plan_panel import PlanPanel
 from bas_tui.tui.scene.screen import SceneScreen
 from bas_tui.tui.shell.keybar import KeyBar
 from engine.scenes.pixel_box import Point
+from tests.tui.pilots import until
 from tests.tui.synthetic import disc, scene_picture
 
 
@@ -165,6 +167,8 @@ async def found(pilot: Pilot[int], screen: SceneScreen) -> list[np.ndarray]:
 
 
 async def test_things_are_found_by_clicks_boxes_and_keys(photo: Path) -> None:
+    other = photo.with_name("other.png")
+    Image.fromarray(scene_picture(2, 64)).save(other)
     truths = [disc(index, 128) > 0.5 for index in range(2)]
 
     def iou(mask: np.ndarray, truth: np.ndarray) -> float:
@@ -218,6 +222,11 @@ async def test_things_are_found_by_clicks_boxes_and_keys(photo: Path) -> None:
         await pilot.press("u", "w")
         assert document.coverage(document.concepts[1].key) == 0, "one step, as a stroke is"
         assert "reads no words" in message(pilot)
+        # What was found on one picture is nothing on another.
+        await pilot.press("d", "space")
+        await found(pilot, screen)
+        screen.files.open_path(other)
+        assert screen._things.proposal is None and not tools.found
         pid = screen._things._finder and screen._things._finder.host.pid
     assert pid is not None
     for _ in range(600):
@@ -277,6 +286,18 @@ async def test_saving_asks_for_the_folder_and_reads_back_the_same(masked: Path) 
         await pilot.press("G", "s")
         await pilot.pause()
         assert not screen.document.dirty, "the second time it does not ask"
+        shutil.rmtree(folder)
+        folder.write_text("a file in the folder's place")
+        await pilot.press("g", "s")
+        await pilot.pause()
+        remark = pilot.app.screen.query_one("#remark")
+        assert "File exists" in str(remark.render()), "it asks again, and says why"
+        line = pilot.app.screen.query_one(Input)
+        line.value = str(masked.with_name("x" * 300))
+        await until(pilot, lambda: "name too long" in str(remark.render()), "the complaint")
+        line.value = str(masked.with_name("else"))
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.files.save_folder == masked.with_name("else"), "saved")
 
 
 async def test_unsaved_painting_comes_back_and_can_be_dropped(masked: Path) -> None:
@@ -315,27 +336,6 @@ async def test_the_plan_is_changed_by_keys_and_says_whose_estimate_it_is(masked:
         command = screen.command_values()
         assert command["settings"] == " --set phase1.steps=600 --set loss.prior_weight=0.0"
         assert command["base"] == "sd21"
-
-
-async def test_a_file_that_is_no_picture_is_one_line_with_a_remedy(tmp_path: Path) -> None:
-    bad = tmp_path / "notes.png"
-    bad.write_text("no picture")
-    app = BasApp(Start(screen="scene", arguments={"scene": bad}))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause(0.4)
-        remark = app.screen.query_one("#remark")
-        assert "is no PNG" in str(remark.render()) and " - " in str(remark.render())
-        flat = tmp_path / "f.png"
-        Image.new("RGB", (900, 12)).save(flat)
-        await pilot.press(*str(flat), "enter")
-        await pilot.pause(0.2)
-        assert "the least is 32x32" in str(remark.render()), "it could not be trained"
-        await pilot.press("ctrl+u", *"nowhere", "enter")
-        await pilot.pause()
-        assert "there is no image nowhere" in str(remark.render())
-        await pilot.press("ctrl+u", "enter")
-        await pilot.pause()
-        assert isinstance(app.screen, SceneScreen) and app.screen.file is not None
 
 
 async def test_a_photo_that_is_not_square_shows_the_training_square(tmp_path: Path) -> None:

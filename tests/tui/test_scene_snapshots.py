@@ -21,7 +21,7 @@ from tests.tui.test_snapshots import check
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what differs between two machines."""
     monkeypatch.setattr(KeyBar, "show_rate", lambda _self, _text: None)
-    for module in ("scene.screen", "scene.plan_chooser", "compose.screen"):
+    for module in ("scene.plan_chooser", "compose.screen"):
         monkeypatch.setattr(
             f"bas_tui.tui.{module}.guess_device", lambda *_: Device("cpu", "2 cores")
         )

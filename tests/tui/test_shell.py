@@ -167,6 +167,11 @@ async def test_a_small_window_asks_for_room() -> None:
         assert f"{MIN_WIDTH} x {MIN_HEIGHT}" in screen_text(app)
         await pilot.resize_terminal(MIN_WIDTH, MIN_HEIGHT)
         await until(pilot, lambda: not isinstance(app.screen, TooSmall), "the screen again")
+        await pilot.resize_terminal(MIN_WIDTH, MIN_HEIGHT - 1)
+        await until(pilot, lambda: isinstance(app.screen, TooSmall), "the question for room")
+        assert "ctrl+q" in screen_text(app)
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: app.return_code == 0, "the end")
 
 
 async def test_the_keymap_file_counts(bas_home: Path) -> None:

@@ -192,10 +192,9 @@ class BatchScreen(BasScreen):
 
     def action_turn(self, by: int) -> None:
         """Another batch."""
-        if self._seen is not None:
-            folders = list_batches()
-            place = (self._seen.place + by) % max(1, len(folders))
-            self.open(batch=folders[place].name)
+        folders = list_batches()
+        if self._seen is not None and folders:
+            self.open(batch=folders[(self._seen.place + by) % len(folders)].name)
 
     async def action_open(self) -> None:
         """The run of the marked scene."""

@@ -137,9 +137,16 @@ class FileActions:
             self._screen.say("there is no mask to save yet", "warning")
             return
         self._desk.canvas.lift()
-        if self.save_folder is not None:
-            self._save_to(self.save_folder)
+        if self.save_folder is None:
+            self._ask_for_folder(file)
             return
+        try:
+            self._save_to(self.save_folder)
+        except UserError as error:
+            self._ask_for_folder(file, str(error))
+
+    def _ask_for_folder(self, file: SceneFile, problem: str = "") -> None:
+        """Ask where to save; `problem` is why the folder of last time would not do."""
         folders = list(dict.fromkeys(filter(None, (suggested_folder(file), file.masks_folder))))
         choices = [(self._remark(str(folder)), str(folder)) for folder in folders]
 
@@ -152,6 +159,7 @@ class FileActions:
             Ask(
                 "Save the masks to", str(folders[0]), check=check, remark=self._remark,
                 choices=choices if len(choices) > 1 else (), suggester=PathSuggester(),
+                problem=problem,
             )
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the Scene screen remembers from one start to the next: pictures and the base model."""
+"""What the Scene screen remembers from one start to the next: the pictures that were opened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RECENT = 6
 
 
 def remembered(bas: Services) -> dict[str, Any]:
-    """The record of last time: `recent`, `base`; empty where there is none."""
+    """The record of last time, of which `recent` are paths; empty where there is none."""
     try:
         record = json.loads(bas.prefs.scene or "{}")
     except ValueError:

@@ -30,7 +30,6 @@ from bas_tui.tui.scene.mask_tools import MaskTools
 from bas_tui.tui.scene.photo_file import SceneFile, suggested_folder
 from bas_tui.tui.scene.plan_chooser import PlanChooser
 from bas_tui.tui.scene.plan_panel import PlanPanel
-from bas_tui.tui.scene.remembered import remembered
 from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.scene.run_starter import RunStarter
 from bas_tui.tui.scene.thing_search import ThingSearch
@@ -39,7 +38,6 @@ from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.full_picture import FullPicture
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.screen import BasScreen
-from engine.models.device_guess import guess_device
 
 INSPECT_SECONDS = 0.25
 """Checks run at most this often while a stroke is under way."""
@@ -61,7 +59,7 @@ class SceneScreen(BasScreen):
         super().__init__()
         self.desk = Desk(self, self._changed)
         self.inspection: Inspection | None = None
-        self.files = FileActions(self.desk, opened=self._show_all, saved=self._show_header)
+        self.files = FileActions(self.desk, opened=self._opened, saved=self._show_header)
         self._concepts = ConceptActions(self.desk)
         self._things = ThingSearch(self.desk)
         self._plan = PlanChooser(self, self._plan_chosen)
@@ -107,12 +105,8 @@ class SceneScreen(BasScreen):
         return self._plan.panel
 
     def on_mount(self) -> None:
-        """The last plan's base; the picture comes with `open`."""
-        plan = Plan()
-        if isinstance(base := remembered(self.bas).get("base"), str) and base:
-            plan = plan.with_base(base)
-        self.panel.device = guess_device()
-        self._plan.use(plan)
+        """The plan as it is without a word; the picture comes with `open`."""
+        self._plan.use(Plan())
         self._show_all()
         self.canvas.focus()
 
@@ -133,7 +127,6 @@ class SceneScreen(BasScreen):
 
     def open(self, **arguments: Any) -> None:
         """`scene` (a path), `masks` (a path or several), `base`, `segmenter`, `words_by`."""
-        self._things.drop()
         if (segmenter := arguments.get("segmenter")) or arguments.get("words_by"):
             self._things.use(str(segmenter or ""), str(arguments.get("words_by") or ""))
         if base := arguments.get("base"):
@@ -143,13 +136,18 @@ class SceneScreen(BasScreen):
             masks = arguments.get("masks") or ()
             paths = [masks] if isinstance(masks, str | Path) else list(masks)
             self.files.open_path(Path(scene), [Path(path) for path in paths])
-            self._things.warm_up()
 
     def unsaved(self) -> str:
         """Painting is kept for the next start, so nothing is lost unless that fails."""
         if self.files.keep_now():
             return ""
         return "unsaved masks (they could not be kept for the next start: is the disk full?)"
+
+    def _opened(self) -> None:
+        """Another picture lies on the desk: what was found belongs to the one before."""
+        self._things.drop()
+        self._show_all()
+        self._things.warm_up()
 
     # What is seen
 

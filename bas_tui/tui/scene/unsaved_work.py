@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -71,7 +72,8 @@ def read_recovery(source: Path, image: Picture) -> Recovered | None:
 
 def drop_recovery(source: Path) -> None:
     """Forget the unsaved painting."""
-    recovery_path(source).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        recovery_path(source).unlink()
 
 
 def _digest(image: Picture) -> str:

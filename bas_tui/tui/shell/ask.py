@@ -19,6 +19,9 @@ from textual.widgets.option_list import Option
 
 from engine.core.errors import UserError
 
+NO_PATH = (OSError, RuntimeError, ValueError)
+"""What a text brings about that no system takes as a path: too long, `~nobody`, unreadable."""
+
 
 class PathSuggester(Suggester):
     """Completes the last part of a path; right arrow takes the suggestion."""
@@ -29,13 +32,15 @@ class PathSuggester(Suggester):
 
     async def get_suggestion(self, value: str) -> str | None:
         """The first fitting entry of the folder that is being typed."""
+        try:
+            return self._first_fitting(value)
+        except NO_PATH:
+            return None
+
+    def _first_fitting(self, value: str) -> str | None:
         typed = Path(value).expanduser()
         folder, start = (typed, "") if value.endswith(os.sep) else (typed.parent, typed.name)
-        try:
-            entries = sorted(folder.iterdir())
-        except OSError:
-            return None
-        for entry in entries:
+        for entry in sorted(folder.iterdir()):
             hidden = entry.name.startswith(".") and not start.startswith(".")
             if hidden or not entry.name.startswith(start) or entry.name == start:
                 continue
@@ -115,11 +120,12 @@ class Ask(ModalScreen[str | None]):
             self._say(event.value)
 
     def _say(self, value: str) -> None:
-        remark = self.query_one("#remark", Static)
-        text = self._remark(value) if self._remark else ""
-        remark.update(text)
-        remark.display = bool(text)
-        remark.set_class(False, "-error")
+        try:
+            text = self._remark(value) if self._remark else ""
+        except NO_PATH as error:
+            self._complain(_cannot_be(error))
+        else:
+            self._show(text, error=False)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
@@ -139,16 +145,27 @@ class Ask(ModalScreen[str | None]):
                 self._check(value)
         except UserError as error:
             self._complain(str(error))
-            return
-        self.dismiss(value)
+        except NO_PATH as error:
+            self._complain(_cannot_be(error))
+        else:
+            self.dismiss(value)
 
     def _complain(self, problem: str) -> None:
+        self._show(problem, error=True)
+
+    def _show(self, text: str, *, error: bool) -> None:
         remark = self.query_one("#remark", Static)
-        remark.update(problem)
-        remark.display = True
-        remark.set_class(True, "-error")
+        remark.update(text)
+        remark.display = bool(text)
+        remark.set_class(error, "-error")
 
     def action_choices(self) -> None:
         """From the line to the list below."""
         if self._choices and self.query_one(Input).has_focus:
             self.query_one(OptionList).focus()
+
+
+def _cannot_be(error: Exception) -> str:
+    """That a text cannot be taken, and why."""
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return f"that cannot be: {why}"

@@ -102,6 +102,8 @@ class CopyDialog(ModalScreen[str]):
 class TooSmall(ModalScreen[None]):
     """Says which size is needed while the terminal is too small to show everything."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [("q,ctrl+q", "app.leave", "Quit")]
+
     def compose(self) -> ComposeResult:
         """One sentence; the size is filled in by `on_resize`."""
         yield Static(id="too-small")

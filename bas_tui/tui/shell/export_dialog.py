@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
@@ -176,7 +177,8 @@ class ExportDialog(ModalScreen[None]):
     def on_unmount(self) -> None:
         """No job outlives its dialog."""
         if self._job is not None and self._ended is None:
-            self._job.cancel()
+            # It may take a while to remove what is not whole.
+            threading.Thread(target=self._job.cancel, daemon=True).start()
 
     def _say(self, text: str, *, error: bool = False) -> None:
         told = self.query_one("#told", Static)

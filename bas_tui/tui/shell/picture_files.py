@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -152,12 +153,11 @@ def list_pictures(run: RunDir, known: Known | None = None) -> list[Picture]:
     """The pictures made with a run, newest first. Reads every file that is not in `known`, and
     adds it there: call it off the event loop."""
     known = {} if known is None else known
-    try:
-        # As hosts name them, who know nothing of links in the way they were asked for.
-        folder = run.pictures.resolve()
-        files = [(path.stat().st_mtime_ns, path) for path in folder.glob("*.png")]
-    except OSError:
-        return []
+    files: list[tuple[int, Path]] = []
+    # As hosts name them, who know nothing of links in the way they were asked for.
+    for path in run.pictures.resolve().glob("*.png"):
+        with suppress(OSError):  # One that is removed meanwhile hides no other.
+            files.append((path.stat().st_mtime_ns, path))
     files.sort(reverse=True)
     found: list[Picture] = []
     for changed, path in files[:MAX_LISTED]:
