@@ -10,7 +10,6 @@ import sys
 import termios
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from bas_tui.tui.app import BasApp, Start
@@ -33,24 +32,17 @@ RESTORE = (
 def run(
     screen: str = "runs",
     *,
-    scene: Path | None = None,
-    masks: Path | None = None,
-    base: str | None = None,
-    segmenter: str | None = None,
-    words_by: str | None = None,
-    run: str | None = None,
-    photo: Path | None = None,
-    control: bool = True,
     low_bandwidth: bool | None = None,
     color: str = "auto",
     images: str = "auto",
+    **arguments: Any,
 ) -> int:
     """Run the application until the person leaves; the exit code.
 
-    `screen` is runs, scene, train, compose or edit; `run` names a run folder, `photo` what is to be
-    edited; `control` False shows a run read-only. `low_bandwidth` None means: yes under SSH.
-    `color` is auto, truecolor, 256, 16 or none; `images` is auto, blocks, kitty, or a kind of
-    blocks. A hang-up, SIGTERM and SIGINT close it as `q` does, with the exit code 128 + signal.
+    `screen` is one of `bas_tui.tui.screens`; `arguments` go to its `open`, those that are None are
+    left out. `low_bandwidth` None means: yes under SSH. `color` is auto, truecolor, 256, 16 or
+    none; `images` is auto, blocks, kitty, or a kind of blocks. A hang-up, SIGTERM and SIGINT close
+    it as `q` does, with the exit code 128 + signal.
     """
     terminal = detect(color, low_bandwidth)
     if terminal.tmux is not None:
@@ -58,20 +50,9 @@ def run(
         blocks = sharpest_blocks(os.environ, tmux.outer)
         terminal = dataclasses.replace(terminal, tmux=tmux, sharpest=blocks)
     terminal = dataclasses.replace(terminal, graphics=_has_graphics(terminal, images))
-    named = {
-        "scene": scene,
-        "masks": masks,
-        "base": base,
-        "run": run,
-        "photo": photo,
-        "segmenter": segmenter,
-        "words_by": words_by,
-    }
-    arguments: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
-    if screen == "train":
-        arguments["control"] = control
+    named = {name: value for name, value in arguments.items() if value is not None}
     style = {"auto": "", "blocks": "", "none": "", "kitty": PIXELS}.get(images, images)
-    app = BasApp(Start(screen=screen, arguments=arguments, images=style), terminal=terminal)
+    app = BasApp(Start(screen=screen, arguments=named, images=style), terminal=terminal)
     result = asyncio.run(_run_until_left(app))
     if app.copier.unprinted:
         print(app.copier.unprinted)

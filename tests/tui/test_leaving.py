@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.tui.test_batch_screen import make_batch
+
 pytestmark = pytest.mark.slow
 
 PATIENCE = 90.0
@@ -42,8 +44,10 @@ class Ended(NamedTuple):
     """Whether the terminal shows what is typed, as it did before."""
 
 
-def in_terminal(arguments: list[str], act: str | int | None, **environ: str) -> Ended:
-    """Run a program in a pseudo-terminal; when it is up, send it keys or a signal (or nothing)."""
+def in_terminal(
+    arguments: list[str], act: str | int | None, up: str = "No runs yet", **environ: str
+) -> Ended:
+    """Run a program in a pseudo-terminal; when `up` is seen, send it keys or a signal, or not."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, *arguments], stdin=slave, stdout=slave, stderr=slave,
@@ -55,7 +59,7 @@ def in_terminal(arguments: list[str], act: str | int | None, **environ: str) -> 
         assert time.monotonic() < end, f"it did not end: {text[-500:]!r}"
         if select.select([master], [], [], 0.05)[0]:
             text += os.read(master, 65536).decode(errors="replace")
-        if not acted and "No runs yet" in text:
+        if not acted and up in text:
             acted = True
             if isinstance(act, int):
                 process.send_signal(act)
@@ -70,15 +74,16 @@ def in_terminal(arguments: list[str], act: str | int | None, **environ: str) -> 
 
 
 def test_the_keys_and_signals_that_end_it_restore_the_terminal() -> None:
-    cases: list[tuple[str, str | int, int]] = [
-        (OPEN, "q", 0),
-        (OPEN, signal.SIGTERM, 128 + signal.SIGTERM),
-        (OPEN, signal.SIGINT, 128 + signal.SIGINT),
-        (OPEN, signal.SIGHUP, 128 + signal.SIGHUP),
-        (CRASH, "?", 1),
+    cases: list[tuple[list[str], str, str | int, int]] = [
+        (["-m", "bas_tui", "batch", "/photos", "--watch"], "0 of 1 scenes done", "q", 0),
+        (["-c", OPEN], "No runs yet", signal.SIGTERM, 128 + signal.SIGTERM),
+        (["-c", OPEN], "No runs yet", signal.SIGINT, 128 + signal.SIGINT),
+        (["-c", OPEN], "No runs yet", signal.SIGHUP, 128 + signal.SIGHUP),
+        (["-c", CRASH], "No runs yet", "?", 1),
     ]
-    for code, act, expected in cases:
-        ended = in_terminal(["-c", code], act)
+    make_batch("photos", ["desk"])
+    for program, up, act, expected in cases:
+        ended = in_terminal(program, act, up)
         assert ended.code == expected, (act, ended.text[-800:])
         for what, (on, off) in ON_AND_OFF.items():
             assert ended.text.rfind(off) > ended.text.find(on) > -1, (act, what)
