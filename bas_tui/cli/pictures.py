@@ -44,7 +44,7 @@ def draw(path: Path, columns: int, rows: int, *, images: str, colors: int) -> Dr
     try:
         with Image.open(path, formats=("PNG",)) as opened:
             picture = opened.convert("RGB")
-    except OSError as problem:
+    except Exception as problem:  # A damaged file makes a decoder raise nearly anything.
         raise UserError(f"cannot show {path} ({problem})", "open the file instead") from problem
     if images == "auto":
         images = known_protocol(os.environ, _tmux()) or _asked() or "blocks"

@@ -63,9 +63,9 @@ def _fitted(path: Path) -> Image.Image:
     from PIL import Image
 
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=("PNG",)) as opened:
             return opened.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    except OSError as problem:
+    except Exception as problem:  # A damaged file makes a decoder raise nearly anything.
         raise UserError(f"cannot read {path} ({problem})", "draw it again") from problem
 
 

@@ -40,6 +40,7 @@ async def test_marked_programs_are_written_and_it_says_where(learned: RunDir) ->
         assert "bas import makes a run of it" in text and "nothing is lost" in text
         marks = dialog.query_one(SelectionList)
         marks.deselect_all()
+        await until(pilot, lambda: "X▌" not in screen_text(app), "marks that need no colour")
         await pilot.press("enter")
         await until(pilot, lambda: "Nothing is marked" in screen_text(app), "the complaint")
         marks.select("a1111")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,6 +71,10 @@ async def test_everything_needed_is_on_the_screen(size: tuple[int, int]) -> None
         assert ("▂▅█" in line.replace("▁", "▂").replace("▄", "▅")) == (size[0] > 80)
         await pilot.press("home")
         assert "no reading" in screen_text(app).splitlines()[2]
+        screen.header = replace(screen.header, run="teapot-1129-072934", state="interrupted")
+        await pilot.pause()
+        top = screen_text(app).splitlines()[0]
+        assert "teapot-1129" in top and top.endswith("✗ interrupted")
 
 
 async def test_scrubbing_moves_chart_maps_and_previews_together() -> None:
@@ -260,8 +265,12 @@ async def test_many_tokens_scroll() -> None:
 
 async def test_a_missing_preview_is_said() -> None:
     run = make_run("desk", **SMALL)
-    for path in run.previews.iterdir():
+    *earlier, last = sorted(run.previews.iterdir())
+    for path in earlier:
         path.unlink()
+    # Pillow tells of this damage by a SyntaxError.
+    head, tail = last.read_bytes().split(b"IDAT", 1)
+    last.write_bytes(head[:-4] + b"\0\0\0\x0aIDAT" + tail)
     app = make_app("train", run="desk")
     async with app.run_test(size=(120, 36)) as pilot:
         screen = await train_screen(pilot, 80)

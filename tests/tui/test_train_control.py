@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +31,7 @@ from engine.runs.events import (
 from engine.runs.folder import RunDir
 from tests.tui.live_runs import append, make_live
 from tests.tui.pilots import make_app, message_of, screen_text, train_screen, until
-from tests.tui.synthetic import make_run
+from tests.tui.synthetic import START, make_run
 
 SMALL: dict[str, Any] = {"steps": (40, 40), "preview_every": 20}
 
@@ -98,8 +100,17 @@ async def test_failures_say_what_where_and_how_to_go_on(
             "NaN" in options.get("message", "")
         )
         await pilot.press("escape")
-        assert isinstance(app.screen, TrainScreen)
+        screen = app.screen
+        assert isinstance(screen, TrainScreen)
         assert "$ bas resume desk" in screen_text(app)
+        if "memory" in options.get("message", ""):
+            # The next host has followed the advice, and fails again.
+            client.change_settings(run, {"gradient_checkpointing": "true"})
+            failed = screen.state
+            screen.present(replace(failed, status="training"))
+            screen.present(failed)
+            await until(pilot, lambda: isinstance(app.screen, FailureScreen), "the failure again")
+            assert "--set" not in screen_text(app)
 
 
 async def test_a_named_run_never_waits_for_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +201,7 @@ async def test_a_refused_start_and_a_host_that_vanishes_leave_the_run_as_it_was(
 
 
 async def test_a_run_without_a_host_and_without_a_step_is_new_and_has_no_axes() -> None:
-    make_run("desk", write_events=False, **SMALL)
+    run = make_run("desk", write_events=False, **SMALL)
     app = make_app("train", run="desk")
     async with app.run_test(size=(120, 36)) as pilot:
         screen = await train_screen(pilot, 0)
@@ -198,6 +209,12 @@ async def test_a_run_without_a_host_and_without_a_step_is_new_and_has_no_axes() 
         text = screen_text(app)
         assert "┤" not in text and "appears with the first step" in text
         assert "not started" in text and screen.check_action("resume", ())
+        assert screen.header.base == "pocket"
+        # It is removed, and another one gets its name.
+        shutil.rmtree(run.path)
+        make_run("desk", created=START + 60, **SMALL)
+        await app.go("train", run="desk")
+        await train_screen(pilot, 80)
 
 
 async def test_the_end_of_a_run_is_a_card_with_pictures_numbers_and_the_next_keys() -> None:

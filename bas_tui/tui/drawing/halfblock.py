@@ -107,7 +107,7 @@ def load_picture(path: Path) -> Pixels | None:
     try:
         with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except Exception:  # A damaged file makes a decoder raise nearly anything.
         return None
 
 

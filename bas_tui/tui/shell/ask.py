@@ -62,6 +62,7 @@ class Ask(ModalScreen[str | None]):
     ]  # fmt: skip
     DEFAULT_CSS = """
     Ask Vertical#ask.dialog { width: 72; max-width: 92%; }
+    Ask .dialog-title { width: 100%; }
     Ask Input { margin: 1 0 0 0; }
     Ask #remark { color: $faint; height: auto; }
     Ask #remark.-error { color: $error; }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
 from textual.screen import ModalScreen
+from textual.strip import Strip
 from textual.widgets import Button, ProgressBar, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
@@ -22,6 +24,19 @@ from engine.runs.folder import RunDir
 if TYPE_CHECKING:
     from bas_tui.client import Exchange
     from bas_tui.tui.shell.services import Services
+
+
+class Marks(SelectionList[Target]):
+    """Textual tells by its colour alone whether a line is marked."""
+
+    def render_line(self, y: int) -> Strip:
+        """The line, without the cross where it is not marked."""
+        strip = super().render_line(y)
+        place = self.scroll_offset.y + y
+        if place >= self.option_count or self.get_option_at_index(place).value in self.selected:
+            return strip
+        left, cross, *rest = strip
+        return Strip([left, Segment(" ", cross.style), *rest])
 
 
 class ExportDialog(ModalScreen[None]):
@@ -63,7 +78,7 @@ class ExportDialog(ModalScreen[None]):
         """Programs to mark, then what is told."""
         with VerticalScroll(classes="dialog dialog-wide"):
             yield Static(f"Export {self._run.name}", classes="dialog-title", markup=False)
-            yield SelectionList[Target](
+            yield Marks(
                 *(
                     Selection[Target](f"{name:11}{what}", name, name == "comfyui")
                     for name, what in TARGETS.items()

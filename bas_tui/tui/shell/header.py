@@ -12,6 +12,8 @@ from textual.widget import Widget
 SCREENS = {"runs": "Runs", "scene": "Scene", "train": "Train", "compose": "Compose", "edit": "Edit"}
 RARE = {"batch": "Batch"}
 """Screens that have a tab only while they are shown."""
+LEAST_NAME = 12
+"""Letters of a run's name that are left before something else is left out."""
 
 _STATE_MARKS = {
     "live": ("●", "$success"),
@@ -36,7 +38,7 @@ class HeaderInfo:
     base: str = ""
     device: str = ""
     state: str = ""
-    """`live`, `paused`, `finished`, ... - see STATE_MARKS; other words are shown as they are."""
+    """`live`, `paused`, `finished`, ...; words without a mark are shown as they are."""
     detail: str = ""
     """A few words after the state, such as `read-only`."""
 
@@ -91,7 +93,10 @@ class HeaderBar(Widget):
         if not info.state:
             state = Content("")
         where = " on ".join(part for part in (info.base, info.device) if part)
-        name_room = max(8, room - state.cell_length - len(where) - 6)
+        name_room = room - state.cell_length - len(where) - 6
+        if name_room < min(len(info.run), LEAST_NAME):
+            # Which run it is and how it stands come before what it stands on.
+            where, name_room = "", max(8, name_room + len(where) + 3)
         name = info.run if len(info.run) <= name_room else info.run[: name_room - 1] + "…"
         parts = [
             part

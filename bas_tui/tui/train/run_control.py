@@ -133,7 +133,7 @@ class RunControl:
         changed = "".join(f" --set {key}={value}" for key, value in (changes or {}).items())
         self._started = False
         self._ask(
-            "start", wish, "the host goes on", f"bas resume {self.run.name}{changed}",
+            "start", wish, "the host has started", f"bas resume {self.run.name}{changed}",
             changes=dict(changes or {}),
         )  # fmt: skip
 

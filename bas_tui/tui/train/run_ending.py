@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,10 @@ from bas_tui.tui.train.run_control import RunControl
 class RunEnding:
     """Opens the dialogs of one run's end over its screen, and acts on their answers."""
 
-    def __init__(self, screen: BasScreen, control: RunControl, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, screen: BasScreen, control: RunControl, settings: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        """`settings` are the run's; each host may begin with others."""
         self._screen, self._control, self._settings = screen, control, settings
         self._seen_alive = False
         """Whether the run was at work since its end was last told."""
@@ -28,7 +31,7 @@ class RunEnding:
         """What went wrong; None while a new start is under way."""
         if self._control.pending():
             return None
-        return failure_of(self._control.run, state, self._settings)
+        return failure_of(self._control.run, state, self._settings())
 
     def forget(self) -> None:
         """Something was asked for: what comes of it is told anew."""
@@ -39,6 +42,8 @@ class RunEnding:
         elsewhere lands in a dialog. Call it again when the screen comes back."""
         if not state.over:
             self._seen_alive = self._seen_alive or state.seq >= 0
+            # Another terminal may have resumed it: the same failure is then another one.
+            self._told = ""
         failure = self.failure(state)
         if failure is not None and self._told != state.status:
             if self._is_shown(f"{failure.title}: F4 shows it"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,9 @@ class TrainScreen(BasScreen):
         except UserError as error:
             self.bas.show_error(error)
             return
-        if self.control is not None and self.control.run == found:
+        # One of that name may be gone, and this a new one.
+        known = self._manifest.created if self._manifest is not None else None
+        if self.control is not None and (self.control.run, known) == (found, manifest.created):
             self.control.allowed = self.control.allowed if control is None else control
         else:
             self._follow(found, manifest, allowed=control is not False)
@@ -127,16 +130,20 @@ class TrainScreen(BasScreen):
     def _follow(self, run: RunDir, manifest: Manifest, *, allowed: bool) -> None:
         self.detach()
         self.control = RunControl(self, run, allowed=allowed)
-        self._manifest = manifest
-        self._ending = RunEnding(self, self.control, manifest.settings)
+        self._ending = RunEnding(self, self.control, lambda: (self._manifest or manifest).settings)
         self._cursor = HistoryCursor()
         self._state = RunState(run=run.name, base=manifest.base)
-        preview = self.query_one(PreviewPane)
-        preview.folder = run.path
-        preview.every = int(manifest.settings.get("preview.every", PreviewConfig.every))
+        self.query_one(PreviewPane).folder = run.path
+        self._take_settings(manifest)
         self.bas.remember(last_run=run.name)
         self._feed = Feed(run, self.post_message)
         self._feed.start()
+
+    def _take_settings(self, manifest: Manifest) -> None:
+        """Settings of the run, which may be others with each host."""
+        self._manifest = manifest
+        pane = self.query_one(PreviewPane)
+        pane.every = int(manifest.settings.get("preview.every", PreviewConfig.every))
 
     def leads_to(self, name: str) -> dict[str, Any]:
         """The run's scene, the run's prompts."""
@@ -186,6 +193,9 @@ class TrainScreen(BasScreen):
         before, self._state = self._state, state
         if self.control is not None:
             self.control.settle(state)
+            if before.over and not state.over:
+                with suppress(UserError):
+                    self._take_settings(read_manifest(self.control.run))
         if state.preview_every is not None:
             self.query_one(PreviewPane).every = state.preview_every
         self._paint()
@@ -216,13 +226,13 @@ class TrainScreen(BasScreen):
             pane.show(state, at)
 
     def _show_header(self) -> None:
-        state, control = self._state, self.control
-        if control is None:
+        state, control, manifest = self._state, self.control, self._manifest
+        if control is None or manifest is None:
             self.header = HeaderInfo()
             return
         self.header = HeaderInfo(
             run=control.run.name,
-            base=Path(state.base).name,
+            base=Path(state.base or manifest.base).name,
             device=state.device,
             state=control.pending() or HEADER_STATES.get(state.status, state.status),
             detail="" if control.allowed else "read-only",
@@ -230,11 +240,10 @@ class TrainScreen(BasScreen):
 
     def command_values(self) -> dict[str, str]:
         """The run and its tokens."""
-        if self.control is None:
+        if self.control is None or (known := self._manifest) is None:
             return {}
-        known = self._manifest
-        tokens = all_together(known.concepts, known.grammar, by_name=True) if known else ""
-        return {"run": self.control.run.name, **({"tokens": tokens} if tokens else {})}
+        tokens = all_together(known.concepts, known.grammar, by_name=True)
+        return {"run": self.control.run.name, "tokens": tokens}
 
     # Control
 
@@ -244,9 +253,8 @@ class TrainScreen(BasScreen):
             return self._state.status == "finished"
         if self.control is None:
             return action not in (*CONTROLS, "resume", "copy")
-        if self.control.possible(action, self._state):
-            return super().check_action(action, parameters)
-        return False
+        possible = self.control.possible(action, self._state)
+        return possible and super().check_action(action, parameters)
 
     @on(RunControl.Asked)
     def _asked(self) -> None:
