@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 import typer
 
 from bas_tui.cli import options, stderr, stdout
+from engine.core.plain_text import plain
 
 if TYPE_CHECKING:
     from bas_tui.client import GenerationRequest, Generator
@@ -295,7 +296,7 @@ class _Bar(_Show):
         self._count = 1
 
     def tell(self, text: str) -> None:
-        self._progress.console.print(text, style="dim", markup=False, soft_wrap=True)
+        self._progress.console.print(plain(text), style="dim", markup=False, soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
         from engine.runs import events as kinds

@@ -36,7 +36,7 @@ def plan(
     """
     from bas_tui import client
     from bas_tui.cli.train import ask_and_load, merge_settings, say_base, say_scene
-    from engine.core.settings import build_config
+    from engine.core.settings import build_config, parse_words
     from engine.files.space import free_bytes, free_memory, say_bytes
     from engine.models import plan as plans
     from engine.models.device_guess import guess_device
@@ -45,8 +45,9 @@ def plan(
     from engine.runs.folder import runs_dir
 
     chosen = base or default_base()
-    recorded = client.resolve_base(chosen, ask_hub=False)
-    config = build_config(merge_settings(recorded, method=method, set_words=set_ or ()))
+    changes = parse_words(set_ or ())
+    recorded = client.resolve_base(chosen, ask_hub=False, own_vae=bool(changes.get("base.vae")))
+    config = build_config(merge_settings(recorded, changes, method=method))
     grid = attention_grid(recorded, config)
     loaded = ask_and_load(scene, masks or (), grid=grid, inverted=masks_inverted)
     device = guess_device(config.device)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from bas_tui.cli import stderr
 from bas_tui.run_health import Warned, warnings_of
 from bas_tui.run_state import RunState
+from engine.core.plain_text import plain
 from engine.runs.events import (
     Event,
     Notice,
@@ -193,7 +194,7 @@ class _LiveDisplay:
         from rich.text import Text
 
         assert self.live is not None
-        self.live.console.print(Text(text, style=style))
+        self.live.console.print(Text(plain(text), style=style))
 
     def render(self) -> RenderableType:
         """The block as it is now; Live asks for it four times a second."""

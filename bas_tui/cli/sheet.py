@@ -38,7 +38,7 @@ class Column(NamedTuple):
 
 
 def save(columns: Sequence[Column], path: Path) -> None:
-    """Write the sheet as a PNG; raises UserError where a picture cannot be read."""
+    """Write the sheet as a PNG; raises UserError where that, or reading a picture, fails."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(LETTERS)
@@ -56,7 +56,12 @@ def save(columns: Sequence[Column], path: Path) -> None:
             sheet.paste(_fitted(picture), (left, top + BORDER + step * row))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
-    write_atomic(path, buffer.getvalue())
+    try:
+        write_atomic(path, buffer.getvalue())
+    except OSError as problem:
+        raise UserError(
+            f"cannot write {path}: {problem.strerror}", "free some space on the disk"
+        ) from problem
 
 
 def _fitted(path: Path) -> Image.Image:

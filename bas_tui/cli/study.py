@@ -118,19 +118,12 @@ def page(
 
     Example:  bas study page pocket-small --out rate.html
     """
-    from engine.core.errors import UserError
     from engine.evaluate.study import find_study
     from engine.evaluate.study_page import study_page
-    from engine.files.atomic import write_atomic
 
     study = find_study(name)
     path = out or Path(f"{study.name}.html")
-    try:
-        write_atomic(path, study_page(study).encode())
-    except OSError as problem:
-        raise UserError(
-            f"cannot write {path}: {problem.strerror}", "choose another --out"
-        ) from None
+    _write(path, study_page(study))
     stderr.say(f"take in the files it saves with: bas study add {study.name} FILE.json")
     stdout.line(str(path))
 
@@ -171,7 +164,6 @@ def report(
 
     from engine.evaluate.study import find_study
     from engine.evaluate.study_analysis import analyse, table_lines
-    from engine.files.atomic import write_atomic
 
     study = find_study(name)
     result = analyse(study)
@@ -192,7 +184,19 @@ def report(
             stdout.line(line)
     if out is not None:
         text = "\n".join([f"# User study {study.name}", "", *table_lines(result)]) + "\n"
-        write_atomic(out, text.encode())
+        _write(out, text)
+
+
+def _write(path: Path, text: str) -> None:
+    from engine.core.errors import UserError
+    from engine.files.atomic import write_atomic
+
+    try:
+        write_atomic(path, text.encode())
+    except OSError as problem:
+        raise UserError(
+            f"cannot write {path}: {problem.strerror}", "choose another --out"
+        ) from problem
 
 
 def _ask(question: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -151,11 +151,9 @@ def make_run(
     chosen = base or default_base()
     if vae is not None:
         set_words = [*set_words, f"base.vae={vae.expanduser().resolve()}"]
-    own_vae = any(word.startswith("base.vae=") for word in set_words)
-    recorded = client.resolve_base(chosen, ask_hub=False, own_vae=own_vae)
-    merged = merge_settings(
-        recorded, method=method, settings_file=settings_file, set_words=set_words
-    )
+    changes = read_settings(settings_file, set_words)
+    recorded = client.resolve_base(chosen, ask_hub=False, own_vae=bool(changes.get("base.vae")))
+    merged = merge_settings(recorded, changes, method=method)
     config = build_config(merged)
     loaded = ask_and_load(scene, masks, grid=attention_grid(recorded, config), inverted=inverted)
     if background:
@@ -264,21 +262,21 @@ def parse_initializers(words: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def merge_settings(
-    base: str,
-    *,
-    method: str | None = None,
-    settings_file: Path | None = None,
-    set_words: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Dotted settings: the base's recipe, then the method, the file, the words; later ones win."""
-    from engine.core.methods import method_settings
+def read_settings(file: Path | None, words: Sequence[str]) -> dict[str, Any]:
+    """Dotted settings that a person gives: those of the file, then the words, which win."""
     from engine.core.settings import parse_words, read_toml
+
+    return {**(read_toml(file.expanduser()) if file is not None else {}), **parse_words(words)}
+
+
+def merge_settings(
+    base: str, changes: Mapping[str, Any], *, method: str | None = None
+) -> dict[str, Any]:
+    """Dotted settings: the base's recipe, then the method, then a person's; later ones win."""
+    from engine.core.methods import method_settings
     from engine.models.facts import recipe_settings
 
     merged = recipe_settings(base)
     if method is not None:
         merged = method_settings(method, merged)
-    if settings_file is not None:
-        merged |= read_toml(settings_file.expanduser())
-    return merged | parse_words(set_words)
+    return {**merged, **changes}

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bas_tui.client.host_process import host_command, host_environment, last_words
+from bas_tui.client.host_process import fresh_log, host_command, host_environment, last_words
 from engine.core.errors import UserError
 from engine.runs.events import Event, from_line
 from engine.runs.exchange_events import ExportEnded, ImportEnded
@@ -70,8 +70,7 @@ class Exchange(Iterator[Event]):
     def __init__(self, order: ExportOrder | ImportOrder) -> None:
         self._imports = isinstance(order, ImportOrder)
         self._ended = self._cancelled = False
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
+        with fresh_log(self.log) as log:
             self._process = subprocess.Popen(
                 host_command("exchange"),
                 stdin=subprocess.PIPE,

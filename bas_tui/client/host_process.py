@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.core.errors import BasError, UserError
 from engine.core.process_environment import engine_environment
@@ -144,6 +144,13 @@ def connect(run: RunDir) -> socket.socket:
         link.close()
         raise
     return link
+
+
+def fresh_log(path: Path) -> BinaryIO:
+    """An empty log; written at its end, as a process of another window may write there, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    return path.open("ab")
 
 
 def last_words(log: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
-from bas_tui.client.host_process import host_command, host_environment, last_words
+from bas_tui.client.host_process import fresh_log, host_command, host_environment, last_words
 from engine.core.errors import UserError
 from engine.runs.events import Event, from_line
 from engine.runs.folder import home
@@ -133,8 +133,7 @@ class Resident:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
+        with fresh_log(self.log) as log:
             process = subprocess.Popen(
                 host_command(self._command),
                 stdin=subprocess.PIPE,

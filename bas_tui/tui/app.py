@@ -375,7 +375,10 @@ class BasApp(App[int]):
 
     def _bas_screens(self) -> Iterable[BasScreen]:
         for stack in self._screen_stacks.values():
-            yield from (screen for screen in stack if isinstance(screen, BasScreen))
+            for screen in stack:
+                # One that is being made has no parts yet that could be asked.
+                if isinstance(screen, BasScreen) and screen.is_mounted:
+                    yield screen
 
     def _show_rate(self) -> None:
         rate = self.meter.rate()

@@ -20,6 +20,7 @@ from engine.pocket import MODEL_DIR
 from engine.runs.events import from_line
 from engine.runs.library import find_run, list_runs
 from engine.runs.manifest import read_manifest
+from tests.models.test_check_base import SD1, write_header
 
 Bas = Callable[..., Result]
 Fake = Callable[..., None]
@@ -227,6 +228,20 @@ def test_without_a_terminal_the_application_becomes_text(bas: Bas, desk: Path) -
     # Said before any window opens.
     result = bas("open", str(desk), "--base", "nonsense")
     assert result.exit_code == 2 and "there is no base model 'nonsense'" in result.stderr
+
+
+def test_a_base_model_may_lack_the_autoencoder_that_the_settings_name(
+    bas: Bas, desk: Path, tmp_path: Path
+) -> None:
+    shapes = {name: shape for name, shape in SD1.items() if "first_stage" not in name}
+    base = str(write_header(tmp_path / "no_vae.safetensors", shapes))
+    result = bas("plan", str(desk), "--base", base)
+    assert result.exit_code == 2 and "VAE" in result.stderr
+    assert bas("plan", str(desk), "--base", base, "--set", "base.vae=vae").exit_code == 0
+    file = tmp_path / "settings.toml"
+    file.write_text('seed = 3\nbase.vae = "vae"\n')
+    result = bas("train", str(desk), "--base", base, "--settings", str(file), "--set", "x=1")
+    assert "there is no setting 'x'" in result.stderr, "what was wrong is the setting, not the base"
 
 
 def test_the_shell_completes_runs_and_tokens(bas: Bas, fake: Fake, desk: Path) -> None:

@@ -12,6 +12,7 @@ from textual.command import CommandPalette
 from textual.widgets import Input, OptionList
 
 from bas_tui.tui.drawing.terminal import MIN_HEIGHT, MIN_WIDTH, Terminal
+from bas_tui.tui.edit.screen import EditScreen
 from bas_tui.tui.runs.run_list import RunList
 from bas_tui.tui.shell import preferences
 from bas_tui.tui.shell.ask import Ask
@@ -46,6 +47,9 @@ async def test_keys_and_tabs_change_the_screen() -> None:
         column = screen_text(app).splitlines()[0].index("Train")
         await pilot.click(offset=(column + 1, 0))
         await train_screen(pilot, 24)
+        # The footer asks every screen what is under way, also one that is still being made.
+        app._screen_stacks["edit"] = [EditScreen()]
+        assert not app.check_action("cancel", ())
 
 
 async def test_help_explains_the_focus_the_screen_and_everything_else() -> None:

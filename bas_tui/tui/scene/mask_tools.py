@@ -70,7 +70,8 @@ class MaskTools(ClickableWords):
         if self.busy:
             return [Content.styled(self.busy, "bold $accent")]
         if state.tool == "box":
-            size = Content("2nd corner?" if state.corner is not None else "1st corner?")
+            corner = "1st" if state.corner is None else "2nd"
+            size = Content(f"{corner} corner?" if wide else corner)
         elif state.tool == "find":
             size = Content("click or drag" if wide else "click it")
         elif state.tool == "flood":

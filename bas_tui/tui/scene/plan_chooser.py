@@ -19,7 +19,8 @@ class PlanChooser:
     def __init__(self, screen: BasScreen, changed: Callable[[], None]) -> None:
         """`changed` is called after every change of the plan."""
         self._screen, self._changed = screen, changed
-        self._past: dict[str, StepTimes | None] = {}
+        self._past: dict[tuple[str, str], StepTimes | None] = {}
+        """By base and kind of device."""
         self.grid = 16
         """Side of the plan's attention grid."""
         self.side: int | None = None
@@ -38,27 +39,28 @@ class PlanChooser:
         # Once a plan: every stroke asks, and they build settings and read the base's files.
         self.grid, self.side = attention_grid(plan.base, config), plan.side
         panel.device = guess_device(config.device)
-        if plan.base in self._past:
+        asked = plan.base, panel.device.kind
+        if asked in self._past:
             self._show_outlook()
         else:
             panel.outlook = None
-            base, kind = plan.base, panel.device.kind
             self._screen.run_worker(
-                lambda: self._look_up(base, kind), thread=True, group="past", exit_on_error=False
+                lambda: self._look_up(*asked), thread=True, group="past", exit_on_error=False
             )
         self._changed()
 
     def _look_up(self, base: str, kind: str) -> None:
         past = past_step_seconds(base, kind)
-        self._screen.app.call_from_thread(self._have_past, base, past)
+        self._screen.app.call_from_thread(self._have_past, base, kind, past)
 
-    def _have_past(self, base: str, past: StepTimes | None) -> None:
-        self._past[base] = past
+    def _have_past(self, base: str, kind: str, past: StepTimes | None) -> None:
+        self._past[base, kind] = past
         self._show_outlook()
 
     def _show_outlook(self) -> None:
         panel, plan = self.panel, self.panel.plan
-        panel.outlook = estimate(plan.base, plan.config(), panel.device, self._past.get(plan.base))
+        past = self._past.get((plan.base, panel.device.kind))
+        panel.outlook = estimate(plan.base, plan.config(), panel.device, past)
 
     def next_base(self) -> None:
         """Next base model."""
@@ -92,4 +94,6 @@ class PlanChooser:
     def _with_base(self, text: str) -> Plan:
         from bas_tui.client import resolve_base
 
-        return self.panel.plan.with_base(resolve_base(text, ask_hub=False))
+        plan = self.panel.plan
+        own_vae = bool(plan.changes.get("base.vae"))
+        return plan.with_base(resolve_base(text, ask_hub=False, own_vae=own_vae))
