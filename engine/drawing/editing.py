@@ -110,8 +110,7 @@ def edit_photo(
 
 def encoded(family: Family, square: Pixels) -> torch.Tensor:
     """The mean latents of a square picture; (1, C, H, W)."""
-    pixels_HWC = torch.from_numpy(np.ascontiguousarray(square)).float() / 127.5 - 1
-    return family.codec.encode(pixels_HWC.permute(2, 0, 1)[None]).mean.to(family.device)
+    return family.codec.encode(square[None]).mean.to(family.device)
 
 
 def latent_mask(mask: npt.NDArray[np.bool_], side: int) -> npt.NDArray[np.bool_]:

@@ -186,8 +186,8 @@ class Codec(Protocol):
         """Side of the latents of a square picture."""
         ...
 
-    def encode(self, pixels_BCHW: torch.Tensor) -> Posterior:
-        """Posterior of pictures in -1..1, float (B, 3, H, W)."""
+    def encode(self, pictures_BHWC: np.ndarray) -> Posterior:
+        """Posterior of pictures, uint8 (B, H, W, 3)."""
         ...
 
     def decode(self, latents_BCHW: torch.Tensor) -> np.ndarray:

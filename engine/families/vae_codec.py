@@ -28,9 +28,9 @@ class VaeCodec:
         return resolution // self.factor
 
     @torch.no_grad()
-    def encode(self, pixels_BCHW: torch.Tensor) -> Posterior:
-        """Posterior of pictures in -1..1."""
-        pixels_BCHW = pixels_BCHW.to(self.vae.device, self.vae.dtype)
+    def encode(self, pictures_BHWC: np.ndarray) -> Posterior:
+        """Posterior of pictures, uint8 (B, H, W, 3)."""
+        pixels_BCHW = _pixels(pictures_BHWC).to(self.vae.device, self.vae.dtype)
         with torch.autocast(self.vae.device.type, enabled=False):
             encoded: Any = self.vae.encode(pixels_BCHW)
         distribution = encoded.latent_dist
@@ -60,3 +60,9 @@ class VaeCodec:
         """Compute on another device from now on."""
         self._device = device
         self.vae.to(device)
+
+
+def _pixels(pictures_BHWC: np.ndarray) -> torch.Tensor:
+    """uint8 pictures as the autoencoder reads them: -1..1, float (B, 3, H, W)."""
+    pixels_BHWC = torch.from_numpy(np.array(pictures_BHWC, order="C")).float() / 127.5 - 1
+    return pixels_BHWC.permute(0, 3, 1, 2)

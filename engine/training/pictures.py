@@ -188,8 +188,7 @@ def encode_picture(
     for mirrored in (False, True) if mirror else (False,):
         image = picture.image[:, ::-1] if mirrored else picture.image
         masks = picture.masks[:, :, ::-1] if mirrored else picture.masks
-        pixels_HWC = torch.from_numpy(np.ascontiguousarray(image)).float() / 127.5 - 1
-        posterior = family.codec.encode(pixels_HWC.permute(2, 0, 1)[None])
+        posterior = family.codec.encode(image[None])
         latent_masks_NHW = torch.from_numpy(
             mask_grid(masks, posterior.mean.shape[-1], rule=latent_mask)
         )

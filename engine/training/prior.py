@@ -108,8 +108,7 @@ def prepare_prior(
     for number, index in enumerate(missing):
         yield Progress(stage="prior", done=count - len(missing) + number, total=count, label=prompt)
         picture = next(pictures)
-        pixels_HWC = torch.from_numpy(np.ascontiguousarray(picture)).float() / 127.5 - 1
-        posterior = family.codec.encode(pixels_HWC.permute(2, 0, 1)[None])
+        posterior = family.codec.encode(picture[None])
         tensors = {"mean": posterior.mean[0], "std": posterior.std[0]}
         yield from _save(_file(folder, index), picture, tensors)
         left = (len(missing) - 1) * (time.monotonic() - began)

@@ -7,6 +7,7 @@ over the whole embedding matrix with the other rows restored afterwards.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -41,7 +42,7 @@ class NaiveStep:
             if parameter.requires_grad
         ]
         self._optimizer = torch.optim.AdamW(self.trained, lr=2e-6, foreach=False, fused=False)
-        self._pixels = torch.randn(2, 3, 512, 512).clamp(-1, 1)
+        self._pixels = np.random.default_rng(0).integers(0, 256, (2, 512, 512, 3), np.uint8)
 
     def take(self, batch: Batch) -> None:
         """Forward, backward and update of a batch of one prior and one scene row."""

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -60,7 +61,7 @@ def test_predictions_equal_those_of_the_folder(
     assert torch.equal(*(f.text.tokenize([prompt]) for f in (folder, file)))
     whole = whole_pictures(64, 1, CPU)
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    picture = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3), np.uint8)
     with torch.no_grad():
         states = [condition(f, [prompt]) for f in (folder, file)]
         outputs = [f.predict(noise, torch.tensor([500]), states[0], whole) for f in (folder, file)]

@@ -110,7 +110,7 @@ def test_the_prior_has_no_gradient_on_the_rows(fresh_family: Load, scene: Scene)
         scene_pair = encode_picture(family, Picture(scene.image, masks, (0, 1)), 16)
         add_placeholders(family.text.tokenizer, family.text.encoder, torch.ones(2, 32) * 0.1)
         prompts = Prompts(family, "a photo of", ["<asset0>", "<asset1>"], prior="a photo")
-        prior = family.codec.encode(torch.zeros(1, 3, 64, 64))
+        prior = family.codec.encode(np.full((1, 64, 64, 3), 128, np.uint8))
         generator = torch.Generator().manual_seed(0)
         batch, _ = draw_batch(
             TrainingPictures(scene_pair), prompts, family.noise, generator,

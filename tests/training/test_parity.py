@@ -51,8 +51,7 @@ class Replay:
 
     def _prior(self, family: StableDiffusion, file: Path) -> Posterior:
         image = np.asarray(Image.open(file).convert("RGB"))
-        pixels = torch.from_numpy(image.copy()).float() / 127.5 - 1
-        return family.codec.encode(pixels.permute(2, 0, 1)[None])
+        return family.codec.encode(image[None])
 
     def batch(self, record: dict[str, Any], *, with_prior: bool) -> DrawnBatch:
         """The step's batch: the scene row, preceded by the prior row where asked."""
