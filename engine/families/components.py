@@ -13,8 +13,10 @@ from transformers import CLIPTokenizer
 
 from engine.core.errors import UserError
 from engine.families.quiet import first_line
-from engine.models.headers import DAMAGED
+from engine.models.headers import DAMAGED, read_header
 from engine.models.weight_files import folder_weights
+
+FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 
 
 def load_part(
@@ -23,22 +25,33 @@ def load_part(
     component: str,
     stem: str,
     variants: Sequence[str],
-    **dtype: torch.dtype,
+    **dtype: torch.dtype | None,
 ) -> Any:
     """One component with all its tensors: the libraries fill gaps with random values.
 
     `stem` begins the names of its weight files; `variants` are the precisions in the order they
-    are wanted. Raises UserError when it does not load or lacks tensors.
+    are wanted. A `dtype` of None is that of the files. Raises UserError when it does not load or
+    lacks tensors.
     """
     try:
+        files = folder_weights(folder, component, stem, variants)
+        own = {
+            key: stored_dtype(
+                kind
+                for file in files.files
+                for kind in read_header(folder / component / file).dtypes.values()
+            )
+            for key, kept in dtype.items()
+            if kept is None
+        }
         loaded, told = model.from_pretrained(
             folder,
             subfolder=component,
-            variant=folder_weights(folder, component, stem, variants).variant or None,
+            variant=files.variant or None,
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
-            **dtype,
+            **{**dtype, **own},
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise broken(folder / component, error) from error
@@ -48,6 +61,12 @@ def load_part(
             DAMAGED,
         )
     return loaded
+
+
+def stored_dtype(kinds: Iterable[str]) -> torch.dtype:
+    """The precision of tensors, by safetensors' names; float32, which holds all, for several."""
+    floats = set(kinds) & FLOATS.keys()
+    return FLOATS[floats.pop()] if len(floats) == 1 else torch.float32
 
 
 def load_tokenizer(folder: Path, component: str = "tokenizer") -> CLIPTokenizer:

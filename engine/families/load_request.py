@@ -27,6 +27,9 @@ class LoadRequest(NamedTuple):
     """What the person says that the model predicts; empty: what it says itself."""
     own_vae: Path | None = None
     """An autoencoder in place of the model's own."""
+    mapped: bool = False
+    """Weights are to be read once, not computed with: they may stay in their files, in the files'
+    own precision instead of `dtype`. A loader may ignore it."""
 
     def vae(self, own: Callable[[], AutoencoderKL]) -> AutoencoderKL:
         """The autoencoder that the person names, else the model's own."""

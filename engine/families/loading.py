@@ -44,20 +44,22 @@ def load_family(
     half: bool = False,
     prediction: str = "",
     vae: str = "",
+    mapped: bool = False,
 ) -> LoadedBase:
     """The base model that `base` names (`engine.models.names.check_base`), fetched if need be.
 
     Weights are loaded as `dtype`, the autoencoder always in fp32; `half`: from half-precision files
     where there are some. `prediction` (epsilon or v_prediction) and `vae` (a file or folder) win
-    over what the model says of itself. Reports progress of the stages `download` and `load`, and
-    as notices what was chosen. Raises UserError for everything a person can mend: no such model,
-    wrong kind or hash, no network.
+    over what the model says of itself. `mapped`: for weights that are read once; they may stay in
+    their files and in those files' precision, cost next to no memory, and must not be written to.
+    Reports progress of the stages `download` and `load`, and as notices what was chosen. Raises
+    UserError for everything a person can mend: no such model, wrong kind or hash, no network.
     """
     own_vae = Path(vae).expanduser() if vae else None
     found = resolve(base, report, half=half, own_vae=own_vae is not None, prediction=prediction)
     report(Progress(stage="load", done=0, total=0, label=found.name))
     request = LoadRequest(
-        found.path, found.name, device, dtype, tuple(found.variants), prediction, own_vae
+        found.path, found.name, device, dtype, tuple(found.variants), prediction, own_vae, mapped
     )
     family: Family = found.kind.load_function()(request)
     report(Progress(stage="load", done=1, total=1, label=found.name))
@@ -65,9 +67,15 @@ def load_family(
 
 
 def load_for(
-    base: str, config: TrainConfig, *, device: torch.device, precision: str, report: Report
+    base: str,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    precision: str,
+    report: Report,
+    mapped: bool = False,
 ) -> LoadedBase:
-    """The base model as a run of these settings needs it (`load_family`).
+    """The base model as a run of these settings needs it (`load_family`, `mapped` too).
 
     Weights that stay frozen are kept in half precision on an accelerator that computes in it: no
     step is lost in their rounding, and nothing has to be cast.
@@ -84,6 +92,7 @@ def load_for(
         half=frozen,
         prediction=config.base.predicts,
         vae=config.base.vae,
+        mapped=mapped,
     )
 
 

@@ -18,9 +18,15 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTokenizer
 
 from engine.core.errors import UserError
-from engine.families.components import broken, load_scheduler_config, load_tokenizer
+from engine.families.components import (
+    broken,
+    load_scheduler_config,
+    load_tokenizer,
+    stored_dtype,
+)
 from engine.families.file_configs import CONFIGS
 from engine.families.quiet import first_line
+from engine.files.pending import NAMES
 from engine.files.weights_io import load_tensors
 from engine.models.detection import SingleFile, configs_beside
 from engine.models.headers import DAMAGED, is_safetensors
@@ -51,7 +57,10 @@ Tensors = dict[str, torch.Tensor]
 
 
 class ModelFile:
-    """An opened single file: its tensors and the configurations that say its shapes."""
+    """An opened single file: its tensors and the configurations that say its shapes.
+
+    A `dtype` of None is that of the file, whose tensors then stay in it.
+    """
 
     def __init__(self, path: Path, told: SingleFile, bundled: str) -> None:
         """`bundled`: the folder of `configs/` for files without a configuration of their own."""
@@ -60,18 +69,18 @@ class ModelFile:
         self.configs = self.beside or CONFIGS / bundled
         self._tensors = load_tensors(path)
 
-    def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
+    def unet(self, dtype: torch.dtype | None) -> UNet2DConditionModel:
         """The UNet; raises UserError when the file does not fit the configuration."""
         return self._convert(
             UNet2DConditionModel, "unet", self._part("model.diffusion_model."), dtype
         )
 
-    def vae(self) -> AutoencoderKL:
-        """The autoencoder in fp32."""
+    def vae(self, dtype: torch.dtype | None = torch.float32) -> AutoencoderKL:
+        """The autoencoder."""
         tensors = {_original_vae_name(name): t for name, t in self._part(VAE).items()}
-        return self._convert(AutoencoderKL, "vae", tensors, torch.float32)
+        return self._convert(AutoencoderKL, "vae", tensors, dtype)
 
-    def clip(self, model: Any, component: str, prefix: str, dtype: torch.dtype) -> Any:
+    def clip(self, model: Any, component: str, prefix: str, dtype: torch.dtype | None) -> Any:
         """A text encoder with transformers' own names under `prefix`."""
         tensors = {
             name.removeprefix(prefix).removeprefix("text_model."): tensor
@@ -79,7 +88,7 @@ class ModelFile:
         }
         return self._text(model, component, tensors, dtype)
 
-    def open_clip(self, model: Any, component: str, prefix: str, dtype: torch.dtype) -> Any:
+    def open_clip(self, model: Any, component: str, prefix: str, dtype: torch.dtype | None) -> Any:
         """A text encoder with OpenCLIP's names under `prefix`."""
         tensors = {name.removeprefix(prefix): t for name, t in self._part(prefix).items()}
         return self._text(model, component, from_open_clip(tensors), dtype)
@@ -103,14 +112,16 @@ class ModelFile:
     def _part(self, prefix: str) -> Tensors:
         return {name: t for name, t in self._tensors.items() if name.startswith(prefix)}
 
-    def _convert(self, model: Any, component: str, tensors: Tensors, dtype: torch.dtype) -> Any:
+    def _convert(
+        self, model: Any, component: str, tensors: Tensors, dtype: torch.dtype | None
+    ) -> Any:
         try:
             loaded = model.from_single_file(
                 tensors,
                 config=str(self.configs),
                 subfolder=component,
                 local_files_only=True,
-                torch_dtype=dtype,
+                torch_dtype=dtype or _stored(tensors),
             )
         except NotImplementedError as error:
             raise self._incomplete() from error
@@ -121,7 +132,8 @@ class ModelFile:
             raise self._incomplete()
         return loaded
 
-    def _text(self, model: Any, component: str, tensors: Tensors, dtype: torch.dtype) -> Any:
+    def _text(self, model: Any, component: str, tensors: Tensors, dtype: torch.dtype | None) -> Any:
+        dtype = dtype or _stored(tensors)
         config = CLIPTextConfig.from_pretrained(self.configs / component, local_files_only=True)
         encoder: nn.Module = model(config)
         wanted = encoder.state_dict()
@@ -144,6 +156,10 @@ class ModelFile:
             f"{self.path} does not load as {self.told.kind.title} ({first_line(error)})",
             f"put a folder {self.path.stem}/ with the model's JSON configuration beside it",
         )
+
+
+def _stored(tensors: Tensors) -> torch.dtype:
+    return stored_dtype(NAMES.get(tensor.dtype, "") for tensor in tensors.values())
 
 
 def load_own_vae(path: Path) -> AutoencoderKL:

@@ -80,7 +80,8 @@ class StableDiffusion:
 
 def load(request: LoadRequest) -> StableDiffusion:
     """The model of a diffusers folder or of a single file; raises UserError."""
-    path, dtype = request.path, request.dtype
+    path = request.path
+    dtype, vae_dtype = (None, None) if request.mapped else (request.dtype, torch.float32)
     with quiet_libraries():
         if path.is_dir():
             stems = STABLE_DIFFUSION.weights
@@ -94,7 +95,7 @@ def load(request: LoadRequest) -> StableDiffusion:
             )  # fmt: skip
             vae = request.vae(lambda: load_part(
                 AutoencoderKL, path, "vae", stems["vae"], request.variants,
-                torch_dtype=torch.float32,
+                torch_dtype=vae_dtype,
             ))  # fmt: skip
             tokenizer = load_tokenizer(path)
             scheduler = scheduler_with(load_scheduler_config(path), request.prediction)
@@ -112,10 +113,11 @@ def load(request: LoadRequest) -> StableDiffusion:
                 text_encoder = file.clip(
                     CLIPTextModel, "text_encoder", "cond_stage_model.transformer.", dtype
                 )
-            vae = request.vae(file.vae)
+            vae = request.vae(lambda: file.vae(vae_dtype))
             tokenizer = file.tokenizer("tokenizer", OPEN_CLIP_PAD if told.open_clip else END)
             scheduler = file.scheduler_config(request.prediction)
-    in_own_memory((unet, vae, text_encoder))
+    if not request.mapped:
+        in_own_memory((unet, vae, text_encoder))
     return StableDiffusion(
         name=request.name,
         unet=unet,

@@ -197,7 +197,8 @@ def _pool_at_the_end_marker(encoder: Any, tokenizer: CLIPTokenizer) -> None:
 
 def load(request: LoadRequest) -> StableDiffusionXL:
     """The model of a diffusers folder or of a single file; raises UserError."""
-    path, dtype = request.path, request.dtype
+    path = request.path
+    dtype, vae_dtype = (None, None) if request.mapped else (request.dtype, torch.float32)
     zero_empty = True
     with quiet_libraries():
         if path.is_dir():
@@ -212,7 +213,7 @@ def load(request: LoadRequest) -> StableDiffusionXL:
             )
             vae = request.vae(lambda: load_part(
                 AutoencoderKL, path, "vae", stems["vae"], request.variants,
-                torch_dtype=torch.float32,
+                torch_dtype=vae_dtype,
             ))  # fmt: skip
             tokenizers = load_tokenizer(path, "tokenizer"), load_tokenizer(path, "tokenizer_2")
             scheduler = scheduler_with(load_scheduler_config(path), request.prediction)
@@ -231,12 +232,13 @@ def load(request: LoadRequest) -> StableDiffusionXL:
                     "conditioner.embedders.1.model.", dtype,
                 ),
             )  # fmt: skip
-            vae = request.vae(file.vae)
+            vae = request.vae(lambda: file.vae(vae_dtype))
             tokenizers = (
                 file.tokenizer("tokenizer", END), file.tokenizer("tokenizer_2", OPEN_CLIP_PAD)
             )  # fmt: skip
             scheduler = file.scheduler_config(request.prediction)
-    in_own_memory((unet, vae, *encoders))
+    if not request.mapped:
+        in_own_memory((unet, vae, *encoders))
     return StableDiffusionXL(
         name=request.name,
         unet=unet,

@@ -75,9 +75,24 @@ def load_concepts(
 ) -> lora.LowRankChange | None:
     """Put the concepts into a freshly loaded base model, their weight change `strength` times.
 
-    `more_rows`: rows of each text encoder for further tokens, (n, width) each. A low-rank change is
-    returned: its strength can be set anew at any time. Raises UserError when the folder holds no
-    concepts or belongs to another base model.
+    A low-rank change is returned: its strength can be set anew at any time. Raises UserError when
+    the folder holds no concepts or belongs to another base model (`load_rows`).
+    """
+    load_rows(folder, family, base_hash=base_hash, more_rows=more_rows)
+    return add_change(folder, family, strength)
+
+
+def load_rows(
+    folder: Path,
+    family: Family,
+    *,
+    base_hash: str = "",
+    more_rows: Sequence[Sequence[torch.Tensor]] = (),
+) -> None:
+    """Teach a freshly loaded base model the words alone: tokens and trained words.
+
+    `more_rows`: rows of each text encoder for further tokens, (n, width) each. Raises UserError
+    when the folder holds no concepts or belongs to another base model.
     """
     if not has_concepts(folder):
         raise UserError("this run has no concepts yet", "let it train to its end: bas resume RUN")
@@ -102,7 +117,6 @@ def load_concepts(
             f"the concepts do not fit this base model ({error})",
             "generate with the base model of the run",
         ) from error
-    return add_change(folder, family, strength)
 
 
 def add_change(folder: Path, family: Family, strength: float = 1.0) -> lora.LowRankChange | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from engine.files.pending import Pending, pending
 from engine.results.exports import layouts
 from engine.results.exports.clip_files import published_name
 
@@ -63,14 +65,14 @@ def unet_tensors(pipeline: Path) -> Tensors:
     """The UNet under `model.diffusion_model.`."""
     weights = load_file(pipeline / "unet" / "diffusion_pytorch_model.safetensors")
     shape = layouts.UnetShape.of(_config(pipeline / "unet"))
-    return _under("model.diffusion_model.", layouts.unet_tensors(weights, shape))
+    return _under("model.diffusion_model.", made(layouts.unet_tensors(pending(weights), shape)))
 
 
 def vae_tensors(pipeline: Path) -> Tensors:
     """The VAE under `first_stage_model.`; its attention is kept as 1x1 convolutions there."""
     levels = len(_config(pipeline / "vae")["block_out_channels"])
     weights = load_file(pipeline / "vae" / "diffusion_pytorch_model.safetensors")
-    return _under("first_stage_model.", layouts.vae_tensors(weights, levels))
+    return _under("first_stage_model.", made(layouts.vae_tensors(pending(weights), levels)))
 
 
 def text_tensors(pipeline: Path, version: int) -> Tensors:
@@ -89,7 +91,13 @@ def clip_tensors(folder: Path, start: str) -> Tensors:
 
 def open_clip_tensors(folder: Path, start: str) -> Tensors:
     """A text encoder by OpenCLIP's names."""
-    return _under(start, layouts.open_clip_tensors(load_file(folder / "model.safetensors")))
+    weights = pending(load_file(folder / "model.safetensors"))
+    return _under(start, made(layouts.open_clip_tensors(weights)))
+
+
+def made(tensors: Mapping[str, Pending]) -> Tensors:
+    """All of them at once."""
+    return {name: tensor.make() for name, tensor in tensors.items()}
 
 
 def _config(folder: Path) -> dict[str, Any]:

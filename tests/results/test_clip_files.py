@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from engine.files.pending import pending
 from engine.models.headers import read_header
 from engine.pocket import MODEL_DIR
 from engine.results.exports.clip_files import write_text_encoder, write_tokenizer
@@ -41,7 +42,7 @@ def test_a_tokenizer_with_placeholders_opens_from_its_older_files(tmp_path: Path
 def test_a_text_encoder_gets_the_published_names(tiny_pipeline: Path, tmp_path: Path) -> None:
     encoder = CLIPTextModel.from_pretrained(tiny_pipeline / "text_encoder")
     config = json.loads(encoder.config.to_json_string())
-    write_text_encoder(tmp_path, encoder.state_dict(), config, "CLIPTextModel")
+    write_text_encoder(tmp_path, pending(encoder.state_dict()), config, "CLIPTextModel")
     names = load_file(tmp_path / "model.safetensors").keys()
     assert all(name.startswith("text_model.") for name in names)
     assert read_header(tmp_path / "model.safetensors").metadata == {"format": "pt"}

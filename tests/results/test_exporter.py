@@ -15,12 +15,14 @@ from safetensors.torch import load_file
 from engine.core.config import TrainConfig
 from engine.core.errors import UserError
 from engine.families.loading import load_family
+from engine.files.pending import save_pending
 from engine.files.weights_io import save_tensors
 from engine.models.headers import read_header
-from engine.results.concepts import load_concepts
+from engine.results.concepts import load_concepts, load_rows
 from engine.results.exports.base_facts import base_facts
 from engine.results.exports.checkpoint import checkpoint_metadata, checkpoint_tensors
 from engine.results.exports.exporter import ExportRequest, export_run
+from engine.results.exports.learned import read_learned, weight_changes
 from engine.results.exports.loaded import parts_of, weights_of
 from engine.runs.events import Event, Notice
 from engine.runs.folder import RunDir
@@ -132,13 +134,25 @@ def test_words_alone_have_no_lora(tiny_run: RunDir, tmp_path: Path) -> None:
 def test_a_whole_model_in_one_file_has_every_weight_of_the_run(
     tiny_run: RunDir, tiny_pipeline: Path, tmp_path: Path, kind: Any, version: int
 ) -> None:
-    loaded = load_family(str(tiny_pipeline), device=CPU, report=lambda _event: None)
+    """Read from a model in half precision, the sums to the last bit those of single precision."""
+    base = tmp_path / "base"
+    shutil.copytree(tiny_pipeline, base)
+    for file in base.rglob("*.safetensors"):
+        halves = {
+            name: t.half() if t.is_floating_point() else t for name, t in load_file(file).items()
+        }
+        save_tensors(file, halves, {"format": "pt"})
+    loaded = load_family(str(base), device=CPU, report=lambda _event: None)
     load_concepts(tiny_run.concepts, loaded.family)
+    mapped = load_family(str(base), device=CPU, report=lambda _event: None, mapped=True)
+    load_rows(tiny_run.concepts, mapped.family)
+    parts = parts_of(mapped.family, weight_changes(read_learned(tiny_run)))
+    assert parts.unet.dtype == parts.vae.dtype == torch.float16
     _, facts = base_facts(str(tiny_pipeline), TrainConfig(), lambda _event: None)
     facts = dataclasses.replace(facts, kind=kind)
-    tensors = checkpoint_tensors(parts_of(loaded.family), facts, torch.float32)
+    tensors = checkpoint_tensors(parts, facts, torch.float32)
     path = tmp_path / "whole.safetensors"
-    save_tensors(path, tensors, checkpoint_metadata(facts, "x", "whole"))
+    save_pending(path, tensors, checkpoint_metadata(facts, "x", "whole"))
     # The base model itself in the same layout has the same names, but for company.
     other = load_file(write_ldm_file(tiny_pipeline, tmp_path / "base.safetensors", version=version))
     company = {name for name in other if name.startswith(("alphas", "model_ema"))}

@@ -8,6 +8,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from engine.files.pending import pending
 from engine.results.exports.clip_files import write_text_encoder, write_tokenizer
 
 FILE_SIZE = "15MB"
@@ -53,7 +54,8 @@ def export(pipe: StableDiffusionPipeline, folder: Path, samples: int) -> None:
     pipe.save_pretrained(folder, max_shard_size=FILE_SIZE, safe_serialization=True)
     text: Any = pipe.text_encoder
     facts = json.loads(text.config.to_json_string())
-    write_text_encoder(folder / "text_encoder", text.state_dict(), facts, "CLIPTextModel")
+    tensors = pending(text.state_dict())
+    write_text_encoder(folder / "text_encoder", tensors, facts, "CLIPTextModel")
     write_tokenizer(folder / "tokenizer", pipe.tokenizer)
     pipe.to(torch.float32)
     (folder / TRAINING).write_text(json.dumps({"samples": samples}) + "\n")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 
 from engine.core.errors import UserError
+from engine.files.pending import Pending
 from engine.results.exports.base_facts import BaseFacts
 from engine.results.exports.clip_files import published_name
 from engine.results.exports.layouts import (
@@ -19,9 +20,9 @@ from engine.results.exports.layouts import (
     unet_tensors,
     vae_tensors,
 )
-from engine.results.exports.loaded import Parts, text_tensors
+from engine.results.exports.loaded import Parts
 
-Tensors = dict[str, torch.Tensor]
+Tensors = dict[str, Pending]
 VAE = "first_stage_model."
 TEXT_SD1 = "cond_stage_model.transformer."
 TEXT_SD2 = "cond_stage_model.model."
@@ -30,7 +31,7 @@ TEXT_XL = ("conditioner.embedders.0.transformer.", "conditioner.embedders.1.mode
 
 def checkpoint_tensors(parts: Parts, base: BaseFacts, dtype: torch.dtype) -> Tensors:
     """Every tensor of the single file; raises UserError for a model that has no such layout."""
-    texts = [text_tensors(encoder.text_encoder, with_tokens=False) for encoder in parts.encoders]
+    texts = [parts.text_tensors(index, with_tokens=False) for index in range(len(parts.encoders))]
     if base.kind == "sd1":
         text = _under(TEXT_SD1, {published_name(name): t for name, t in texts[0].items()})
     elif base.kind == "sd2":
@@ -45,8 +46,8 @@ def checkpoint_tensors(parts: Parts, base: BaseFacts, dtype: torch.dtype) -> Ten
         )
     levels = len(parts.vae.config["block_out_channels"])
     tensors = (
-        _under(FILE_UNET, unet_tensors(parts.unet.state_dict(), base.shape))
-        | _under(VAE, vae_tensors(parts.vae.state_dict(), levels))
+        _under(FILE_UNET, unet_tensors(parts.unet_tensors(), base.shape))
+        | _under(VAE, vae_tensors(parts.vae_tensors(), levels))
         | text
     )
     return {name: tensor.to(dtype) for name, tensor in tensors.items()}
@@ -65,5 +66,5 @@ def checkpoint_metadata(base: BaseFacts, architecture: str, title: str) -> dict[
     return {key: value for key, value in told.items() if value}
 
 
-def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+def _under(prefix: str, tensors: Mapping[str, Pending]) -> Tensors:
     return {prefix + name: tensor for name, tensor in tensors.items()}

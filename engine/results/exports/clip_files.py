@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from engine.files.weights_io import save_tensors
+from engine.files.pending import Pending, save_pending
 
 PREFIX = "text_model."
 PROJECTION = "text_projection."
@@ -34,7 +32,7 @@ def bare_name(name: str) -> str:
 
 
 def write_text_encoder(
-    folder: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], class_name: str
+    folder: Path, tensors: Mapping[str, Pending], config: Mapping[str, Any], class_name: str
 ) -> None:
     """Write `model.safetensors` and `config.json` of a text encoder.
 
@@ -44,11 +42,11 @@ def write_text_encoder(
     """
     published = {published_name(name): tensor for name, tensor in tensors.items()}
     rows = published[f"{PREFIX}embeddings.token_embedding.weight"]
-    save_tensors(folder / "model.safetensors", published, {"format": "pt"})
+    save_pending(folder / "model.safetensors", published, {"format": "pt"})
     facts = {key: value for key, value in config.items() if key not in PRIVATE}
     facts |= {
         "architectures": [class_name],
-        "vocab_size": len(rows),
+        "vocab_size": rows.shape[0],
         "dtype": "float32",
         "torch_dtype": "float32",
     }

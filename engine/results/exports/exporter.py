@@ -18,16 +18,17 @@ from engine.families.devices import choose_device
 from engine.families.loading import load_for
 from engine.families.single_file import END, clip_tokenizer
 from engine.files.atomic import new_folder
+from engine.files.pending import save_pending
 from engine.files.weights_io import save_tensors
 from engine.models.kinds import BUILT_IN
 from engine.models.resolve import Report
-from engine.results.concepts import load_concepts
+from engine.results.concepts import load_rows
 from engine.results.exports.agreement import compare, fits_in_seconds
 from engine.results.exports.base_facts import base_facts
 from engine.results.exports.change import Change, factors_of
 from engine.results.exports.checkpoint import checkpoint_metadata, checkpoint_tensors
-from engine.results.exports.learned import Learned, read_learned, trained_layers
-from engine.results.exports.loaded import Parts, add_layers, parts_of
+from engine.results.exports.learned import Learned, read_learned, weight_changes
+from engine.results.exports.loaded import Parts, parts_of
 from engine.results.exports.lora_names import UNET, kohya_rest, kohya_tensors, peft_tensors
 from engine.results.exports.pack import ENDING, write_pack
 from engine.results.exports.pack_contents import pack_facts, pack_tensors
@@ -273,20 +274,21 @@ class _Export:
 
     @cached_property
     def _parts(self) -> Parts:
-        """The base model with the concepts in it; loaded only where a whole model is written."""
+        """The base model with the concepts in it; opened only where a whole model is written.
+
+        Its weights stay in their files, and what was learned in the run's: each weight is read
+        and added up as it is written.
+        """
         loaded = load_for(
             self._learned.manifest.base,
             self._config,
             device=torch.device("cpu"),
             precision="fp32",
             report=self._report,
+            mapped=True,
         )
-        folder = self._request.run.concepts
-        beside = load_concepts(folder, loaded.family, base_hash=loaded.base_hash)
-        if beside is not None:  # A LoRA works by hooks; files hold sums.
-            beside.detach()
-            add_layers(loaded.family, trained_layers(self._learned))
-        return parts_of(loaded.family)
+        load_rows(self._request.run.concepts, loaded.family, base_hash=loaded.base_hash)
+        return parts_of(loaded.family, weight_changes(self._learned))
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -359,7 +361,7 @@ class _Export:
         architecture = ARCHITECTURES[self._base.kind]
         if self._base.kind == "sd2" and self._base.v_prediction:
             architecture = "stable-diffusion-v2-768-v"
-        save_tensors(
+        save_pending(
             folder / f"{self._stem}.safetensors",
             checkpoint_tensors(self._parts, self._base, self._dtype),
             checkpoint_metadata(self._base, architecture, self._stem),

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from engine.files.pending import Pending
 from engine.results.exports.clip_files import bare_name
 
-Tensors = Mapping[str, torch.Tensor]
+Tensors = Mapping[str, Pending]
 
 FILE_UNET = "model.diffusion_model."
 """How a single file's UNet tensors begin."""
@@ -126,31 +127,33 @@ def vae_name(name: str, levels: int) -> str:
     return f"{before}mid.attn_1.{VAE_ATTENTION[kind]}.{leaf}"
 
 
-def unet_tensors(tensors: Tensors, shape: UnetShape) -> dict[str, torch.Tensor]:
+def unet_tensors(tensors: Tensors, shape: UnetShape) -> dict[str, Pending]:
     """A UNet's tensors under their original names."""
     return {unet_name(name, shape): tensor for name, tensor in tensors.items()}
 
 
-def vae_tensors(tensors: Tensors, levels: int) -> dict[str, torch.Tensor]:
+def vae_tensors(tensors: Tensors, levels: int) -> dict[str, Pending]:
     """A VAE's tensors under their original names; its attention becomes 1x1 convolutions."""
     renamed = {vae_name(name, levels): tensor for name, tensor in tensors.items()}
     return {
-        name: tensor[:, :, None, None] if ".attn_1." in name and tensor.ndim == 2 else tensor
+        name: tensor.then(_as_convolution)
+        if ".attn_1." in name and len(tensor.shape) == 2
+        else tensor
         for name, tensor in renamed.items()
     }
 
 
-def open_clip_tensors(tensors: Tensors) -> dict[str, torch.Tensor]:
+def open_clip_tensors(tensors: Tensors) -> dict[str, Pending]:
     """A CLIP text encoder's tensors as OpenCLIP names and packs them.
 
     Query, key and value lie in one matrix there, and the projection (D, D) is transposed.
     """
     weights = {bare_name(name): tensor for name, tensor in tensors.items()}
-    renamed: dict[str, torch.Tensor] = {}
+    renamed: dict[str, Pending] = {}
     for name, tensor in weights.items():
         match = re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", name)
         if name == "text_projection.weight":
-            renamed["text_projection"] = tensor.T.contiguous()
+            renamed["text_projection"] = tensor.then(_transposed)
         elif match is None:
             if name in OPEN_CLIP_EDGES:  # Others are buffers, such as position_ids.
                 renamed[OPEN_CLIP_EDGES[name]] = tensor
@@ -162,8 +165,16 @@ def open_clip_tensors(tensors: Tensors) -> dict[str, torch.Tensor]:
             elif part == "self_attn.q_proj":
                 start = f"encoder.layers.{layer}.self_attn."
                 packed = [weights[f"{start}{letter}_proj.{kind}"] for letter in "qkv"]
-                renamed[f"{block}attn.in_proj_{kind}"] = torch.cat(packed)
+                renamed[f"{block}attn.in_proj_{kind}"] = Pending.stack(packed)
     return renamed
+
+
+def _as_convolution(matrix_OI: torch.Tensor) -> torch.Tensor:
+    return matrix_OI[:, :, None, None]
+
+
+def _transposed(matrix_DD: torch.Tensor) -> torch.Tensor:
+    return matrix_DD.T
 
 
 def _after_conv(rest: str) -> str:

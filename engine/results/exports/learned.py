@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors import safe_open
 
 from engine.adapters import full, lora
 from engine.core.errors import BasError, UserError
+from engine.files.pending import Pending
 from engine.files.weights_io import load_tensors
 from engine.models.headers import read_header
 from engine.results.exports.lora_names import (
@@ -21,6 +23,7 @@ from engine.results.exports.lora_names import (
     from_peft,
     is_exported,
     layer_of,
+    published_weight,
 )
 from engine.results.exports.low_rank import Factored, LowRank, factor
 from engine.runs.export_targets import MAX_RANK
@@ -89,6 +92,22 @@ def trained_layers(learned: Learned) -> dict[str, LowRank]:
     return from_peft(load_tensors(learned.lora_file)) if learned.lora_file else {}
 
 
+def weight_changes(learned: Learned) -> dict[str, list[Pending]]:
+    """What a run adds to each weight, by published names; read only when it is wanted."""
+    changes: dict[str, list[Pending]] = {}
+    path = learned.changes_file
+    if path is not None:
+        for name, shape in read_header(path).shapes.items():
+            read = partial(_read_float, path, name)
+            whole = Pending(shape, torch.float32, read)
+            changes.setdefault(published_weight(name), []).append(whole)
+    for layer, factors in trained_layers(learned).items():
+        shape = (len(factors.up), *factors.down.shape[1:])
+        product = Pending(shape, torch.float32, factors.product)
+        changes.setdefault(published_weight(f"{layer}.weight"), []).append(product)
+    return changes
+
+
 def factored_layers(
     learned: Learned, rank: int = MAX_RANK, on_layer: OnLayer | None = None
 ) -> dict[str, Factored]:
@@ -148,6 +167,10 @@ def part_of(layer: str, is_convolution: bool) -> str:
 def _read(path: Path, name: str) -> torch.Tensor:
     with safe_open(path, "pt") as file:
         return file.get_tensor(name)
+
+
+def _read_float(path: Path, name: str) -> torch.Tensor:
+    return _read(path, name).float()
 
 
 def _there(path: Path) -> Path | None:

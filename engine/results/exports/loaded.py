@@ -13,16 +13,18 @@ import torch
 from torch import nn
 
 from engine.core.config import TrainConfig
-from engine.core.errors import UserError
+from engine.core.errors import BasError, UserError
 from engine.drawing.sampler import draw
 from engine.families.contract import Family
 from engine.families.devices import choose_precision
 from engine.families.placement import each_computing
 from engine.families.tokens import PlaceholderEmbedding
+from engine.files.pending import Pending
 from engine.results.exports.lora_names import published_weight
 from engine.results.exports.low_rank import LowRank
 
 EMBEDDING = "embeddings.token_embedding."
+NO_CHANGES: Mapping[str, Sequence[Pending]] = {}
 
 
 class Encoder(NamedTuple):
@@ -41,10 +43,57 @@ class Parts(NamedTuple):
     scheduler_config: dict[str, Any]
     settings: dict[str, Any]
     """Of the pipeline itself, as model_index.json keeps them."""
+    changes: Mapping[str, Sequence[Pending]]
+    """What is added to weights as they are written, by their published names."""
+
+    def unet_tensors(self) -> dict[str, Pending]:
+        """The UNet's tensors by diffusers' names, changed, float32."""
+        return self._changed("unet", self.unet.state_dict())
+
+    def vae_tensors(self) -> dict[str, Pending]:
+        """The autoencoder's, by diffusers' names, float32."""
+        return self._changed("vae", self.vae.state_dict())
+
+    def text_tensors(self, index: int, *, with_tokens: bool) -> dict[str, Pending]:
+        """A text encoder's as if it had been trained as one matrix of words, changed, float32.
+
+        The trained words stand in their places, the placeholder rows behind the vocabulary:
+        (V + N, D) with them, (V, D) without.
+        """
+        text_encoder = self.encoders[index].text_encoder
+        words = text_encoder.get_input_embeddings()
+        assert isinstance(words, PlaceholderEmbedding), "no placeholder tokens were added"
+        matrix = Pending.of(_matrix_of_words(words, with_tokens=with_tokens))
+        component = f"text_encoder_{index + 1}" if index else "text_encoder"
+        tensors: dict[str, Pending] = {}
+        for name, tensor in self._changed(component, text_encoder.state_dict()).items():
+            before, found, _ = name.partition(EMBEDDING)
+            if found:
+                tensors[f"{before}{EMBEDDING}weight"] = matrix
+            else:
+                tensors[name] = tensor
+        return tensors
+
+    def _changed(self, component: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, Pending]:
+        def sum_of(tensor: torch.Tensor, changes: Sequence[Pending]) -> Pending:
+            def make() -> torch.Tensor:
+                # Never in place: the tensor may lie in its file.
+                return sum((change.make().float() for change in changes), tensor.float())
+
+            return Pending(tuple(tensor.shape), torch.float32, make)
+
+        return {
+            name: sum_of(tensor, self.changes.get(published_weight(f"{component}.{name}"), ()))
+            for name, tensor in tensors.items()
+        }
 
 
-def parts_of(family: Family) -> Parts:
-    """The models of a family; raises UserError for one that is built otherwise."""
+def parts_of(family: Family, changes: Mapping[str, Sequence[Pending]] = NO_CHANGES) -> Parts:
+    """The models of a family; raises UserError for one that is built otherwise.
+
+    `changes` (`learned.weight_changes`) are added as the weights are written, not to the family.
+    Raises BasError where they do not fit.
+    """
     text: Any = family.text
     codec: Any = family.codec
     noise: Any = family.noise
@@ -57,12 +106,20 @@ def parts_of(family: Family) -> Parts:
     settings: dict[str, Any] = {}
     if len(tokenizers) > 1:
         settings["force_zeros_for_empty_prompt"] = text.zero_empty
+    shapes = {published_weight(name): tuple(w.shape) for name, w in weights_of(family).items()}
+    for name, summands in changes.items():
+        if any(change.shape != shapes.get(name) for change in summands):
+            raise BasError(
+                f"the concepts do not fit this base model ({name})",
+                "export with the base model of the run",
+            )
     return Parts(
         unet=family.targets.networks["unet"],
         vae=codec.vae,
         encoders=tuple(map(Encoder, tokenizers, text.encoders)),
         scheduler_config=dict(noise.config),
         settings=settings,
+        changes=changes,
     )
 
 
@@ -105,27 +162,13 @@ def draw_pictures(
     yield from each_computing(drawn, family, precision)
 
 
-def text_tensors(text_encoder: Any, *, with_tokens: bool) -> dict[str, torch.Tensor]:
-    """A text encoder's tensors as if it had been trained as one matrix of words.
-
-    The trained words stand in their places, the placeholder rows behind the vocabulary: (V + N, D)
-    with them, (V, D) without.
-    """
-    embedding = text_encoder.get_input_embeddings()
-    assert isinstance(embedding, PlaceholderEmbedding), "no placeholder tokens were added"
-    rows_VD = embedding.vocabulary.detach().clone()
-    rows_VD[embedding.word_ids] = embedding.word_rows.detach().to(rows_VD)
-    if with_tokens:
-        placeholders_ND = embedding.placeholder_rows.detach().to(rows_VD)
-        # A model may keep room behind its last word, or have words in its tokenizer only.
-        first = embedding.num_embeddings - len(placeholders_ND)
-        gap_GD = rows_VD.new_zeros(max(0, first - len(rows_VD)), rows_VD.shape[1])
-        rows_VD = torch.cat([rows_VD[:first], gap_GD, placeholders_ND])
-    tensors: dict[str, torch.Tensor] = {}
-    for name, tensor in text_encoder.state_dict().items():
-        before, found, _ = name.partition(EMBEDDING)
-        if found:
-            tensors[f"{before}{EMBEDDING}weight"] = rows_VD
-        else:
-            tensors[name] = tensor
-    return tensors
+def _matrix_of_words(words: PlaceholderEmbedding, *, with_tokens: bool) -> torch.Tensor:
+    rows_VD = words.vocabulary.detach().to(torch.float32, copy=True)
+    rows_VD[words.word_ids] = words.word_rows.detach().to(rows_VD)
+    if not with_tokens:
+        return rows_VD
+    placeholders_ND = words.placeholder_rows.detach().to(rows_VD)
+    # A model may keep room behind its last word, or have words in its tokenizer only.
+    first = words.num_embeddings - len(placeholders_ND)
+    gap_GD = rows_VD.new_zeros(max(0, first - len(rows_VD)), rows_VD.shape[1])
+    return torch.cat([rows_VD[:first], gap_GD, placeholders_ND])

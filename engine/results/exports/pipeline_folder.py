@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DDIMScheduler
 
-from engine.files.weights_io import save_tensors
+from engine.files.pending import Pending, save_pending
 from engine.results.exports.clip_files import (
     PRIVATE,
     write_json,
     write_text_encoder,
     write_tokenizer,
 )
-from engine.results.exports.loaded import EMBEDDING, Encoder, Parts, text_tensors
+from engine.results.exports.loaded import EMBEDDING, Encoder, Parts
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 CLASSES = {1: "StableDiffusionPipeline", 2: "StableDiffusionXLPipeline"}
@@ -32,8 +32,8 @@ def write_pipeline(
     The tokenizers know each concept twice, as `<assetK>` and as `<name>`, with equal rows. The
     scheduler is the one that `bas gen` draws with, so equal seeds draw equal pictures.
     """
-    for name, model in (("unet", parts.unet), ("vae", parts.vae)):
-        _write_model(folder / name, model, dtype)
+    _write_model(folder / "unet", parts.unet, parts.unet_tensors(), dtype)
+    _write_model(folder / "vae", parts.vae, parts.vae_tensors(), dtype)
     index: dict[str, Any] = {
         "_class_name": CLASSES[len(parts.encoders)],
         "_diffusers_version": diffusers_version,
@@ -49,7 +49,8 @@ def write_pipeline(
     for number, encoder in enumerate(parts.encoders):
         ending = f"_{number + 1}" if number else ""
         class_name = type(encoder.text_encoder).__name__
-        _write_encoder(folder, ending, encoder, names, dtype, class_name)
+        tensors = parts.text_tensors(number, with_tokens=True)
+        _write_encoder(folder, ending, encoder, tensors, names, dtype, class_name)
         index[f"text_encoder{ending}"] = ["transformers", class_name]
         index[f"tokenizer{ending}"] = ["transformers", "CLIPTokenizer"]
     scheduler: Any = DDIMScheduler.from_config(parts.scheduler_config, clip_sample=False)
@@ -60,28 +61,31 @@ def write_pipeline(
     write_json(folder / "model_index.json", index)
 
 
-def _write_model(folder: Path, model: Any, dtype: torch.dtype) -> None:
+def _write_model(
+    folder: Path, model: Any, tensors: Mapping[str, Pending], dtype: torch.dtype
+) -> None:
     model.save_config(folder)
-    tensors = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
-    save_tensors(folder / WEIGHTS, tensors, {"format": "pt"})
+    in_dtype = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    save_pending(folder / WEIGHTS, in_dtype, {"format": "pt"})
 
 
 def _write_encoder(
     folder: Path,
     ending: str,
     encoder: Encoder,
+    tensors: dict[str, Pending],
     names: Sequence[str],
     dtype: torch.dtype,
     class_name: str,
 ) -> None:
-    tensors = text_tensors(encoder.text_encoder, with_tokens=True)
     matrix = next(name for name in tensors if name.endswith(f"{EMBEDDING}weight"))
     tokenizer = copy.deepcopy(encoder.tokenizer)
-    first = len(tensors[matrix]) - len(names)
-    for index, name in enumerate(names):
-        # A concept may be called asset0 itself.
-        if tokenizer.add_tokens([f"<{name}>"]):
-            tensors[matrix] = torch.cat([tensors[matrix], tensors[matrix][first + index, None]])
+    first = tensors[matrix].shape[0] - len(names)
+    # A concept may be called asset0 itself.
+    again = [
+        first + index for index, name in enumerate(names) if tokenizer.add_tokens([f"<{name}>"])
+    ]
+    tensors[matrix] = tensors[matrix].then(lambda rows_VD: torch.cat([rows_VD, rows_VD[again]]))
     config = json.loads(encoder.text_encoder.config.to_json_string())
     write_text_encoder(
         folder / f"text_encoder{ending}",
