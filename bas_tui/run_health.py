@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from bas_tui.run_state import RunState
+from engine.core.settings import set_flags
 from engine.runs.events import unpack_map
 from engine.runs.folder import RunDir
 
@@ -44,18 +45,16 @@ class Failure:
     @property
     def command(self) -> str:
         """The command that goes on."""
-        changes = [f"--set {key}={value}" for key, value in self.changes.items()]
-        return " ".join(["bas resume", self.run, *changes])
+        return f"bas resume {self.run}{set_flags(self.changes)}"
 
 
 def warnings_of(state: RunState) -> Iterator[Warned]:
     """What the latest numbers warn of; a warning goes when its cause goes (NaN stays)."""
     if state.nan_step is not None:
-        slower = " ".join(f"--set {k}={v}" for k, v in _slower(state, state.nan_step).items())
         yield Warned(
             "nan",
             f"the loss is not a number since step {state.nan_step}",
-            f"stop, then: bas resume {state.run} {slower}".rstrip(),
+            f"stop, then: bas resume {state.run}{set_flags(_slower(state, state.nan_step))}",
         )
     if state.step < min(SETTLE_STEPS, state.total_steps // 4):
         return

@@ -162,6 +162,13 @@ class RunState:
         return 1 / seconds if seconds else None
 
     @property
+    def pace(self) -> str:
+        """The rate in words: `5.3 it/s`, or `2.4 s/it` of a slow run; empty before the first."""
+        if self.rate is None:
+            return ""
+        return f"{self.rate:.1f} it/s" if self.rate >= 1 else f"{1 / self.rate:.1f} s/it"
+
+    @property
     def eta(self) -> float | None:
         """Seconds of training left over all phases; None where nothing was measured yet."""
         parts = [self.phase_eta(plan.number) for plan in self.phases]

@@ -6,9 +6,10 @@ from contextlib import nullcontext
 
 from bas_tui import client
 from bas_tui.cli import stderr, stdout
-from bas_tui.cli.progress import display, duration, losses
+from bas_tui.cli.progress import display, losses
 from bas_tui.run_health import failure_of
 from bas_tui.run_state import RunState, interrupted, reduce, reduce_all
+from engine.core.durations import clock
 from engine.core.errors import UserError
 from engine.runs.event_reading import read_events
 from engine.runs.folder import RunDir
@@ -87,7 +88,7 @@ def _conclude(run: RunDir, state: RunState, *, quiet: bool, hint: bool) -> int:
     ended = state.ended
     if state.status == "finished":
         if not quiet:
-            took = duration(state.time - state.started)
+            took = clock(state.time - state.started)
             stderr.say(f"finished in {took}: {losses(state)}", "green")
         if hint and not quiet:
             stderr.say(f"draw with it: {generate_command(run)}")

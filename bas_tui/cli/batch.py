@@ -181,11 +181,12 @@ def _say_broken(broken: Sequence[Broken]) -> None:
 
 def _show_plan(planned: Sequence[Planned]) -> None:
     from bas_tui.client.create import changed_settings
+    from engine.core.settings import setting_words
 
     rows: list[tuple[str, ...]] = []
     for each in planned:
         for finding in each.scene.findings:
             stderr.note(finding.level, f"{each.entry.name}: {finding.message}", finding.remedy)
-        settings = " ".join(f"{k}={v}" for k, v in changed_settings(each.settings).items())
+        settings = " ".join(setting_words(changed_settings(each.settings)))
         rows.append((each.entry.name, ", ".join(each.scene.names), Path(each.base).name, settings))
     stdout.table(("scene", "things", "base", "settings"), rows, ("bold", "", "", "dim"))

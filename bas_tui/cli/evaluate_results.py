@@ -88,6 +88,7 @@ def compare(
     bootstrap over whole scenes.
     """
     from bas_tui.cli.evaluate_view import compared_cells
+    from engine.core.settings import setting_words
     from engine.evaluate.comparison import compare as hold
     from engine.evaluate.job_plan import find_evaluation
 
@@ -107,8 +108,7 @@ def compare(
     stdout.table(columns, rows, styles, spare=("method", "minutes", "pictures"))
     for line in lines:
         if line.settings:
-            said = " ".join(f"{key}={value}" for key, value in line.settings.items())
-            stderr.say(f"{line.name}: {said}")
+            stderr.say(f"{line.name}: {' '.join(setting_words(line.settings))}")
 
 
 def write_report(folder: EvaluationDir, out: Path | None = None) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bas_tui.cli import stderr, stdout
+from engine.core.durations import say_seconds
 
 if TYPE_CHECKING:
     from engine.evaluate.comparison import Compared
     from engine.evaluate.job_plan import EvaluationDir
-    from engine.evaluate.statistics import Interval
     from engine.evaluate.status import Status
     from engine.evaluate.tables import Tables
 
@@ -47,12 +47,12 @@ def follow(folder: EvaluationDir) -> None:
 
 
 def headline(now: Status) -> str:
-    """`12 of 48 jobs done, 1 failed, about 1 h 20 min left`."""
+    """`12 of 48 jobs done, 1 failed, about 1.4 h left`."""
     text = f"{now.done} of {now.total} jobs done"
     if now.failed:
         text += f", {now.failed} failed"
     if now.seconds_left is not None and now.driven:
-        text += f", about {duration(now.seconds_left)} left"
+        text += f", about {say_seconds((now.seconds_left, now.seconds_left))} left"
     return text
 
 
@@ -62,16 +62,10 @@ def bar(now: Status, width: int = 30) -> str:
     return f"{'━' * full}{'╌' * (width - full)} {now.share:4.0%}  {headline(now)}"
 
 
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `1 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def show_tables(tables: Tables) -> None:
     """The main table, then the plot on a terminal."""
+    from engine.evaluate.report_text import brackets, number
+
     columns = (
         "method", "identity", "", "prompt", "", "found", "copied", "scenes", "pictures", "front",
     )  # fmt: skip
@@ -79,9 +73,9 @@ def show_tables(tables: Tables) -> None:
         (
             row.method,
             number(row.identity.mean),
-            spread(row.identity),
+            brackets(row.identity),
             number(row.prompt.mean),
-            spread(row.prompt),
+            brackets(row.prompt),
             f"{row.found:.0%}",
             f"{row.copied:.0%}",
             str(row.jobs),
@@ -108,18 +102,6 @@ def compared_cells(line: Compared) -> tuple[str, ...]:
         cells.append("" if same else f"{mean:+.{digits}f}{between}")
     minutes = "-" if math.isnan(line.seconds) else f"{line.seconds / 60:.1f}"
     return (*cells, minutes, str(line.pictures))
-
-
-def number(value: float) -> str:
-    """Three decimals; a dash for what is not there."""
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def spread(interval: Interval) -> str:
-    """The bootstrap interval in brackets; empty for a single scene."""
-    if math.isnan(interval.low):
-        return ""
-    return f"[{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def plot(points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[str]:

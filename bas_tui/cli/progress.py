@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from bas_tui.cli import stderr
 from bas_tui.run_health import Warned, warnings_of
 from bas_tui.run_state import RunState
+from engine.core.durations import clock
 from engine.core.plain_text import plain
 from engine.runs.events import (
     Event,
@@ -68,27 +68,16 @@ def losses(state: RunState) -> str:
     return "  ".join(parts)
 
 
-def duration(seconds: float | None) -> str:
-    """`1:02:03` or `2:03`; `-` where unknown."""
-    if seconds is None or not math.isfinite(seconds):
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def pace(state: RunState) -> str:
-    """`3.2 it/s`, or `1.4 s/it` where a step takes longer than a second."""
-    if state.rate is None:
-        return ""
-    return f"{state.rate:.1f} it/s" if state.rate >= 1 else f"{1 / state.rate:.1f} s/it"
-
-
 def headline(state: RunState) -> str:
     """Run, base model, device and tokens on one line."""
     tokens = " ".join(f"<{concept.name}>" for concept in state.concepts)
-    base = state.base.rstrip("/").rpartition("/")[2] if state.base.startswith("/") else state.base
-    return f"{state.run} · {base} on {state.device} {state.precision} · {tokens}"
+    on = f"{short_base(state.base)} on {state.device} {state.precision}"
+    return f"{state.run} · {on} · {tokens}"
+
+
+def short_base(base: str) -> str:
+    """A name, or the last part of a path."""
+    return base.rstrip("/").rpartition("/")[2] if base.startswith("/") else base
 
 
 def standing(state: RunState) -> str:
@@ -99,7 +88,7 @@ def standing(state: RunState) -> str:
         losses(state),
     ]
     if not state.over:
-        parts += [pace(state), f"{duration(state.eta)} left"]
+        parts += [state.pace, f"{clock(state.eta)} left"]
     return "  ".join(part for part in parts if part)
 
 
@@ -212,7 +201,7 @@ class _LiveDisplay:
             if not total:
                 continue
             here = plan.number == state.phase and not state.over
-            estimate = duration(state.phase_eta(plan.number))
+            estimate = clock(state.phase_eta(plan.number))
             left = "done" if done == total else f"{estimate} left" if estimate != "-" else ""
             bars.add_row(
                 Text(f"phase {plan.number}", style="bold" if here else ""),
@@ -231,7 +220,7 @@ class _LiveDisplay:
                 Text(count),
                 Text(label, style="dim"),
             )
-        numbers = "  ".join(part for part in (losses(state), pace(state)) if part)
+        numbers = "  ".join(part for part in (losses(state), state.pace) if part)
         status = {"paused": "paused: bas resume"}.get(state.status, "")
         lines: list[RenderableType] = [bars]
         if state.run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +23,8 @@ def list_(as_json: options.JsonOption = False) -> None:
 
     Example:  bas runs
     """
+    from bas_tui.cli.progress import short_base
+    from engine.core.durations import say_age
     from engine.core.errors import UserError
     from engine.runs.description import describe
     from engine.runs.library import list_runs
@@ -51,7 +52,7 @@ def list_(as_json: options.JsonOption = False) -> None:
                 "" if info.loss is None else f"{info.loss:.4f}",
                 short_base(info.base),
                 " ".join(f"<{concept.name}>" for concept in info.concepts),
-                age(info.created),
+                say_age(info.created),
             )
             for info in infos
         ],
@@ -96,6 +97,7 @@ def show(
 
     On a terminal its newest preview is shown, too.
     """
+    from engine.core.settings import setting_words
     from engine.runs.description import describe
     from engine.runs.library import find_run
     from engine.runs.manifest import read_manifest
@@ -126,7 +128,7 @@ def show(
         ("method", manifest.method),
         ("scene", manifest.scene_source),
         *((c.token, f"<{c.name}>{words[c.name]}") for c in info.concepts),
-        *(("setting", f"{key} = {value}") for key, value in manifest.settings.items()),
+        *(("setting", word) for word in setting_words(manifest.settings)),
         ("previews", str(count(found.previews, "*.png"))),
         ("checkpoints", str(count(found.checkpoints, "*"))),
         ("pictures", str(count(found.pictures, "*.png"))),
@@ -223,7 +225,7 @@ def resume(
     --set changes settings of a run that has no process, from its last checkpoint on.
     """
     from bas_tui import client
-    from bas_tui.cli.attach import attach
+    from bas_tui.cli.attach import attach, generate_command
     from bas_tui.cli.train import launch
     from engine.core.errors import UserError
     from engine.core.settings import parse_words
@@ -235,7 +237,7 @@ def resume(
     info = describe(found)
     if info.state == "finished":
         client.tidy(found)
-        raise UserError(f"{found.name} is finished", f"draw with it: {gen_example(info)}")
+        raise UserError(f"{found.name} is finished", f"draw with it: {generate_command(found)}")
     if host_pid(found) is None or info.state in ("stopped", "failed"):
         client.change_settings(found, parse_words(set_ or ()))
         raise typer.Exit(launch(found, detach=detach, plain=plain, as_json=as_json))
@@ -303,11 +305,12 @@ def record(info: RunInfo) -> dict[str, object]:
 
 def useful_commands(run: RunDir, info: RunInfo) -> list[str]:
     """What one can do with a run in its state, as command lines."""
+    from bas_tui.cli.attach import generate_command
     from engine.runs.folder import has_concepts
 
     commands: list[str] = []
     if has_concepts(run.concepts):
-        commands.append(gen_example(info))
+        commands.append(generate_command(run))
     if info.state in ("training", "paused"):
         commands += [f"bas watch {run.name}", f"bas stop {run.name}"]
     if info.state in ("new", "paused", "stopped", "failed", "interrupted"):
@@ -315,28 +318,6 @@ def useful_commands(run: RunDir, info: RunInfo) -> list[str]:
     return commands
 
 
-def gen_example(info: RunInfo) -> str:
-    """A `bas gen` line with every token of the run."""
-    from engine.runs.prompts import all_together
-
-    tokens = all_together(info.concepts, info.grammar)
-    return f'bas gen "a photo of {tokens} in snow" --run {info.run.name}'
-
-
 def count(folder: Path, pattern: str) -> int:
     """How many visible files a folder holds."""
     return sum(not path.name.startswith(".") for path in folder.glob(pattern))
-
-
-def short_base(base: str) -> str:
-    """A name, or the last part of a path."""
-    return base.rstrip("/").rpartition("/")[2] if base.startswith("/") else base
-
-
-def age(created: float) -> str:
-    """How long ago, in one unit."""
-    seconds = max(0.0, time.time() - created)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit}"
-    return "now"

@@ -13,6 +13,7 @@ from PIL import Image
 from engine.batch.folder import BatchDir, read_batch
 from engine.batch.status import Row, newest_preview, status
 from engine.core.errors import UserError
+from engine.core.settings import setting_words
 from engine.files.atomic import write_atomic
 from engine.jobs.report_parts import escaped, jpeg_data, open_png
 from engine.runs.event_reading import read_events
@@ -169,7 +170,7 @@ def _curve(points: Sequence[float]) -> str:
 
 
 def _settings(table: Mapping[str, Any]) -> str:
-    return " ".join(f"<code>{html.escape(f'{key}={value}')}</code>" for key, value in table.items())
+    return " ".join(f"<code>{html.escape(word)}</code>" for word in setting_words(table))
 
 
 def _shared(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import shlex
 import tomllib
 import types
 import typing
@@ -50,6 +51,19 @@ def parse_words(words: Iterable[str]) -> dict[str, str]:
             )
         values[key.strip()] = value.strip()
     return values
+
+
+def setting_words(settings: Mapping[str, Any]) -> list[str]:
+    """`{"phase1.steps": 20}` -> `["phase1.steps=20"]`, as `parse_words` reads them."""
+    return [
+        f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in settings.items()
+    ]
+
+
+def set_flags(settings: Mapping[str, Any]) -> str:
+    """` --set phase1.steps=20` for each setting, as a shell reads them."""
+    return "".join(f" --set {shlex.quote(word)}" for word in setting_words(settings))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from engine.core.settings import setting_words
 from engine.evaluate.scorers.copying import COPIED
 from engine.evaluate.statistics import LEVEL, RESAMPLES, Interval
 from engine.evaluate.tables import Cell, Tables
@@ -22,10 +23,14 @@ def number(value: float) -> str:
 
 def with_interval(interval: Interval) -> str:
     """`0.512 [0.431, 0.590]`; without brackets for a single scene."""
-    text = number(interval.mean)
-    if not math.isnan(interval.low):
-        text += f" [{interval.low:.3f}, {interval.high:.3f}]"
-    return text
+    return f"{number(interval.mean)} {brackets(interval)}".rstrip()
+
+
+def brackets(interval: Interval) -> str:
+    """`[0.431, 0.590]`; empty for a single scene."""
+    if math.isnan(interval.low):
+        return ""
+    return f"[{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def main_columns() -> tuple[str, ...]:
@@ -141,8 +146,7 @@ def differences(tables: Tables) -> list[str]:
             f"{plan.images} pictures each; the paper: 50, 10 and 2."
         )
     if plan.settings:
-        changed = ", ".join(f"{key}={value}" for key, value in plan.settings.items())
-        lines.append(f"Changed settings: {changed}.")
+        lines.append(f"Changed settings: {', '.join(setting_words(plan.settings))}.")
     return lines
 
 

@@ -129,7 +129,7 @@ def test_show_tells_what_is_in_a_run(bas: Bas, fake: Fake, desk: Path) -> None:
     fake(steps=3, mode="fail")
     bas("train", str(desk), "--name", "r", "--set", "seed=5")
     result = bas("show")
-    for words in ("<asset0>", "<teapot>", "seed = 5", "failed", str(desk)):
+    for words in ("<asset0>", "<teapot>", "seed=5", "failed", str(desk)):
         assert words in result.stdout
     assert "bas resume r" in result.stderr and "bas gen" not in result.stderr
     shown = json.loads(bas("show", "r", "--json").stdout)

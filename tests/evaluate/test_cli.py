@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from bas_tui.cli.evaluate_view import duration, headline, plot
+from bas_tui.cli.evaluate_view import headline, plot
 from bas_tui.cli.main import app
 from engine.evaluate.status import Status
 from tests.evaluate.conftest import Scored
@@ -106,9 +106,5 @@ def test_the_plot_shows_every_method() -> None:
 
 
 def test_times_are_readable() -> None:
-    assert duration(40) == "40 s"
-    assert duration(720) == "12 min"
-    assert duration(4800) == "80 min"
-    assert duration(7260) == "2 h 01 min"
     now = Status(True, 3, 1, 8, 0.5, 600.0, ())
     assert headline(now) == "3 of 8 jobs done, 1 failed, about 10 min left"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bas_tui.tui.runs.library import Library, age, select
+from bas_tui.tui.runs.library import Library, select
 from bas_tui.tui.runs.overlay import Overlay, OverlayChart, run_ink
 from bas_tui.tui.runs.run_list import RunList
 from bas_tui.tui.shell.dialogs import Confirm
@@ -68,14 +68,6 @@ def test_only_runs_that_changed_are_read_again() -> None:
     assert second["beta"].info is first["beta"].info
     assert second["alpha"].info is not first["alpha"].info
     assert second["broken"].state == "damaged"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(5, "just now"), (300, "5 min"), (7200, "2 h"), (90000, "1 day"), (3 * 86400, "3 days")],
-)
-def test_ages(seconds: float, text: str) -> None:
-    assert age(1000.0, 1000.0 + seconds) == text
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])

@@ -23,7 +23,6 @@ from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.scene.screen import SceneScreen
 from bas_tui.tui.scene.training_view import inspect
 from bas_tui.tui.scene.viewport import Viewport
-from engine.core.durations import say_seconds
 from engine.core.errors import UserError
 from engine.models.device_guess import Device
 from engine.models.plan import estimate, past_step_seconds
@@ -168,12 +167,6 @@ def test_known_gpus_have_figures_and_unknown_ones_say_so(name: str) -> None:
     assert bool(found.warning) == (name == "T4")
 
 
-def test_ranges_are_said_in_their_units() -> None:
-    assert say_seconds((14, 16)) == "14-16 s"
-    assert say_seconds((60, 180)) == "60 s to 3 min"
-    assert say_seconds((5400, 7200)) == "1.5-2 h"
-
-
 def test_a_plan_refuses_wrong_settings_and_keeps_the_old_ones() -> None:
     plan = Plan(base="sd21").with_setting("phase1.steps", "20")
     assert plan.flags() == " --set phase1.steps=20"
@@ -184,6 +177,9 @@ def test_a_plan_refuses_wrong_settings_and_keeps_the_old_ones() -> None:
     assert plan.with_words("loss.attention_weight=0.1").words(steps=False) == (
         "loss.attention_weight=0.1"
     )
+    blank = plan.with_words("'base.vae=my vae' gradient_checkpointing=yes")
+    assert blank.words(steps=False) == "'base.vae=my vae' gradient_checkpointing=true"
+    assert blank.with_words(blank.words(steps=False)) == blank
     zero = plan.with_setting("phase2.steps", 0).with_setting("phase1.steps", 5)
     assert zero.stepped("phase1.steps", -1) == zero, "a run keeps at least one step"
 

@@ -67,8 +67,8 @@ def below_preview_title(app: BasApp) -> str:
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what differs between two runs: the byte rate, and how long ago a run was made."""
     monkeypatch.setattr(KeyBar, "show_rate", lambda _self, _text: None)
-    monkeypatch.setattr("bas_tui.tui.runs.run_list.age", lambda _created: "5 min")
-    monkeypatch.setattr("bas_tui.tui.runs.run_facts.age", lambda _created: "5 min")
+    monkeypatch.setattr("bas_tui.tui.runs.run_list.say_age", lambda _created: "5 min")
+    monkeypatch.setattr("bas_tui.tui.runs.run_facts.say_age", lambda _created: "5 min")
     monkeypatch.setattr("bas_tui.tui.runs.run_facts.short_path", lambda path: f"~/{path.name}")
 
 

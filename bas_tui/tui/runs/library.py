@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -82,21 +81,6 @@ def _text(entry: Entry) -> str:
         words += [info.base, *(concept.name for concept in info.concepts)]
         words += [concept.token for concept in info.concepts]
     return " ".join(words).lower()
-
-
-def age(created: float, now: float | None = None) -> str:
-    """`just now`, `5 min`, `3 h`, `2 days`, or a date."""
-    seconds = (time.time() if now is None else now) - created
-    if seconds < 60:
-        return "just now"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 86400:
-        return f"{seconds / 3600:.0f} h"
-    if seconds < 14 * 86400:
-        days = round(seconds / 86400)
-        return f"{days} day{'s' if days > 1 else ''}"
-    return time.strftime("%Y-%m-%d", time.localtime(created))
 
 
 def folder_size(run: RunDir) -> int:

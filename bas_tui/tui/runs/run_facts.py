@@ -14,8 +14,9 @@ from textual.worker import get_current_worker
 
 from bas_tui.tui.drawing.halfblock import Photograph, Pixels, load_picture
 from bas_tui.tui.drawing.palette import concept_color
-from bas_tui.tui.runs.library import Entry, age
+from bas_tui.tui.runs.library import Entry
 from bas_tui.tui.shell.short_path import short_path
+from engine.core.durations import say_age
 from engine.runs.folder import RunDir
 
 TINT = 0.45
@@ -123,7 +124,7 @@ class RunFacts(Container):
         lines += [
             Content(""),
             Content(f"{info.state} · {phase}step {info.step} of {info.total_steps}"),
-            Content(f"base {Path(info.base).name} · {age(info.created)}"),
+            Content(f"base {Path(info.base).name} · {say_age(info.created)}"),
         ]
         if info.message:
             lines.append(Content.styled(info.message, "$error"))

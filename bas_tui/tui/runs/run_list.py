@@ -9,8 +9,9 @@ from textual.message import Message
 
 from bas_tui.tui.drawing.cells import OWN, CellCanvas, Cells
 from bas_tui.tui.drawing.palette import concept_color
-from bas_tui.tui.runs.library import Entry, age, progress
+from bas_tui.tui.runs.library import Entry, progress
 from bas_tui.tui.runs.overlay import run_ink, run_mark
+from engine.core.durations import say_age
 from engine.runs.folder import RunDir
 
 STATE_MARKS = {
@@ -204,7 +205,7 @@ class RunList(CellCanvas, can_focus=True):
         cells.write(row, start + bar, steps, self.ink("faint"))
         loss = f"{info.loss:.4f}" if info.loss is not None else "-"
         cells.write(row, places["loss"][0], loss, self.ink("foreground"))
-        cells.write(row, places["when"][0], age(info.created), self.ink("faint"))
+        cells.write(row, places["when"][0], say_age(info.created), self.ink("faint"))
 
     def _draw_concepts(self, cells: Cells, row: int, entry: Entry, start: int, width: int) -> None:
         assert entry.info is not None

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.core.config import TrainConfig
-from engine.core.settings import build_config, flatten, parse_words, to_table
+from engine.core.settings import (
+    build_config,
+    flatten,
+    parse_words,
+    set_flags,
+    setting_words,
+    to_table,
+)
 from engine.models.facts import recipe_settings
 from engine.models.names import BASE_MODELS, default_base
 
@@ -75,11 +82,12 @@ class Plan:
     def with_words(self, text: str) -> Plan:
         """Settings typed as `key=value key=value`; empty text drops all but the steps.
 
-        Raises UserError, and changes nothing, where one of them is wrong.
+        Raises UserError (of a quote that is not closed ValueError), and changes nothing, where one
+        of them is wrong.
         """
         kept = {key: value for key, value in self.changes.items() if key in STEP_KEYS}
         plan = replace(self, changes=kept)
-        for key, value in parse_words(text.split()).items():
+        for key, value in parse_words(shlex.split(text)).items():
             plan = plan.with_setting(key, value)
         return plan
 
@@ -95,14 +103,13 @@ class Plan:
         return self.with_setting(key, value[0])
 
     def words(self, *, steps: bool = True) -> str:
-        """The changes as `key=value` words."""
-        return " ".join(
-            f"{key}={value}" for key, value in self.changes.items() if steps or key not in STEP_KEYS
-        )
+        """The changes as `key=value` words, those with blanks in quotes."""
+        shown = {k: v for k, v in self.changes.items() if steps or k not in STEP_KEYS}
+        return shlex.join(setting_words(shown))
 
     def flags(self) -> str:
         """The changes as ` --set key=value` flags."""
-        return "".join(f" --set {shlex.quote(f'{k}={v}')}" for k, v in self.changes.items())
+        return set_flags(self.changes)
 
 
 STEP_KEYS = ("phase1.steps", "phase2.steps")

@@ -9,7 +9,7 @@ import numpy as np
 
 from bas_tui.run_health import LEAK_LIMIT
 from bas_tui.run_state import RunState
-from bas_tui.tui.train.phase_bar import duration
+from engine.core.durations import clock
 from engine.runs.events import ConceptInfo
 
 JUDGED_MAPS = 5
@@ -62,7 +62,7 @@ def lessons(state: RunState) -> list[Lesson]:
 def work(state: RunState) -> str:
     """Steps, time, device, loss: what it took, over all hosts of the run."""
     seconds = float(np.nansum(np.frombuffer(state.history.column("seconds"))))
-    words = [f"{state.step} steps in {duration(seconds)}"]
+    words = [f"{state.step} steps in {clock(seconds)}"]
     words += [f"on {state.device}"] if state.device else []
     loss = state.ema("loss")
     words += [f"· loss {loss:.4f}"] if loss is not None and np.isfinite(loss) else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bas_tui.run_state import RunState, Stage
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.train.pane import Pane
+from engine.core.durations import clock
 
 PHASE_NAMES = {1: "tokens", 2: "weights"}
 STAGE_NAMES = {
@@ -23,31 +24,15 @@ PASSING = ("preview", "save")
 """Stages between two steps: said in a few words while the phases stay."""
 
 
-def duration(seconds: float) -> str:
-    """0:35, 12:05, 3:20:15."""
-    whole = max(0, round(seconds))
-    hours, minutes = whole // 3600, whole // 60 % 60
-    clock = f"{minutes}:{whole % 60:02d}"
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else clock
-
-
-def speed(state: RunState) -> str:
-    """5.3 it/s, or 2.4 s/it for a slow run."""
-    rate = state.rate
-    if rate is None:
-        return ""
-    return f"{rate:.1f} it/s" if rate >= 1 else f"{1 / rate:.1f} s/it"
-
-
 def facts(state: RunState) -> str:
     """What is said at the right end of the line."""
     match state.status:
         case "training":
             eta = state.eta
-            parts = [speed(state), f"{duration(eta)} left" if eta is not None else ""]
+            parts = [state.pace, f"{clock(eta)} left" if eta is not None else ""]
             return "  ".join(filter(None, parts))
         case "finished":
-            return f"done in {duration(state.time - state.started)}"
+            return f"done in {clock(state.time - state.started)}"
         case "starting":
             return "waiting for the host"
         case "new":

@@ -13,6 +13,7 @@ from bas_tui.tui.shell.dialogs import Confirm
 from bas_tui.tui.shell.screen import BasScreen
 from bas_tui.tui.train.loss_chart import next_cadence
 from engine.core.errors import BasError
+from engine.core.settings import set_flags
 from engine.runs.folder import RunDir
 from engine.runs.liveness import host_pid
 
@@ -130,11 +131,10 @@ class RunControl:
     def start(self, changes: Mapping[str, str] | None = None) -> None:
         """Start a host for a run that has none, with changed settings where they are given."""
         wish = _Wish("starting", "the host is starting already", lambda s: not s.over)
-        changed = "".join(f" --set {key}={value}" for key, value in (changes or {}).items())
         self._started = False
         self._ask(
-            "start", wish, "the host has started", f"bas resume {self.run.name}{changed}",
-            changes=dict(changes or {}),
+            "start", wish, "the host has started",
+            f"bas resume {self.run.name}{set_flags(changes or {})}", changes=dict(changes or {}),
         )  # fmt: skip
 
     def checkpoint(self, state: RunState) -> None:
