@@ -8,6 +8,7 @@ event after a resume copies what is kept.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -211,6 +212,15 @@ class RunState:
             return row.ema_seconds
         return row.ema_seconds * (PHASE2_COST if number > row.phase else 1 / PHASE2_COST)
 
+    def steps_until(self, step: int) -> int:
+        """How many rows of the history are of `step` or before."""
+        return bisect_right(self.history.column("step"), step)
+
+    def row_at(self, step: int | None) -> StepRow | None:
+        """The newest row at or before `step` (None: of all); None where there is none."""
+        count = len(self.history) if step is None else self.steps_until(step)
+        return self.history[count - 1] if count else None
+
     def ema(self, part: str = "loss") -> float | None:
         """The moving average of a loss part (`LOSS_PARTS`) at the last step."""
         if not len(self.history):
@@ -231,6 +241,13 @@ def reduce(state: RunState, event: Event) -> RunState:
         gaps = (*gaps, Gap(state.seq + 1, event.seq - 1))
     state = _apply(state, event)
     return replace(state, seq=max(state.seq, event.seq), time=event.time or state.time, gaps=gaps)
+
+
+def by_names(prompt: str, concepts: Iterable[ConceptInfo]) -> str:
+    """A prompt with the things' names in place of their tokens, as people read it."""
+    for concept in concepts:
+        prompt = prompt.replace(concept.token, f"<{concept.name}>")
+    return prompt
 
 
 def reduce_all(events: Iterable[Event], state: RunState | None = None) -> RunState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,13 +15,6 @@ if TYPE_CHECKING:
 
     from bas_tui.client.batch import Broken, Planned
     from engine.batch.folder import BatchDir
-
-
-class ExecutorChoice(StrEnum):
-    """Where scenes are trained."""
-
-    local = "local"
-    ray = "ray"
 
 
 def batch(
@@ -44,8 +36,8 @@ def batch(
         typer.Option("--jobs", "-j", min=0, help="Scenes at a time.", show_default="one a GPU"),
     ] = 0,
     executor: Annotated[
-        ExecutorChoice, typer.Option(help="This machine, or a Ray cluster (RAY_ADDRESS).")
-    ] = ExecutorChoice.local,
+        options.Executor, typer.Option(help="This machine, or a Ray cluster (RAY_ADDRESS).")
+    ] = options.Executor.local,
     skip_broken: Annotated[
         bool,
         typer.Option("--skip-broken", metavar="", help="Train the others where a scene is wrong."),
@@ -85,7 +77,7 @@ def batch(
     if watch or stop:
         _look(_existing(folder, name), end=stop, plain=plain)
         return
-    if executor is ExecutorChoice.ray:
+    if executor is options.Executor.ray:
         need("ray", "ray")
     over = Choice(settings=parse_words(set_ or ()), base=base, method=method)
     with stderr.waiting("reading the scenes"):

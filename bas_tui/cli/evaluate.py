@@ -30,13 +30,6 @@ class SizeChoice(StrEnum):
     full = "full"
 
 
-class ExecutorChoice(StrEnum):
-    """Where jobs run."""
-
-    local = "local"
-    ray = "ray"
-
-
 def complete_suite(incomplete: str) -> list[str]:
     """Names of suites for the shell."""
     from engine.evaluate.suites import suite_names
@@ -85,8 +78,8 @@ def run(
         int, typer.Option("--jobs", "-j", min=0, help="Jobs at a time.", show_default="what fits")
     ] = 0,
     executor: Annotated[
-        ExecutorChoice, typer.Option(help="This machine, or a Ray cluster (RAY_ADDRESS).")
-    ] = ExecutorChoice.local,
+        options.Executor, typer.Option(help="This machine, or a Ray cluster (RAY_ADDRESS).")
+    ] = options.Executor.local,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", metavar="", help="Keep every job's trained weights.")
     ] = False,
@@ -109,7 +102,7 @@ def run(
     from engine.evaluate.job_plan import create_evaluation, make_plan
     from engine.evaluate.suites import read_suite
 
-    if executor is ExecutorChoice.ray:
+    if executor is options.Executor.ray:
         need("ray", "ray")
     chosen = read_suite(suite)
     taken, digest = inputs.scenes(chosen, size.value, scenes, coco)

@@ -112,6 +112,13 @@ class Device(StrEnum):
     cpu = "cpu"
 
 
+class Executor(StrEnum):
+    """Where many jobs run."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Color(StrEnum):
     """Colours of the terminal application."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bas_tui.tui.runs.library import Library, select
-from bas_tui.tui.runs.overlay import Overlay, OverlayChart, run_ink
+from bas_tui.tui.runs.overlay import Overlay, OverlayChart
 from bas_tui.tui.runs.run_list import RunList
 from bas_tui.tui.shell.dialogs import Confirm
 from bas_tui.tui.shell.full_picture import FullPicture
@@ -186,7 +186,7 @@ async def test_marked_runs_over_each_other_and_their_pictures_of_the_same_words(
         assert text.count("A gamma") == 3 and text.count("C alpha") == 3
         for chart in screen.query(OverlayChart):
             colors = np.unique(chart.cells.fg[2:-1, 7:])
-            assert len({run_ink(chart, index) for index in range(3)} & set(colors.tolist())) > 1
+            assert len({chart.concept_ink(index) for index in range(3)} & set(colors.tolist())) > 1
         # Nobody sees which run these would be done to.
         assert not any(screen.check_action(name, ()) for name in ("remove", "stop", "open"))
         await pilot.press("left")

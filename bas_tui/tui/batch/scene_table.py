@@ -5,20 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import DataTable
 
+from bas_tui.tui.shell.state_marks import STATE_MARKS, UNKNOWN
 from engine.batch.status import Row, Status
 
 BAR = 12
-MARKS = {
-    "training": ("●", "$success"),
-    "starting": ("○", "$accent"),
-    "waiting": ("○", "$faint"),
-    "new": ("○", "$faint"),
-    "paused": ("‖", "$warning"),
-    "finished": ("✓", "$success"),
-    "stopped": ("■", "$faint"),
-    "failed": ("✗", "$error"),
-    "interrupted": ("✗", "$error"),
-}
 COLUMNS = {"scene": 0, "state": 14, "progress": BAR + 10, "loss": 8}
 """Names and widths; the scenes' is that of the longest, within reason."""
 LONGEST = 32
@@ -65,7 +55,7 @@ class SceneTable(DataTable[Content]):
                     self.update_cell(new.scene.run_name, name, cell)
 
     def _cells(self, row: Row) -> tuple[Content, ...]:
-        mark, color = MARKS.get(row.state, ("?", "$faint"))
+        mark = STATE_MARKS.get(row.state, UNKNOWN)
         full = round(BAR * row.step / row.total_steps) if row.total_steps else 0
         progress = Content.assemble(
             Content.styled("━" * full, "$primary"),
@@ -74,7 +64,7 @@ class SceneTable(DataTable[Content]):
         )
         return (
             Content(row.scene.name),
-            Content.styled(f"{mark} {row.state}", color),
+            Content.styled(f"{mark.char} {row.state}", f"${mark.color}"),
             progress,
             Content(f"{row.loss:.4f}" if row.loss is not None else "-"),
         )

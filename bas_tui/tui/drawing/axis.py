@@ -29,6 +29,10 @@ class Axis(NamedTuple):
         return (logs - low) / (high - low)
 
 
+UNIT_AXIS = Axis(0.0, 1.0, False, (0.0, 0.5, 1.0))
+"""For shares and IoU."""
+
+
 def make_axis(low: float, high: float, log: bool, most: int) -> Axis:
     """An axis from at or below `low` to at or above `high` with at most about `most` ticks.
 

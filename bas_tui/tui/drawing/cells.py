@@ -21,6 +21,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from bas_tui.tui.drawing.kitty import CODE, text_of
+from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.drawing.terminal import Terminal
 
 SPACE = 32
@@ -125,6 +126,14 @@ class CellCanvas(Widget):
             red, green, blue = ThemeColor.parse(value).rgb
         except ColorParseError:
             return OWN
+        return red << 16 | green << 8 | blue
+
+    def concept_ink(self, index: int) -> int:
+        """The colour of concept (or run) `index` for text and lines: darker on a light theme."""
+        if self.terminal.colors == 0:
+            return OWN
+        share = 1.0 if self.app.current_theme.dark else 0.62
+        red, green, blue = (int(share * value) for value in concept_color(index).rgb)
         return red << 16 | green << 8 | blue
 
     def paint(self, cells: Cells) -> None:

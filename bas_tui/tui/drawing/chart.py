@@ -22,6 +22,8 @@ MARGIN = 7
 """Columns left of the plot: a label of six and the axis."""
 BRAILLE = 0x2800
 _DOT_BITS = np.array([[1, 8], [2, 16], [4, 32], [64, 128]], dtype=np.uint8)
+_SMOOTH = 0.3
+"""Weight of the newest value in `smooth`."""
 _KEEP = 0.01
 """Share of the single steps at either end that may lie outside the axis: outliers."""
 
@@ -55,6 +57,14 @@ class ChartView:
     faint: int = OWN
     accent: int = OWN
     highlight: int = OWN
+
+
+def smooth(values: Sequence[float]) -> Floats:
+    """An exponential moving average that starts at the first value."""
+    curve = np.array(values, dtype=np.float64)
+    for index in range(1, len(curve)):
+        curve[index] = curve[index - 1] + _SMOOTH * (curve[index] - curve[index - 1])
+    return curve
 
 
 def plot_columns(columns: int) -> int:

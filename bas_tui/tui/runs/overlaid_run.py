@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bas_tui.run_state import RunState, reduce_all
+from bas_tui.run_state import RunState, by_names, reduce_all
+from bas_tui.tui.drawing.chart import smooth
 from bas_tui.tui.drawing.halfblock import Pixels, load_picture
 from bas_tui.tui.shell.picture_files import list_pictures
 from engine.runs.event_reading import read_events
@@ -18,8 +19,6 @@ from engine.runs.events import ConceptInfo
 from engine.runs.folder import RunDir
 
 Floats = NDArray[np.float64]
-SMOOTH = 0.3
-"""Weight of the newest map in a run's IoU."""
 
 
 class Subject(NamedTuple):
@@ -75,10 +74,8 @@ class OverlaidRun(NamedTuple):
                 if math.isfinite(frame.iou):
                     at.setdefault(frame.step, []).append(frame.iou)
         steps = sorted(at)
-        values = np.array([sum(at[step]) / len(at[step]) for step in steps], dtype=np.float64)
-        for index in range(1, len(values)):
-            values[index] = values[index - 1] + SMOOTH * (values[index] - values[index - 1])
-        return np.array(steps, dtype=np.float64), values
+        values = [sum(at[step]) / len(at[step]) for step in steps]
+        return np.array(steps, dtype=np.float64), smooth(values)
 
 
 def read_overlaid(run: RunDir) -> OverlaidRun:
@@ -89,21 +86,19 @@ def read_overlaid(run: RunDir) -> OverlaidRun:
         last = state.previews[-1]
         prompts = last.prompt.split(" | ")
         for tile, prompt in enumerate(prompts):
-            subject = Subject(by_names(prompt, state.concepts), last.seed, preview=True)
+            subject = Subject(_words(prompt, state.concepts), last.seed, preview=True)
             pictures[subject] = Source(run.path / last.path, tile, len(prompts))
     for picture in list_pictures(run):
         recipe = picture.recipe
         if not recipe.photo:  # An edit is of one photo only.
-            subject = Subject(by_names(recipe.prompt, state.concepts), recipe.seed)
+            subject = Subject(_words(recipe.prompt, state.concepts), recipe.seed)
             pictures.setdefault(subject, Source(picture.path))
     return OverlaidRun(run, state, pictures)
 
 
-def by_names(prompt: str, concepts: Sequence[ConceptInfo]) -> str:
+def _words(prompt: str, concepts: Sequence[ConceptInfo]) -> str:
     """A prompt as it reads in every run whose things are called the same."""
-    for concept in concepts:
-        prompt = prompt.replace(concept.token, f"<{concept.name}>")
-    return " ".join(prompt.split())
+    return " ".join(by_names(prompt, concepts).split())
 
 
 def subjects(runs: Sequence[OverlaidRun]) -> list[Subject]:

@@ -14,8 +14,8 @@ from textual.containers import Container, Horizontal
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from bas_tui.tui.drawing.axis import Axis
-from bas_tui.tui.drawing.cells import OWN, CellCanvas, Cells
+from bas_tui.tui.drawing.axis import UNIT_AXIS
+from bas_tui.tui.drawing.cells import CellCanvas, Cells
 from bas_tui.tui.drawing.chart import MARGIN, ChartView, Curve, draw_chart
 from bas_tui.tui.drawing.halfblock import Pixels, photo_cells
 from bas_tui.tui.drawing.palette import concept_color
@@ -28,7 +28,6 @@ from engine.runs.folder import RunDir
 from engine.runs.liveness import host_pid
 
 Floats = NDArray[np.float64]
-UNIT_AXIS = Axis(0.0, 1.0, False, (0.0, 0.5, 1.0))
 BETWEEN = 8
 """Pixels between two pictures on the whole terminal."""
 
@@ -123,7 +122,7 @@ class OverlayChart(CellCanvas):
         column, row = 0, 0
         for index, one in enumerate(self._runs):
             steps, values = self._values(one)
-            ink = run_ink(self, index)
+            ink = self.concept_ink(index)
             if len(steps):
                 curves.append(Curve(steps=steps, raw=values, average=values, color=ink,
                                     dim_color=ink))  # fmt: skip
@@ -241,7 +240,7 @@ class SameWords(CellCanvas, can_focus=True):
                 cells.paste(tile.row, tile.column, photo.cells)
                 height = photo.cells.chars.shape[0]
             name = f"{run_mark(index)} {one.run.name}"[: tile.width]
-            cells.write(tile.row + height, tile.column, name, run_ink(self, index))
+            cells.write(tile.row + height, tile.column, name, self.concept_ink(index))
         self.paint(cells)
 
     def action_other(self, by: int) -> None:
@@ -285,15 +284,6 @@ class SameWords(CellCanvas, can_focus=True):
             for one in lacking
         ]
         self.post_message(Overlay.Copied("\n".join(commands)))
-
-
-def run_ink(canvas: CellCanvas, index: int) -> int:
-    """The colour of the run at a place; darker on a light theme."""
-    if canvas.terminal.colors == 0:
-        return OWN
-    share = 1.0 if canvas.app.current_theme.dark else 0.62
-    red, green, blue = (int(share * value) for value in concept_color(index).rgb)
-    return red << 16 | green << 8 | blue
 
 
 def run_mark(index: int) -> str:

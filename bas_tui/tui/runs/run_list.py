@@ -7,23 +7,13 @@ from collections.abc import Sequence
 from textual import events
 from textual.message import Message
 
-from bas_tui.tui.drawing.cells import OWN, CellCanvas, Cells
-from bas_tui.tui.drawing.palette import concept_color
+from bas_tui.tui.drawing.cells import CellCanvas, Cells
 from bas_tui.tui.runs.library import Entry, progress
-from bas_tui.tui.runs.overlay import run_ink, run_mark
+from bas_tui.tui.runs.overlay import run_mark
+from bas_tui.tui.shell.state_marks import STATE_MARKS, UNKNOWN
 from engine.core.durations import say_age
 from engine.runs.folder import RunDir
 
-STATE_MARKS = {
-    "training": ("●", "success", "live"),
-    "paused": ("‖", "warning", "paused"),
-    "finished": ("✓", "success", "finished"),
-    "stopped": ("■", "faint", "stopped"),
-    "failed": ("✗", "error", "failed"),
-    "interrupted": ("✗", "error", "interrupted"),
-    "new": ("○", "faint", "new"),
-    "damaged": ("✗", "error", "damaged"),
-}
 WIDTHS = {"state": 14, "progress": 16, "loss": 8, "when": 11}
 BAR = 6
 NARROW_BAR = 3
@@ -185,9 +175,10 @@ class RunList(CellCanvas, can_focus=True):
     ) -> None:
         if entry.run in self.marked:
             place = self.marked.index(entry.run)
-            cells.write(row, 1, run_mark(place), run_ink(self, place))
-        mark, color, word = STATE_MARKS.get(entry.state, ("?", "faint", entry.state))
-        cells.write(row, places["state"][0], f"{mark} {word}", self.ink(color))
+            cells.write(row, 1, run_mark(place), self.concept_ink(place))
+        word = "live" if entry.state == "training" else entry.state
+        mark = STATE_MARKS.get(word, UNKNOWN)
+        cells.write(row, places["state"][0], f"{mark.char} {word}", self.ink(mark.color))
         start, width = places["name"]
         cells.write(row, start, _cut(entry.run.name, width - 1), self.ink("foreground"))
         info = entry.info
@@ -210,16 +201,12 @@ class RunList(CellCanvas, can_focus=True):
     def _draw_concepts(self, cells: Cells, row: int, entry: Entry, start: int, width: int) -> None:
         assert entry.info is not None
         end = start + width - 1
-        dark = self.app.current_theme.dark
-        plain = self.terminal.colors == 0
         for index, concept in enumerate(entry.info.concepts):
             room = end - start
             if room < 3:
                 return
-            share = 1.0 if dark else 0.62
-            red, green, blue = (int(share * value) for value in concept_color(index).rgb)
             text = _cut(concept.name, room)
-            cells.write(row, start, text, OWN if plain else red << 16 | green << 8 | blue)
+            cells.write(row, start, text, self.concept_ink(index))
             start += len(text) + 1
 
     def on_click(self, event: events.Click) -> None:

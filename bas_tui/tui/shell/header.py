@@ -9,25 +9,13 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from bas_tui.tui.shell.state_marks import STATE_MARKS, StateMark
+
 SCREENS = {"runs": "Runs", "scene": "Scene", "train": "Train", "compose": "Compose", "edit": "Edit"}
 RARE = {"batch": "Batch"}
 """Screens that have a tab only while they are shown."""
 LEAST_NAME = 12
 """Letters of a run's name that are left before something else is left out."""
-
-_STATE_MARKS = {
-    "live": ("●", "$success"),
-    "starting": ("○", "$accent"),
-    "paused": ("‖", "$warning"),
-    "finished": ("✓", "$success"),
-    "stopped": ("■", "$faint"),
-    "failed": ("✗", "$error"),
-    "interrupted": ("✗", "$error"),
-    "new": ("○", "$faint"),
-    "pausing": ("‖", "$warning"),
-    "going on": ("●", "$success"),
-    "stopping": ("■", "$warning"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +74,8 @@ class HeaderBar(Widget):
 
     def _status(self, room: int) -> Content:
         info = self.info
-        mark, color = _STATE_MARKS.get(info.state, ("", "$foreground"))
-        state = Content.styled(f"{mark} {info.state}".strip(), f"bold {color}")
+        mark = STATE_MARKS.get(info.state, StateMark("", "foreground"))
+        state = Content.styled(f"{mark.char} {info.state}".strip(), f"bold ${mark.color}")
         if info.detail:
             state = Content.assemble(state, Content.styled(f" {info.detail}", "$faint"))
         if not info.state:

@@ -13,9 +13,9 @@ from textual import events
 
 from bas_tui.run_health import LEAK_LIMIT
 from bas_tui.run_state import AttentionFrame
-from bas_tui.tui.drawing.axis import Axis
+from bas_tui.tui.drawing.axis import UNIT_AXIS
 from bas_tui.tui.drawing.cells import OWN, Cells
-from bas_tui.tui.drawing.chart import MARGIN, ChartView, Curve, draw_chart
+from bas_tui.tui.drawing.chart import MARGIN, ChartView, Curve, draw_chart, smooth
 from bas_tui.tui.drawing.halfblock import picture_cells
 from bas_tui.tui.drawing.palette import concept_color, heat_scale
 from bas_tui.tui.drawing.quantise import to_levels
@@ -26,7 +26,6 @@ LEVELS = 12
 GAP = 2
 HEAT = heat_scale(LEVELS)
 TREND_ROWS = 7
-UNIT_AXIS = Axis(0.0, 1.0, False, (0.0, 0.5, 1.0))
 Grid = NDArray[np.uint8]
 
 
@@ -125,8 +124,8 @@ class AttentionPanel(Pane):
             if not len(frames):
                 continue
             steps = np.array([frame.step for frame in frames], dtype=np.float64)
-            ious = _smooth([frame.iou for frame in frames])
-            ink = self._token_ink(index)
+            ious = smooth([frame.iou for frame in frames])
+            ink = self.concept_ink(index)
             curves.append(Curve(steps=steps, raw=ious, average=ious, color=ink, dim_color=ink))
         view = ChartView(
             first=1,
@@ -152,7 +151,7 @@ class AttentionPanel(Pane):
     ) -> None:  # fmt: skip
         color = concept_color(index)
         plain = self.terminal.colors == 0
-        ink = self._token_ink(index)
+        ink = self.concept_ink(index)
         frame = frame_at(self.state.attention.get(concept.token, ()), self.at)
         right = ""
         if frame is not None:
@@ -186,14 +185,6 @@ class AttentionPanel(Pane):
         heat = picture_cells(_zoomed(HEAT[levels], layout.zoom), terminal)
         cells.paste(row + 1, column + side + GAP, heat)
 
-    def _token_ink(self, index: int) -> int:
-        """The concept's colour for text and lines: darker on a light theme."""
-        if self.terminal.colors == 0:
-            return OWN
-        share = 1.0 if self.app.current_theme.dark else 0.62
-        red, green, blue = (int(share * value) for value in concept_color(index).rgb)
-        return red << 16 | green << 8 | blue
-
     def _place(self, cells: Cells, row: int, column: int, pixels: Grid, zoom: int) -> None:
         cells.paste(row, column, picture_cells(_zoomed(pixels, zoom), self.terminal))
 
@@ -218,14 +209,6 @@ class AttentionPanel(Pane):
         """Wheel: earlier tokens."""
         event.stop()
         self.scroll_tokens(-1)
-
-
-def _smooth(values: Sequence[float], weight: float = 0.3) -> NDArray[np.float64]:
-    """An exponential moving average that starts at the first value."""
-    smooth = np.array(values, dtype=np.float64)
-    for index in range(1, len(smooth)):
-        smooth[index] = smooth[index - 1] + weight * (smooth[index] - smooth[index - 1])
-    return smooth
 
 
 def _grid_of(packed: str, grid: int) -> Grid:

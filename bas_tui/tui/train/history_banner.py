@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 from textual.content import Content
 from textual.widgets import Static
 
@@ -42,10 +43,8 @@ def _text(state: RunState, at: int) -> Content:
 
 
 def _loss_at(state: RunState, at: int) -> str:
-    steps = np.frombuffer(state.history.column("step"))
-    index = int(np.searchsorted(steps, at, side="right")) - 1
-    if index < 0:
+    row = state.row_at(at)
+    if row is None:
         return ""
-    row = state.history[index]
-    loss = f"  loss {row.ema_loss:.4f}" if np.isfinite(row.ema_loss) else ""
+    loss = f"  loss {row.ema_loss:.4f}" if math.isfinite(row.ema_loss) else ""
     return f"  phase {row.phase:.0f}{loss}"

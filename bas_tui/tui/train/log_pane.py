@@ -7,7 +7,6 @@ import textwrap
 import time
 from typing import NamedTuple
 
-import numpy as np
 from textual import events
 
 from bas_tui.run_state import RunState
@@ -68,7 +67,7 @@ class LogPane(Pane):
         title, lines = "Log", log_lines(self.state)
         if self.at is not None:
             title = f"Log until step {self.at}"
-            until = _time_of(self.state, self.at)
+            until = _end_of(self.state, self.at)
             lines = [line for line in lines if line.time <= until]
         wrapped: list[tuple[str, str, str]] = []
         for line in lines:
@@ -111,8 +110,7 @@ class LogPane(Pane):
         self.scroll_lines(-2)
 
 
-def _time_of(state: RunState, step: int) -> float:
-    """When a step was done; later than that its maps and its preview were written."""
-    steps = np.frombuffer(state.history.column("step"))
-    index = int(np.searchsorted(steps, step, side="right"))
-    return state.history[index].time if index < len(state.history) else math.inf
+def _end_of(state: RunState, step: int) -> float:
+    """When the step behind it was done: a step's maps and preview are written meanwhile."""
+    following = state.steps_until(step)
+    return state.history[following].time if following < len(state.history) else math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,17 +145,9 @@ class LossChart(Pane):
 
     def _value(self, part: str) -> float | None:
         """The moving average at the step under inspection."""
-        history = self.state.history
-        if not len(history):
-            return None
-        index = len(history) - 1
-        if self.at is not None:
-            steps = np.frombuffer(history.column("step"))
-            index = int(np.searchsorted(steps, self.at, side="right")) - 1
-        if index < 0:
-            return None
-        value = float(getattr(history[index], f"ema_{part}"))
-        return value if np.isfinite(value) else None
+        row = self.state.row_at(self.at)
+        value = math.nan if row is None else float(getattr(row, f"ema_{part}"))
+        return value if math.isfinite(value) else None
 
     def _color(self, part: str) -> int:
         if self.terminal.colors == 0:

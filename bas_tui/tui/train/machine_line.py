@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from bas_tui.run_state import RunState
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.train.pane import Pane
@@ -48,7 +46,8 @@ class MachineLine(Pane):
         cells = Cells.blank(1, columns)
         readings = self.state.machine[-LONGEST:]
         if self.at is not None:
-            moment = _time_of(self.state, self.at)
+            row = self.state.row_at(self.at)
+            moment = row.time if row is not None else 0.0
             readings = [one for one in self.state.machine if one.time <= moment][-LONGEST:]
             if not readings:
                 cells.write(0, 1, "no reading of the machine is kept from then", self.ink("faint"))
@@ -117,9 +116,3 @@ def _degrees(celsius: float) -> str:
 def _level(share: float, levels: int) -> int:
     """An idle gauge still shows its base line."""
     return max(1, min(levels - 1, round(share * (levels - 1)))) if math.isfinite(share) else 0
-
-
-def _time_of(state: RunState, step: int) -> float:
-    steps = np.frombuffer(state.history.column("step"))
-    index = int(np.searchsorted(steps, step, side="right")) - 1
-    return state.history[index].time if index >= 0 else 0.0

@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from bas_tui.run_state import RunState
+from bas_tui.run_state import RunState, by_names
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.drawing.halfblock import Pixels, load_picture, photo_cells
 from bas_tui.tui.drawing.tile_layout import side_by_side
@@ -40,9 +40,7 @@ def captions(prompt: str, concepts: Sequence[ConceptInfo], width: int) -> list[s
 
     Words that all prompts begin with are left out where they do not fit.
     """
-    texts = prompt.split(" | ")
-    for concept in concepts:
-        texts = [text.replace(concept.token, f"<{concept.name}>") for text in texts]
+    texts = by_names(prompt, concepts).split(" | ")
     if max(map(len, texts)) > width:
         first = texts[0]
         shared = first[: first.find("<")] if "<" in first else ""
