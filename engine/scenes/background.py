@@ -26,24 +26,28 @@ def with_background(scene: Scene, cells: int) -> Scene:
 
     `cells` is the side of the latents: cells that hold a part of a thing, and those beside them,
     are left out, so that no outline is learned as background. A scene that has a background keeps
-    its own. Raises UserError where the things leave too little of the picture.
+    its own. Raises UserError as `background_mask` does.
     """
     if any(concept.name in BACKGROUND_NAMES for concept in scene.concepts):
         return scene
     rest = background_mask([concept.mask for concept in scene.concepts], cells)
-    share = float(rest.mean())
-    if share < LEAST:
-        raise UserError(
-            f"the things leave {share:.0%} of the picture for a background",
-            "mask the things more tightly, or train without --background",
-        )
     return dataclasses.replace(scene, concepts=(*scene.concepts, SceneConcept(NAME, rest)))
 
 
 def background_mask(masks: Sequence[BoolMask], cells: int) -> BoolMask:
-    """What lies at least a cell from every mask; all masks are of one size."""
+    """What lies at least a cell from every mask; all masks, one or more, are of one size.
+
+    Raises UserError where the things leave too little of the picture.
+    """
     things_HW = np.logical_or.reduce(masks)
     near_SS = mask_grid(mask_grid(things_HW[None], cells, rule="touch"), cells, rule="grown")[0] > 0
     height, width = things_HW.shape
     rows, columns = (np.arange(size) * cells // size for size in (height, width))
-    return ~near_SS[rows][:, columns]
+    rest_HW = ~near_SS[rows][:, columns]
+    share = float(rest_HW.mean())
+    if share < LEAST:
+        raise UserError(
+            f"the things leave {share:.0%} of the picture for a background",
+            "mask the things more tightly, or train without a background",
+        )
+    return rest_HW

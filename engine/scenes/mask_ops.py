@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -77,14 +76,6 @@ def keep_largest(mask: Mask) -> Mask:
         return mask.copy()
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     return np.asarray(labels == largest)
-
-
-def complement(masks: Iterable[Mask], shape: tuple[int, int]) -> Mask:
-    """The pixels that no mask covers: the paper's background concept (section 5)."""
-    union = np.zeros(shape, np.bool_)
-    for mask in masks:
-        union |= mask
-    return ~union
 
 
 def mask_digest(mask: Mask) -> str:

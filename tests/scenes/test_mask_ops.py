@@ -132,14 +132,6 @@ def test_keep_largest_is_the_biggest_of_the_connected_pieces() -> None:
     assert not mask_ops.keep_largest(np.zeros((5, 5), bool)).any()
 
 
-def test_complement_is_what_no_mask_covers() -> None:
-    masks = [blobs(share=0.2) for _ in range(3)]
-    rest = mask_ops.complement(masks, masks[0].shape)
-    for y in range(rest.shape[0]):
-        for x in range(rest.shape[1]):
-            assert rest[y, x] == (not any(mask[y, x] for mask in masks))
-
-
 def test_boxes_clip_and_hold_both_corners() -> None:
     assert corners_box(Point(7.9, 2.1), Point(3.0, 6.5)) == Box(3, 2, 8, 7)
     assert Box(-4, -4, 3, 50).clip(10, 10) == Box(0, 0, 3, 10)

@@ -18,6 +18,7 @@ from bas_tui.tui.scene.unsaved_work import (
     write_recovery,
 )
 from engine.core.errors import UserError
+from engine.scenes.background import background_mask
 from engine.scenes.pixel_box import EMPTY, Point
 
 
@@ -65,7 +66,7 @@ STEPS: list[Callable[[MaskDocument], object]] = [
     lambda doc: doc.keep_largest(0),
     lambda doc: doc.set_initializer(0, "kitten"),
     lambda doc: doc.delete(1),
-    lambda doc: doc.add_background(),
+    lambda doc: doc.add_background(16),
     lambda doc: doc.clear(0),
 ]
 
@@ -169,12 +170,13 @@ def test_names_become_what_mask_files_would_give_and_default_names_follow_the_or
 
 def test_background_is_made_anew_where_it_exists() -> None:
     doc = document()
-    key = doc.add_background()
+    key = doc.add_background(16)
     doc.grow(0, 3)
-    assert doc.add_background() == key
-    assert np.array_equal(doc.mask(key), ~(doc.mask(0) | doc.mask(1)))
+    assert doc.add_background(16) == key
+    things = [doc.mask(0), doc.mask(1)]
+    assert np.array_equal(doc.mask(key), background_mask(things, 16)), "as bas train makes it"
     with pytest.raises(UserError):
-        MaskDocument(picture()).add_background()
+        MaskDocument(picture()).add_background(16)
 
 
 def test_saved_masks_are_plain_pngs_and_the_photo_stays(tmp_path: Path) -> None:

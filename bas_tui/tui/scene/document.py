@@ -19,6 +19,8 @@ from bas_tui.tui.scene.undo_history import (
 )
 from engine.core.errors import UserError
 from engine.scenes import mask_ops
+from engine.scenes.background import NAME as BACKGROUND
+from engine.scenes.background import background_mask
 from engine.scenes.mask_names import concept_name
 from engine.scenes.mask_ops import Mask, Picture
 from engine.scenes.pixel_box import EMPTY, Box, Point
@@ -197,19 +199,20 @@ class MaskDocument:
         self._to_paint = key
         return key
 
-    def add_background(self, name: str = "background") -> int:
-        """The complement of all other masks as a concept of its own; made anew where it exists.
+    def add_background(self, cells: int) -> int:
+        """What surrounds all other masks as a concept of its own; made anew where it exists.
 
-        Raises UserError where nothing is left for a background.
+        `cells` is the side of the latents (`engine.scenes.background`). Raises UserError where too
+        little is left for a background.
         """
         self.end_stroke()
-        existing = next((c.key for c in self.concepts if c.name == name), None)
+        existing = next((c.key for c in self.concepts if c.name == BACKGROUND), None)
         masks = [self._masks[c.key] for c in self.concepts if c.key != existing]
-        rest = mask_ops.complement(masks, self.shape)
-        if not masks or not rest.any():
+        if not masks:
             raise UserError("there is no background to take", "mask at least one thing first")
+        rest = background_mask(masks, cells)
         if existing is None:
-            return self.add(name, name, rest)
+            return self.add(BACKGROUND, BACKGROUND, rest)
         self.replace(existing, rest, "background")
         return existing
 

@@ -75,7 +75,7 @@ KEYS = (
     ),
     Key(
         id="scene.background", keys="B", action="background", label="Background",
-        help="Make everything outside the masks a concept named background.",
+        help="Make what surrounds the things a concept named background, as --background does.",
     ),
     Key(
         id="scene.full", keys="v", action="full", label="Full screen",

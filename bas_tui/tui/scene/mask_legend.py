@@ -17,9 +17,7 @@ from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.undo_history import Concept
 from bas_tui.tui.shell.bindings import bindings_of
-
-BACKGROUND = "background"
-"""The name of the concept for everything outside the masks."""
+from engine.scenes.background import NAME as BACKGROUND
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.shell.ask import Ask, PathSuggester
 from bas_tui.tui.shell.screen import BasScreen
 from engine.models.device_guess import guess_device
-from engine.models.facts import attention_grid
+from engine.models.facts import attention_grid, latent_side
 from engine.models.plan import StepTimes, estimate, past_step_seconds
 
 
@@ -23,6 +23,8 @@ class PlanChooser:
         """By base and kind of device."""
         self.grid = 16
         """Side of the plan's attention grid."""
+        self.cells = 64
+        """Side of its latents."""
         self.side: int | None = None
         """Side of the training picture in pixels; None: not known here."""
 
@@ -38,6 +40,7 @@ class PlanChooser:
         panel.plan = plan
         # Once a plan: every stroke asks, and they build settings and read the base's files.
         self.grid, self.side = attention_grid(plan.base, config), plan.side
+        self.cells = latent_side(plan.base, config)
         panel.device = guess_device(config.device)
         asked = plan.base, panel.device.kind
         if asked in self._past:

@@ -276,8 +276,8 @@ class SceneScreen(BasScreen):
             self.action_rename()
 
     def action_background(self) -> None:
-        """Complement of the union."""
-        self.desk.edit(lambda document, _key: document.add_background())
+        """What surrounds the things."""
+        self.desk.edit(lambda document, _key: document.add_background(self._plan.cells))
 
     def action_discard(self) -> None:
         """Back to the masks of the files."""
