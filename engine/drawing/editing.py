@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 
 from engine.core.errors import UserError
+from engine.drawing.decoder_fit import decode_fitted
 from engine.drawing.sampler import (
     Beginning,
     Denoised,
@@ -40,6 +41,8 @@ THIN = 0.25
 """A mask that covers more of the square than this is not dilated."""
 RAMP = 1.5
 """Latent cells over which the new pixels fade in at the region's edge."""
+FITTED_RAMP = 0.5
+"""The same where the decoder was fitted to the photo and there is little left to hide."""
 START = 0.25
 """Share of the steps that is skipped by default: what is there still shows through as light and
 colour, and a new thing can be drawn."""
@@ -58,10 +61,10 @@ OnEditStep = Callable[[int, Denoised], None]
 """Told the region's number and the step; `Denoised.step` counts 1..`steps_of(...)`."""
 
 
-def steps_of(family: Family, sampler: str, steps: int, start: float) -> int:
-    """How many denoising steps an edit of one region takes."""
+def steps_of(family: Family, sampler: str, steps: int, start: float, decoder_steps: int = 0) -> int:
+    """How many steps an edit of one region takes: of denoising, then of fitting the decoder."""
     solver = family.noise.solver(sampler, steps)
-    return len(solver.levels) - first_step(family.noise, solver, 1 - start)
+    return len(solver.levels) - first_step(family.noise, solver, 1 - start) + decoder_steps
 
 
 def edit_photo(
@@ -76,13 +79,15 @@ def edit_photo(
     resolution: int | None = None,
     sampler: str = "ddim",
     start: float = START,
+    decoder_steps: int = 0,
     on_step: OnEditStep | None = None,
 ) -> Pixels:
     """The photo with each region drawn anew, one after another; the same size.
 
     Pixels outside all regions stay as they are, to the last bit. `start` (0..1) is how much of what
-    is there is kept: 0 draws from noise alone, .5 changes the thing that is there. Raises UserError
-    for an empty region.
+    is there is kept: 0 draws from noise alone, .5 changes the thing that is there. `decoder_steps`:
+    how long a copy of the decoder is fitted to the photo (`engine.drawing.decoder_fit`); 0 blends
+    pixels alone. Raises UserError for an empty region.
     """
     side = resolution or family.resolution
     for number, (mask_HW, prompt) in enumerate(regions):
@@ -102,9 +107,17 @@ def edit_photo(
                 seed=seed, steps=steps, guidance=guidance, negative=negative, side=side,
                 sampler=sampler, start=start, on_step=tell,
             )  # fmt: skip
-        drawn = scaled(family.codec.decode(latents_1CHW)[0], window.side)
-        ramp = RAMP * window.side / len(mask_SS)
-        photo = pasted(photo, mask_HW, window, drawn, ramp=ramp)
+        ramp = (FITTED_RAMP if decoder_steps else RAMP) * window.side / len(mask_SS)
+        if decoder_steps:
+            before = steps_of(family, sampler, steps, start)
+            inside = scaled(np.asarray(window.cut(mask_HW), np.uint8) * 255, side) > 127
+            drawn = decode_fitted(
+                family.codec, latents_1CHW, square, inside, steps=decoder_steps,
+                on_step=lambda step, z=latents_1CHW, n=before, t=tell: t(Denoised(0, n + step, z)),
+            )  # fmt: skip
+        else:
+            drawn = family.codec.decode(latents_1CHW)[0]
+        photo = pasted(photo, mask_HW, window, scaled(drawn, window.side), ramp=ramp)
     return photo
 
 

@@ -194,6 +194,13 @@ class Codec(Protocol):
         """Pictures of latents, uint8 (B, H, W, 3)."""
         ...
 
+    def decoder(self) -> nn.Module:
+        """A copy of the decoder that may be trained; the codec's own stays as it is.
+
+        Latents (B, C, H, W) in, pictures in about -1..1 out, float (B, 3, H, W), with gradients.
+        """
+        ...
+
     def park(self, *, parked: bool) -> None:
         """Move the autoencoder out of the accelerator's memory, or back."""
         ...

@@ -5,13 +5,16 @@ Shape legend: B batch, C latent channels, H and W latent size or picture size in
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from torch import nn
 
 from engine.families.contract import Posterior
+from engine.families.pixels import to_pictures, to_pixels
 
 
 class VaeCodec:
@@ -30,7 +33,7 @@ class VaeCodec:
     @torch.no_grad()
     def encode(self, pictures_BHWC: np.ndarray) -> Posterior:
         """Posterior of pictures, uint8 (B, H, W, 3)."""
-        pixels_BCHW = _pixels(pictures_BHWC).to(self.vae.device, self.vae.dtype)
+        pixels_BCHW = to_pixels(pictures_BHWC).to(self.vae.device, self.vae.dtype)
         with torch.autocast(self.vae.device.type, enabled=False):
             encoded: Any = self.vae.encode(pixels_BCHW)
         distribution = encoded.latent_dist
@@ -40,12 +43,11 @@ class VaeCodec:
     @torch.no_grad()
     def decode(self, latents_BCHW: torch.Tensor) -> np.ndarray:
         """Pictures of latents, uint8 (B, H, W, 3)."""
-        latents_BCHW = latents_BCHW.to(self.vae.device, self.vae.dtype)
-        scale: float = self.vae.config["scaling_factor"]
-        with torch.autocast(self.vae.device.type, enabled=False):
-            decoded: Any = self.vae.decode(latents_BCHW / scale)
-        pixels_BHWC = (decoded.sample.float().clamp(-1, 1) + 1).permute(0, 2, 3, 1) * 127.5
-        return pixels_BHWC.round().to(torch.uint8).cpu().numpy()
+        return to_pictures(_decoded(self.vae, latents_BCHW))
+
+    def decoder(self) -> nn.Module:
+        """A copy of the decoder that may be trained: latents to pictures in about -1..1."""
+        return _Decoder(self.vae)
 
     def park(self, *, parked: bool) -> None:
         """Move the autoencoder to main memory, or back to the device.
@@ -62,7 +64,23 @@ class VaeCodec:
         self.vae.to(device)
 
 
-def _pixels(pictures_BHWC: np.ndarray) -> torch.Tensor:
-    """uint8 pictures as the autoencoder reads them: -1..1, float (B, 3, H, W)."""
-    pixels_BHWC = torch.from_numpy(np.array(pictures_BHWC, order="C")).float() / 127.5 - 1
-    return pixels_BHWC.permute(0, 3, 1, 2)
+class _Decoder(nn.Module):
+    """A copy of an autoencoder without its encoder."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self._vae = copy.deepcopy(vae, {id(vae.encoder): nn.Identity()}).requires_grad_(True)
+        # Its activations at full size are what fills a card.
+        self._vae.enable_gradient_checkpointing()
+
+    def forward(self, latents_BCHW: torch.Tensor) -> torch.Tensor:
+        """Pictures in about -1..1; (B, 3, H, W)."""
+        return _decoded(self._vae, latents_BCHW)
+
+
+def _decoded(vae: AutoencoderKL, latents_BCHW: torch.Tensor) -> torch.Tensor:
+    latents_BCHW = latents_BCHW.to(vae.device, vae.dtype)
+    scale: float = vae.config["scaling_factor"]
+    with torch.autocast(vae.device.type, enabled=False):
+        decoded: Any = vae.decode(latents_BCHW / scale)
+    return decoded.sample

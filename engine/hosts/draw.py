@@ -186,6 +186,8 @@ class _GenerationHost:
 
         with model.computing():
             for one in job.pictures(seeds):
+                if not made:
+                    job.keep(out)
                 made.append(one)
                 if not request.pick:
                     save(len(made) - 1)

@@ -21,9 +21,10 @@ from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry
 from engine.runs.prompts import resolve_prompt
 from engine.runs.requests import PhotoEdit, ThingPlace
+from engine.scenes.edit_sources import keep_photo, keep_region
 from engine.scenes.image_files import Pixels, read_photo
 from engine.scenes.mask_files import load_region
-from engine.scenes.mask_ops import mask_digest
+from engine.scenes.mask_ops import mask_digest, picture_digest
 from engine.scenes.scene import open_saved_scene
 from engine.training.composition import Placing, collage
 
@@ -81,6 +82,10 @@ class Job(Protocol):
         """How the files' names begin."""
         ...
 
+    def keep(self, folder: Path) -> None:
+        """Write beside the pictures what it takes to draw them again."""
+        ...
+
     def pictures(self, seeds: Sequence[int]) -> Iterator[Made]:
         """One picture a seed."""
         ...
@@ -103,6 +108,9 @@ class PromptJob:
 
     def stem(self, prompt: str) -> str:
         return slug(prompt)
+
+    def keep(self, folder: Path) -> None:
+        """The run has all that it needs."""
 
     def pictures(self, seeds: Sequence[int]) -> Iterator[Made]:
         drawing, side = self._drawing, self._drawing.resolution
@@ -159,6 +167,7 @@ class EditedPhoto(NamedTuple):
     masks: tuple[np.ndarray, ...]
     """bool (H, W) each."""
     start: float
+    decoder_steps: int
 
 
 def read_edit(edit: PhotoEdit) -> EditedPhoto:
@@ -167,7 +176,7 @@ def read_edit(edit: PhotoEdit) -> EditedPhoto:
     masks = tuple(
         load_region(region.mask, photo, edit.photo, region.box) for region in edit.regions
     )
-    return EditedPhoto(edit.photo.stem, photo.pixels, masks, edit.start)
+    return EditedPhoto(edit.photo.stem, photo.pixels, masks, edit.start, edit.decoder_steps)
 
 
 class PhotoJob:
@@ -178,8 +187,14 @@ class PhotoJob:
 
     @property
     def recipe(self) -> Mapping[str, object]:
-        digests = [mask_digest(mask) for mask in self._photo.masks]
-        return {"photo": self._photo.name, "masks": " ".join(digests), "start": self._photo.start}
+        photo = self._photo
+        told: dict[str, object] = {
+            "photo": photo.name,
+            "photo_digest": picture_digest(photo.pixels),
+            "masks": " ".join(map(mask_digest, photo.masks)),
+            "start": photo.start,
+        }
+        return told | ({"decoder_steps": photo.decoder_steps} if photo.decoder_steps else {})
 
     @property
     def before(self) -> Sequence[np.ndarray]:
@@ -188,11 +203,16 @@ class PhotoJob:
     def stem(self, prompt: str) -> str:
         return f"{slug(self._photo.name)[:30]}-{slug(prompt)}"
 
+    def keep(self, folder: Path) -> None:
+        keep_photo(self._photo.pixels, self._photo.name, folder)
+        for mask in self._photo.masks:
+            keep_region(mask, folder)
+
     def pictures(self, seeds: Sequence[int]) -> Iterator[Made]:
         drawing, photo = self._drawing, self._photo
         family, sampler = drawing.model.family, "ddim"
         regions = list(map(Region, photo.masks, drawing.prompts))
-        each = steps_of(family, sampler, drawing.steps, photo.start)
+        each = steps_of(family, sampler, drawing.steps, photo.start, photo.decoder_steps)
         for index, seed in enumerate(seeds):
 
             def on_step(region: int, done: Denoised, index: int = index) -> None:
@@ -210,6 +230,7 @@ class PhotoJob:
                 resolution=drawing.resolution,
                 sampler=sampler,
                 start=photo.start,
+                decoder_steps=photo.decoder_steps,
                 on_step=on_step,
             )
             yield Made(pixels)

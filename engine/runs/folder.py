@@ -90,6 +90,16 @@ class RunDir:
         return self.path / "host.pid"
 
 
+def region_file(pictures: Path, digest: str) -> Path:
+    """A region of an edited photo, in the folder of the pictures that were made of it."""
+    return pictures / "regions" / f"{digest}.png"
+
+
+def edited_photo_file(pictures: Path, name: str, digest: str) -> Path:
+    """The photo itself, as it was read; `name` without a suffix."""
+    return pictures / "photos" / digest / f"{name}.png"
+
+
 def has_concepts(folder: Path) -> bool:
     """Whether a run's `concepts` folder holds a result."""
     return (folder / "concepts.json").is_file()

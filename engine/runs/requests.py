@@ -16,6 +16,7 @@ from engine.runs.folder import RunDir
 
 MAX_COUNT = 64
 MAX_REGIONS = 16
+MAX_DECODER_STEPS = 1000
 BOX = re.compile(r"\d+(\.\d+)?(,\d+(\.\d+)?){3}")
 """A box in place of a mask file: four numbers, in percent."""
 
@@ -55,6 +56,8 @@ class PhotoEdit:
     regions: tuple[EditRegion, ...]
     start: float = 0.25
     """0..1: how much of what is there is kept; 0 draws from noise alone."""
+    decoder_steps: int = 0
+    """How long a copy of the decoder is fitted to the photo, for each region of each picture."""
 
     @property
     def prompts(self) -> str:
@@ -72,7 +75,12 @@ class PhotoEdit:
             )
             for region in record["regions"]
         )
-        return cls(photo=Path(record["photo"]), regions=regions, start=float(record["start"]))
+        return cls(
+            photo=Path(record["photo"]),
+            regions=regions,
+            start=float(record["start"]),
+            decoder_steps=int(record.get("decoder_steps", 0)),
+        )
 
 
 class Addition(NamedTuple):
@@ -226,6 +234,11 @@ class GenerationRequest:
             if not 0 <= self.edit.start < 1:
                 raise UserError(
                     f"the start cannot be {self.edit.start}", "use 0 to below 1, 0.25 is usual"
+                )
+            if not 0 <= self.edit.decoder_steps <= MAX_DECODER_STEPS:
+                raise UserError(
+                    f"the decoder cannot take {self.edit.decoder_steps} steps",
+                    f"use 0 to {MAX_DECODER_STEPS}, 75 is usual",
                 )
         if not all(prompt.strip() for prompt in self.prompts):
             raise UserError("the prompt is empty", 'try "a photo of <asset0>"')

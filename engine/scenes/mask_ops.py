@@ -85,6 +85,13 @@ def mask_digest(mask: Mask) -> str:
     return digest.hexdigest()[:16]
 
 
+def picture_digest(picture: Picture) -> str:
+    """The same of a picture."""
+    digest = hashlib.sha256(f"{picture.shape}".encode())
+    digest.update(np.ascontiguousarray(picture).tobytes())
+    return digest.hexdigest()[:16]
+
+
 def difference_box(before: Mask, after: Mask) -> Box:
     """The smallest box around all pixels that differ."""
     return mask_box(before != after)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from engine.core.errors import UserError
+from engine.drawing.decoder_fit import decode_fitted
 from engine.drawing.editing import Region, blend, edit_photo, encoded, progressive, steps_of
 from engine.drawing.sampler import Beginning, Cancelled, Denoised, draw_latents
 from engine.drawing.work_window import Pixels, pasted, soft_inside, work_window
@@ -84,6 +85,48 @@ def test_latents_outside_are_the_photos_and_a_full_mask_is_image_to_image(family
         family, ["a cat"], seeds=[5], steps=STEPS, guidance=3.0, beginning=Beginning(clean, 0.5)
     )
     assert (blended(np.ones_like(mask), 0.5) == from_photo).all()
+
+
+def test_a_decoder_is_fitted_and_the_models_own_is_not(family: Family) -> None:
+    photo, region = a_photo(150, 230), Region(a_mask(150, 230, 20, 10, 90, 90), "a cat")
+    before = family.codec.decoder().state_dict()
+    told: list[int] = []
+
+    def fitted(steps: int, stop: int = 0) -> Pixels:
+        def on_step(_region: int, done: Denoised) -> None:
+            told.append(done.step)
+            if done.step == stop:
+                raise Cancelled
+
+        return edit_photo(
+            family, photo, [region], seed=1, steps=STEPS, guidance=3.0, decoder_steps=steps,
+            on_step=on_step,
+        )  # fmt: skip
+
+    result = fitted(2)
+    assert told == [1, 2, 3, 4, 5] and steps_of(family, "ddim", STEPS, 0.25, 2) == 5
+    assert (result == photo)[~region.mask_HW].all()
+    assert (result != edited(family, photo, region))[region.mask_HW].any()
+    assert (result == fitted(2)).all()
+    with pytest.raises(Cancelled):
+        fitted(2, stop=4)
+    after = family.codec.decoder().state_dict()
+    assert all(torch.equal(values, after[name]) for name, values in before.items())
+
+
+def test_a_fitted_decoder_comes_nearer_to_the_photo(family: Family) -> None:
+    side = family.resolution
+    photo, inside = a_photo(side, side), a_mask(side, side, 8, 8, 40, 40)
+    clean = encoded(family, photo)
+
+    def error(steps: int) -> float:
+        drawn = decode_fitted(
+            family.codec, clean, photo, inside, steps=steps, on_step=lambda _step: None
+        )
+        return float(np.abs(drawn.astype(float) - photo)[~inside].mean())
+
+    (plain,) = family.codec.decode(clean)
+    assert error(0) == float(np.abs(plain.astype(float) - photo)[~inside].mean()) > error(8)
 
 
 def test_an_edit_is_cancelled_and_an_empty_region_refused(tiny_pipeline: Path) -> None:

@@ -29,8 +29,9 @@ from engine.runs.events import (
     PictureSaved,
     from_line,
 )
-from engine.runs.folder import RunDir
+from engine.runs.folder import RunDir, edited_photo_file, region_file
 from engine.runs.manifest import ConceptEntry, Manifest, write_manifest
+from engine.scenes.mask_ops import mask_digest, picture_digest
 from engine.scenes.scene import Scene, save_scene
 from engine.training.loop import train
 from tests.engine_fixtures import FAST, two_blocks
@@ -239,21 +240,35 @@ def test_an_edited_photo_keeps_what_is_outside(run: RunDir, tmp_path: Path) -> N
     edit = {"photo": str(tmp_path / "Shelf 1.png"), "regions": regions, "start": 0.25}
     out = tmp_path / "out"
     common = {"run": str(run.path), "out": str(out), "seed": 4, "edit": edit}
+    # What a picture's own command names.
+    photo_file = edited_photo_file(out, "Shelf 1", picture_digest(photo))
+    digests = [mask_digest(np.asarray(Image.open(region["mask"]))) for region in regions]
+    kept = [
+        region | {"mask": str(region_file(out, digest))}
+        for region, digest in zip(regions, digests, strict=True)
+    ]
+    again = edit | {"photo": str(photo_file), "regions": kept, "decoder_steps": 2}
     events = ask(
-        common | {"request": "a", "count": 2, "step_previews": True},
+        common
+        | {"request": "a", "count": 2, "step_previews": True, "edit": edit | {"decoder_steps": 2}},
+        common | {"request": "again", "seed": 5, "edit": again},
         common | {"request": "b", "edit": edit | {"regions": []}},
         common | {"request": "c", "edit": edit | {"photo": str(tmp_path / "r9.png")}},
         common | {"request": "d", "count": 8},
         {"command": "cancel", "request": "d"},
     )
     ended = {event.request: event for event in of(events, GenerationEnded)}
+    assert ended["again"].outcome == "finished"
     assert [ended[name].outcome for name in "abcd"] == ["finished", "failed", "failed", "cancelled"]
     assert "0 regions" in ended["b"].message
     assert "no image" in ended["c"].message
     saved = of(events, PictureSaved)
     assert [Path(event.path).name for event in saved] == [
         "shelf-1-teapot-a-asset1-4.png", "shelf-1-teapot-a-asset1-5.png",
+        "shelf-1-teapot-a-asset1-5-2.png",
     ]  # fmt: skip
+    # The same to the last bit, in the recipe too.
+    assert Path(saved[1].path).read_bytes() == Path(saved[2].path).read_bytes()
     for event in saved:
         picture = Image.open(event.path)
         changed = (np.asarray(picture) != photo).any(axis=2)
@@ -261,14 +276,18 @@ def test_an_edited_photo_keeps_what_is_outside(run: RunDir, tmp_path: Path) -> N
         assert all(changed[box].any() for box in boxes)
         text = getattr(picture, "text")  # noqa: B009 - PNG files have it
         assert text["prompt"] == "<teapot> | a <asset1>"
-        assert text["photo"] == "Shelf 1"
+        assert text["photo"] == "Shelf 1" and text["decoder_steps"] == "2"
+        assert text["masks"].split() == digests
     steps = [(event.step, event.steps) for event in of(events, GenerationStep)]
-    assert steps == [(step, 6) for step in range(1, 7)] * 2
+    assert steps == [(step, 10) for step in range(1, 11)] * 3
     # The photo stands first on the sheet; what was cancelled left no file, whole or half.
     assert Image.open(ended["a"].sheet).height > 90
     assert {path.name for path in out.iterdir()} == {
-        *(Path(event.path).name for event in saved), Path(ended["a"].sheet).name,
+        *(Path(event.path).name for event in saved),
+        *(Path(ended[name].sheet).name for name in ("a", "again")), "photos", "regions",
     }  # fmt: skip
+    assert len(list((out / "regions").iterdir())) == 2
+    assert (np.asarray(Image.open(photo_file)) == photo).all()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+from pathlib import Path
+
+import numpy as np
 
 from bas_tui.tui.shell.picture_files import Recipe
+from engine.scenes.edit_sources import keep_photo, keep_region
+from engine.scenes.mask_ops import mask_digest, picture_digest
 
 
 def test_a_recipe_is_told_as_a_command() -> None:
@@ -24,6 +30,7 @@ def test_a_recipe_is_told_as_a_command() -> None:
     edited = Recipe(prompt="<asset0> | a cat", photo="shelf", score=0.5)
     assert edited.command().startswith("bas edit shelf '<asset0>' 'a cat' --mask REGION --mask")
     assert edited.details() == "things apart 0.50"
+    assert "--decoder-steps 75" in dataclasses.replace(edited, decoder_steps=75).command()
     begun = dataclasses.replace(edited, start=0.0)
     assert "--mask REGION --start 0 --count" in begun.command()
     varied = dataclasses.replace(recipe, noise=0.8)
@@ -40,3 +47,15 @@ def test_a_recipe_is_told_as_a_command() -> None:
         "--lora ink.safetensors:0.7 --lora b.safetensors:1 --embedding e=e.st --with r:1 "
         "--negative blur"
     )
+
+
+def test_an_edits_command_names_what_lies_beside_it(tmp_path: Path) -> None:
+    photo, mask = np.full((4, 6, 3), 9, np.uint8), np.eye(4, 6, dtype=bool)
+    edited = Recipe(
+        prompt="<asset0>", photo="my shelf", photo_digest=picture_digest(photo),
+        masks=(mask_digest(mask),), run="tea",
+    )  # fmt: skip
+    assert "REGION" in edited.command(tmp_path) and "# name its" in edited.command(tmp_path)
+    files = [keep_photo(photo, "my shelf", tmp_path), keep_region(mask, tmp_path)]
+    words = shlex.split(edited.command(tmp_path))
+    assert words[:6] == ["bas", "edit", str(files[0]), "<asset0>", "--mask", str(files[1])]

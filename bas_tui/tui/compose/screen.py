@@ -341,7 +341,7 @@ class ComposeScreen(BasScreen):
         """Copy the command of the picture, or of the prompt."""
         picture = self.gallery.current if self.gallery.has_focus else None
         if picture is not None:
-            self.bas.copy(picture.recipe.command())
+            self.bas.copy(picture.command())
         elif values := self.command_values():
             self.bas.copy(f"bas gen {values['prompt']} --run {values['run']}{values['options']}")
 
@@ -351,7 +351,7 @@ class ComposeScreen(BasScreen):
             return {}
         values = {"run": shlex.quote(self.runs.run.name), **self.prompts.command_values()}
         if picture := self.gallery.current:
-            values["picture_command"] = picture.recipe.command()
+            values["picture_command"] = picture.command()
         return values
 
     # View

@@ -88,7 +88,8 @@ KEYS = (
     ),
     Key(
         id="edit.copy", keys="y", action="copy", label="Copy command",
-        help="Copy the `bas edit` command that does the same.", command=EDIT,
+        help="Copy the `bas edit` command that does the same; among the candidates the one that "
+        "draws the chosen candidate again.", command=EDIT,
     ),
     *(
         Key(

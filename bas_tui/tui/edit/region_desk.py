@@ -6,9 +6,12 @@ import shlex
 
 from bas_tui.tui.compose.prompt_input import PromptInput
 from bas_tui.tui.edit.region_list import KEEPS, RegionLine, RegionList, RegionState
-from bas_tui.tui.edit.regions import RegionPrompts
+from bas_tui.tui.edit.regions import RegionPrompts, photo_edit
 from bas_tui.tui.scene.desk import Desk
-from engine.runs.requests import GenerationRequest
+from bas_tui.tui.scene.document import MaskDocument
+from bas_tui.tui.scene.photo_file import SceneFile
+from engine.runs.folder import RunDir
+from engine.runs.requests import GenerationRequest, PhotoEdit
 
 
 class RegionDesk:
@@ -105,6 +108,11 @@ class RegionDesk:
             for region, text in zip(document.concepts, prompts, strict=True):
                 self.prompts.write(region.key, text)
             self.show(stored=False)
+
+    def asked(self, file: SceneFile, document: MaskDocument, run: RunDir) -> PhotoEdit:
+        """The edit of what lies on the desk; raises UserError as `photo_edit` does."""
+        self.store_prompt()
+        return photo_edit(file, document.snapshot(), self.prompts.of(document), run, self.keep)
 
     def words(self, last: GenerationRequest | None) -> dict[str, str]:
         """Prompts and masks as words of a `bas edit` command.

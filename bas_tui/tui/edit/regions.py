@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from bas_tui.tui.scene.document import ConceptMask, MaskDocument
 from bas_tui.tui.scene.photo_file import SceneFile, at_photo_size
 from engine.core.errors import UserError
-from engine.files.atomic import write_atomic
 from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry
 from engine.runs.requests import EditRegion, PhotoEdit
-from engine.scenes.mask_ops import Mask, mask_digest
+from engine.scenes.edit_sources import keep_region
 
 
 class RegionPrompts:
@@ -55,6 +49,7 @@ def photo_edit(
     prompts: Sequence[str],
     run: RunDir,
     keep: float,
+    decoder_steps: int = 0,
 ) -> PhotoEdit:
     """The edit; regions are written at the photo's size into the run's `pictures/regions`.
 
@@ -71,23 +66,9 @@ def photo_edit(
     return PhotoEdit(
         photo=file.photo,
         regions=tuple(
-            EditRegion(mask=write_region(mask, run), prompt=prompt.strip())
+            EditRegion(mask=keep_region(mask, run.pictures), prompt=prompt.strip())
             for mask, prompt in zip(masks, prompts, strict=True)
         ),
         start=keep,
+        decoder_steps=decoder_steps,
     )
-
-
-def write_region(mask: Mask, run: RunDir) -> Path:
-    """The region as a PNG named by its digest, which the pictures' recipes tell, too."""
-    path = run.pictures / "regions" / f"{mask_digest(mask)}.png"
-    if path.exists():
-        return path
-    buffer = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG", optimize=True)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, buffer.getvalue())
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}", "is the disk full?") from error
-    return path

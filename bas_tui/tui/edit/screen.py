@@ -28,7 +28,6 @@ from bas_tui.tui.edit.keys import KEYS
 from bas_tui.tui.edit.photo_opener import PhotoOpener
 from bas_tui.tui.edit.region_desk import RegionDesk
 from bas_tui.tui.edit.region_list import RegionList
-from bas_tui.tui.edit.regions import photo_edit
 from bas_tui.tui.scene.canvas_messages import Edited
 from bas_tui.tui.scene.concept_actions import ConceptActions
 from bas_tui.tui.scene.desk import Desk
@@ -288,11 +287,9 @@ class EditScreen(BasScreen):
             self.say("a drawing is under way: ctrl+x cancels it", "warning")
         else:
             self.canvas.lift()
-            self.regions.store_prompt()
-            prompts, masks = self.regions.prompts.of(document), document.snapshot()
             previews = not self.bas.terminal.low_bandwidth
             try:
-                edit = photo_edit(file, masks, prompts, run, self.regions.keep)
+                edit = self.regions.asked(file, document, run)
                 request = self.prompts.request(step_previews=previews, edit=edit)
             except BasError as error:
                 self.bas.show_error(error)
@@ -365,12 +362,15 @@ class EditScreen(BasScreen):
         values = {"photo": shlex.quote(str(file.photo)), "run": shlex.quote(run.name)}
         values |= {"options": options, **self.regions.words(self.candidates.queue.last)}
         if picture := self.candidates.chosen:
-            values["picture_command"] = picture.recipe.command()
+            values["picture_command"] = picture.command()
         return values
 
     def action_copy(self) -> None:
-        """Copy the command."""
-        if command := self.command_for(self.bas.registry.by_id["edit.draw"]):
+        """Copy the command: of the chosen candidate while the candidates have the focus."""
+        picture = self.candidates.chosen if self.gallery.has_focus else None
+        if picture is not None:
+            self.bas.copy(picture.command())
+        elif command := self.command_for(self.bas.registry.by_id["edit.draw"]):
             self.bas.copy(command)
         else:
             self.say("paint a region first", "warning")

@@ -12,7 +12,7 @@ from typing import TypeVar
 from PIL import Image
 
 from engine.core.errors import UserError
-from engine.runs.folder import RunDir
+from engine.runs.folder import RunDir, edited_photo_file, region_file
 
 MAX_LISTED = 400
 _N = TypeVar("_N", int, float)
@@ -37,8 +37,13 @@ class Recipe:
     """How clearly the named things stand apart, 0..1; pictures of one prompt compare by it."""
     photo: str = ""
     """The photo that was edited; empty for a new picture."""
+    photo_digest: str = ""
+    masks: tuple[str, ...] = ()
+    """Digests of its regions; they name the files beside the picture (`engine.runs.folder`)."""
     start: float | None = None
     """How much of that photo's regions was kept."""
+    decoder_steps: int | None = None
+    """How long the decoder was fitted to that photo; None: not at all."""
     noise: float | None = None
     """How much noise lay over the picture that it began with; None: it began with noise alone."""
     loras: str = ""
@@ -58,23 +63,29 @@ class Recipe:
         words += [f"{self.steps} steps"] if self.steps is not None else []
         words += [f"guidance {self.guidance:g}"] if self.guidance is not None else []
         words += [f"strength {self.strength:g}"] if self.strength is not None else []
+        words += [f"decoder {self.decoder_steps}"] if self.decoder_steps else []
         words += [f"things apart {self.score:.2f}"] if self.score is not None else []
         return " · ".join(words)
 
-    def command(self) -> str:
+    def command(self, folder: Path | None = None) -> str:
         """The command that draws the same picture, as far as its file tells.
 
-        An edit's photo and regions, and the folders of added files, are for the person to name. Of
-        the picture that another began with the file tells the noise alone.
+        `folder`: where the picture lies, and beside it an edit's photo and regions; without them
+        they are for the person to name, as the folders of added files are. Of the picture that
+        another began with the file tells the noise alone.
         """
         words = ["bas", "gen", shlex.quote(self.prompt)]
         run = ["--run", shlex.quote(self.run)] if self.run else []
         strength, nearly = self.strength, ""
         if self.photo:
             prompts = self.prompt.split(" | ")
-            words = ["bas", "edit", shlex.quote(self.photo), *map(shlex.quote, prompts)]
-            words += ["--mask", "REGION"] * len(prompts)
+            photo, *regions = self._edited(folder, len(prompts))
+            words = ["bas", "edit", shlex.quote(photo), *map(shlex.quote, prompts)]
+            for region in regions:
+                words += ["--mask", shlex.quote(region)]
             words += ["--start", f"{self.start:g}"] if self.start is not None else []
+            words += ["--decoder-steps", str(self.decoder_steps)] if self.decoder_steps else []
+            nearly = "" if "REGION" not in regions else "  # name its photo and regions"
         elif self.noise is not None and self._may_vary():
             words = ["bas", "vary", *run[1:], "--prompt", shlex.quote(self.prompt)]
             run, strength = [], self.noise
@@ -90,6 +101,15 @@ class Recipe:
             words += [f"--{flag}", shlex.quote(added)]
         words += ["--negative", shlex.quote(self.negative)] if self.negative else []
         return " ".join(words) + nearly
+
+    def _edited(self, folder: Path | None, regions: int) -> list[str]:
+        """The photo, then its regions; what is not there any more by a word in its place."""
+        if folder is not None and len(self.masks) == regions:
+            files = [edited_photo_file(folder, self.photo, self.photo_digest)]
+            files += [region_file(folder, digest) for digest in self.masks]
+            if all(file.is_file() for file in files):
+                return list(map(str, files))
+        return [self.photo, *["REGION"] * regions]
 
     def _may_vary(self) -> bool:
         """Whether `bas vary` has all that the picture was drawn with."""
@@ -111,6 +131,10 @@ class Picture:
 
     path: Path
     recipe: Recipe
+
+    def command(self) -> str:
+        """The command that draws it again."""
+        return self.recipe.command(self.path.parent)
 
 
 def read_picture(path: Path) -> Picture | None:
@@ -136,7 +160,10 @@ def read_picture(path: Path) -> Picture | None:
             opening=str(text.get("opening", "")),
             score=_number(text.get("score"), float),
             photo=str(text.get("photo", "")),
+            photo_digest=str(text.get("photo_digest", "")),
+            masks=tuple(str(text.get("masks", "")).split()),
             start=_number(text.get("start"), float),
+            decoder_steps=_number(text.get("decoder_steps"), int),
             noise=_number(text.get("noise"), float),
             loras=str(text.get("lora", "")),
             embeddings=str(text.get("embedding", "")),
