@@ -198,6 +198,8 @@ async def test_a_refused_start_and_a_host_that_vanishes_leave_the_run_as_it_was(
             await pilot.press("r")
             await until(pilot, lambda: words in message_of(app), words)  # noqa: B023
             assert screen.header.state == "stopped"
+        # The footer has no room for what helps.
+        await until(pilot, lambda: "host.log" in "".join(screen_text(app).split()), "all of it")
 
 
 async def test_a_run_without_a_host_and_without_a_step_is_new_and_has_no_axes() -> None:

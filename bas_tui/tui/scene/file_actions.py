@@ -42,7 +42,6 @@ class FileActions:
 
     def open_path(self, path: Path, masks: Sequence[Path] = ()) -> None:
         """Show a picture; an error leaves everything as it was."""
-        self.keep_now()
         try:
             file = open_scene_file(path, masks)
         except BasError as error:
@@ -51,6 +50,10 @@ class FileActions:
             else:
                 self._screen.bas.show_error(error)
             return
+        self._show(file)
+
+    def _show(self, file: SceneFile) -> None:
+        self.keep_now()
         document = self._desk.put(file)
         self.save_folder = None
         self._own_files = [mask.name for mask in file.mask_files]
@@ -74,14 +77,17 @@ class FileActions:
         choices = [(f"{Path(path).name}   {path}", path) for path in recent[:4]]
         choices += [(f"{path.name}   (came with bas)", str(path)) for path in packaged_scenes()]
 
+        found: list[SceneFile] = []
+
         def check(text: str) -> None:
             if not text.strip():
                 raise UserError("no picture is named", "type a path or choose one below")
-            open_scene_file(Path(text.strip()))
+            # A large photo takes a moment to be read: once is enough.
+            found[:] = [open_scene_file(Path(text.strip()))]
 
         def done(text: str | None) -> None:
             if text:
-                self.open_path(Path(text.strip()))
+                self._show(found[0])
 
         self._screen.app.push_screen(
             Ask(

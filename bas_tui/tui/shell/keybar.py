@@ -7,13 +7,15 @@ from typing import NamedTuple
 from textual import events
 from textual.dom import DOMNode
 from textual.keys import key_to_character
+from textual.notifications import SeverityLevel
 from textual.timer import Timer
 
 from bas_tui.tui.drawing.cells import CellCanvas, Cells
 from bas_tui.tui.shell.bindings import display, keys_of
 from bas_tui.tui.shell.keys import KEYS
 
-MESSAGE_SECONDS = 6.0
+MESSAGE_SECONDS, WHOLE_SECONDS = 6.0, 12.0
+"""How long a message is on the line, and how long a long one stands above it."""
 LEVEL_COLORS = {"info": "foreground", "warning": "warning", "error": "error"}
 RATE_WIDTH = 10
 _FIXED = tuple(key for key in reversed(KEYS) if key.id in ("app.palette", "app.help"))
@@ -40,6 +42,8 @@ class KeyBar(CellCanvas):
         super().__init__()
         self._until: Timer | None = None
         self._message: tuple[str, str] | None = None
+        self._cut = False
+        """Whether there is no room for all of the message."""
         self._rate = ""
         self._items: list[_Item] = []
 
@@ -63,7 +67,12 @@ class KeyBar(CellCanvas):
         if self._until is not None:
             self._until.stop()
         self._until = self.set_timer(MESSAGE_SECONDS, self._quiet)
+        self.app.clear_notifications()
         self.draw()
+        if self._cut and level in ("warning", "error"):
+            # What helps comes last: it must not be what is cut off.
+            severity: SeverityLevel = "error" if level == "error" else "warning"
+            self.app.notify(text, severity=severity, timeout=WHOLE_SECONDS, markup=False)
 
     def show_rate(self, text: str) -> None:
         """Show the rate of bytes written."""
@@ -93,8 +102,9 @@ class KeyBar(CellCanvas):
             self._write_keys(cells, room - 1)
         else:
             text, level = self._message
-            cut = text if len(text) < room - 1 else text[: max(0, room - 3)] + "…"
-            cells.write(0, 1, cut, self.ink(LEVEL_COLORS.get(level, "foreground")))
+            self._cut = len(text) >= room - 1
+            shown = text[: max(0, room - 3)] + "…" if self._cut else text
+            cells.write(0, 1, shown, self.ink(LEVEL_COLORS.get(level, "foreground")))
         self.paint(cells)
 
     def _write_keys(self, cells: Cells, room: int) -> None:
