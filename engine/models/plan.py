@@ -16,6 +16,7 @@ from typing import NamedTuple
 from engine.core.config import TrainConfig
 from engine.core.durations import PHASE2_COST
 from engine.core.errors import UserError
+from engine.core.settings import build_config, flatten
 from engine.files.space import MARGIN
 from engine.models.device_guess import Device
 from engine.models.facts import FEW_STEPS_WARNING, base_facts, prefers_half
@@ -89,7 +90,8 @@ class Estimate:
 def past_step_seconds(
     base: str, kind: str, runs: Iterable[RunDir] | None = None
 ) -> StepTimes | None:
-    """Quartiles of the seconds a step took in past runs of that base on that kind of device.
+    """Quartiles of the seconds that steps took in past runs of that base on that kind of device,
+    each divided by what its run's settings made of the work: `estimate` multiplies by the plan's.
 
     A phase that no run has reached is taken from the other by the ratio of their FLOPs.
     Reads event files: call it off the event loop.
@@ -100,13 +102,16 @@ def past_step_seconds(
         if used == MAX_RUNS:
             break
         try:
-            same = read_manifest(run).base == base
+            manifest = read_manifest(run)
+            if manifest.base != base:
+                continue
+            work = _relative_work(base, build_config(flatten(manifest.settings)))
         except UserError:
             continue
-        found = _read_steps(run, kind) if same else {}
+        found = _read_steps(run, kind)
         used += bool(found)
-        for phase, seconds in found.items():
-            phases.setdefault(phase, []).extend(seconds)
+        for phase, cost in enumerate(work, 1):
+            phases[phase] += [seconds / cost for seconds in found.get(phase, ())]
     if not phases[1] and not phases[2]:
         return None
     first, second = (_quartiles(phases[number]) for number in (1, 2))
@@ -129,7 +134,9 @@ def estimate(
         share = config.loss.prior_images * config.loss.prior_steps / 50
         prior = times.prior[0] * share, times.prior[1] * share
     if past is not None:
-        times, source = past, "from your past runs"
+        first, second = _relative_work(base, config)
+        times = StepTimes(_times(past.phase1, first), _times(past.phase2, second), past.prior)
+        source = "from your past runs"
     disk, after = _disk(config, sizes)
     return Estimate(
         seconds=_total(times, (config.phase1.steps, config.phase2.steps)) if times else None,
@@ -154,8 +161,7 @@ def options(base: str, config: TrainConfig, device: Device, past: StepTimes | No
     """The settings as they are, then what else phase 2 could train, and with less memory."""
 
     def asked(words: str, other: TrainConfig) -> Option:
-        seen = _with_settings(past, config, other) if past is not None else None
-        return Option(words, estimate(base, other, device, seen))
+        return Option(words, estimate(base, other, device, past))
 
     made = [asked("", config)]
     if config.phase2.steps:
@@ -187,14 +193,16 @@ def _work(config: TrainConfig) -> tuple[float, float]:
     return both, both * rows * (LORA_COST if config.phase2.train == "lora" else 1.0)
 
 
-def _with_settings(past: StepTimes, config: TrainConfig, other: TrainConfig) -> StepTimes:
-    """What steps would have taken with other settings."""
-    first, second = (new / old for new, old in zip(_work(other), _work(config), strict=True))
-    return StepTimes(
-        (past.phase1[0] * first, past.phase1[1] * first),
-        (past.phase2[0] * second, past.phase2[1] * second),
-        past.prior,
-    )
+def _relative_work(base: str, config: TrainConfig) -> tuple[float, float]:
+    """The same in steps with one sample of the base's own size, shared among the GPUs."""
+    side, own = config.resolution, base_facts(base).shape.resolution
+    share = ((side / own) ** 2 if side else 1.0) / config.gpus
+    first, second = _work(config)
+    return first * share, second * share
+
+
+def _times(pair: tuple[float, float], factor: float) -> tuple[float, float]:
+    return pair[0] * factor, pair[1] * factor
 
 
 def _known_times(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bas_tui import client
 from bas_tui.tui.app import BasApp, Start
 from bas_tui.tui.scene.document import ConceptMask, MaskDocument
 from bas_tui.tui.scene.mask_render import Layer, compose, sample_mask, sample_picture
@@ -155,6 +156,13 @@ def test_past_runs_of_the_same_base_and_device_set_the_estimate() -> None:
     assert found.source == "from your past runs" and found.seconds is not None
     low, high = found.seconds
     assert low <= high
+    # What other settings make of the work counts, of the plan as of the runs.
+    twice = Plan(base=base).with_setting("batch_size", 2 * config.batch_size).config()
+    more = estimate(base, twice, Device("cpu", "2 cores"), past)
+    assert more.seconds == pytest.approx((2 * low, 2 * high))
+    client.change_settings(run, {"batch_size": "2", "phase2.steps": "99"})
+    halved = past_step_seconds(base, "cpu", [run])
+    assert halved is not None and halved.phase1[1] == pytest.approx(past.phase1[1] / 2)
     assert past_step_seconds("sd21", "cpu", [run]) is None
     assert past_step_seconds(base, "cuda", [run]) is None
 
