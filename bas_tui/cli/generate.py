@@ -139,7 +139,7 @@ def gen(
         typer.Option(
             metavar="K",
             min=1,
-            help="Keep only the K pictures in which the named things stand most clearly apart; "
+            help="Keep only the K pictures in which the named things are most surely there; "
             "the sheet still shows all, those first.",
             show_default="all",
         ),

@@ -68,7 +68,13 @@ class SamplingConfig:
     guidance: float = 7.5
     """Classifier-free guidance scale; 1 switches it off."""
 
+    missing_below: float = 0.0
+    """A thing whose presence (`engine.drawing.verdict`) is below this is called missing beside the
+    picture. 0: no words, pictures are only sorted by it, as on every base where it is not measured.
+    """
+
     def __post_init__(self) -> None:
+        check(self.missing_below >= 0, "sampling.missing_below", "0 or more", self.missing_below)
         check(self.steps >= 1, "sampling.steps", "1 or more", self.steps)
         check(self.guidance >= 0, "sampling.guidance", "0 or more", self.guidance)
 

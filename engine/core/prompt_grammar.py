@@ -92,6 +92,15 @@ class Grammar:
 
         return TOKEN.sub(replace, prompt)
 
+    def without(self, prompt: str, token: str, noun: str = "") -> str:
+        """A prompt, as the text encoders read it, that does not name one of its things.
+
+        The token goes with its article and with the start word that this grammar put behind it; the
+        words that joined it to others stay.
+        """
+        behind = rf"(?:\s+{re.escape(noun)}\b)?" if self.nouns and noun else ""
+        return re.sub(rf"(?:\b(?:an?|the)\s+)?{re.escape(token)}{behind}", "", prompt)
+
 
 PAPER_GRAMMAR = Grammar()
 """`a photo of <asset0> and <asset1>`."""

@@ -174,13 +174,15 @@ class _GenerationHost:
         made: list[Made] = []
 
         def save(index: int) -> None:
-            pixels, score = made[index]
-            told = {"seed": seeds[index]} | ({} if math.isnan(score) else {"score": f"{score:.3f}"})
-            path = save_generated(pixels, out, f"{stem}-{seeds[index]}", recipe | told)
+            one = made[index]
+            told: dict[str, object] = {"seed": seeds[index]}
+            told |= {} if math.isnan(one.score) else {"score": f"{one.score:.3f}"}
+            told |= {"verdict": one.verdict} if one.verdict else {}
+            path = save_generated(one.pixels, out, f"{stem}-{seeds[index]}", recipe | told)
             self._emit(
                 PictureSaved(
                     request=request.request, index=index, path=str(path.resolve()),
-                    seed=seeds[index], score=score,
+                    seed=seeds[index], score=one.score, verdict=one.verdict,
                 )
             )  # fmt: skip
 
@@ -196,9 +198,10 @@ class _GenerationHost:
         for index in order[: request.pick]:
             save(index)
         tiles = [*job.before, *(made[index].pixels for index in order)]
+        labels = [*("" for _ in job.before), *(made[index].verdict for index in order)]
         sheet = ""
         if len(tiles) > 1:
-            sheet = str(save_sheet(tiles, out, f"{stem}-{seed}-sheet").resolve())
+            sheet = str(save_sheet(tiles, out, f"{stem}-{seed}-sheet", labels).resolve())
         self._emit(GenerationEnded(request=request.request, outcome="finished", sheet=sheet))
 
     def _warn_of_long_texts(self, family: Family, texts: Sequence[str]) -> None:

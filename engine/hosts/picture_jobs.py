@@ -13,7 +13,7 @@ import numpy as np
 from engine.core.prompt_grammar import TOKEN
 from engine.drawing.editing import Region, edit_photo, encoded, steps_of
 from engine.drawing.sampler import Beginning, Denoised, draw_latents, first_step
-from engine.drawing.verdict import judge
+from engine.drawing.verdict import presence, verdict
 from engine.drawing.work_window import scaled
 from engine.results.learned_model import LearnedModel
 from engine.results.pictures import slug
@@ -44,11 +44,11 @@ class Drawing:
     negative: str
     on_step: OnJobStep
 
-    def things(self, prompt: str) -> list[str]:
-        """Tokens of the learned things that a prompt names; an embedding's vectors are none."""
-        known = {concept.token for concept in self.model.concepts}
+    def things(self, prompt: str) -> list[ConceptEntry]:
+        """The learned things that a prompt names; an embedding's vectors are none."""
+        known = {concept.token: concept for concept in self.model.concepts}
         found = dict.fromkeys(match.group(0) for match in TOKEN.finditer(prompt))
-        return [token for token in found if token in known]
+        return [known[token] for token in found if token in known]
 
     @property
     def resolution(self) -> int:
@@ -62,7 +62,9 @@ class Made(NamedTuple):
     pixels: np.ndarray
     """uint8 (H, W, 3)."""
     score: float = math.nan
-    """Of its least exclusive thing (`engine.drawing.verdict`); NaN where none is compared."""
+    """Of the thing that is there least (`engine.drawing.verdict`); NaN where none is compared."""
+    verdict: str = ""
+    """What is missing, or that nothing is; empty where the base's settings know no threshold."""
 
 
 class Job(Protocol):
@@ -115,7 +117,9 @@ class PromptJob:
     def pictures(self, seeds: Sequence[int]) -> Iterator[Made]:
         drawing, side = self._drawing, self._drawing.resolution
         family, prompt = drawing.model.family, drawing.prompts[0]
-        tokens = drawing.things(prompt)
+        things, grammar = drawing.things(prompt), drawing.model.manifest.grammar
+        missing_below = drawing.model.config.sampling.missing_below
+        without = [grammar.without(prompt, thing.token, thing.initializer) for thing in things]
         beginning, first = None, 0
         if self._picture is not None:
             solver = family.noise.solver("ddim", drawing.steps)
@@ -131,10 +135,13 @@ class PromptJob:
             on_step=on_step, beginning=beginning,
         )  # fmt: skip
         for latents_1CHW in batches:
-            score = math.nan
-            if len(tokens) > 1:
-                score = min(judge(family, latents_1CHW, prompt, tokens, side=side))
-            yield Made(family.codec.decode(latents_1CHW)[0], score)
+            score, words = math.nan, ""
+            if len(things) > 1:
+                found = presence(family, latents_1CHW, prompt, without, side=side)
+                score, names = min(found), [thing.name for thing in things]
+                if missing_below:
+                    words = verdict(dict(zip(names, found, strict=True)), missing_below)
+            yield Made(family.codec.decode(latents_1CHW)[0], score, words)
 
 
 def read_square(path: Path) -> Pixels:

@@ -276,8 +276,10 @@ class PictureSaved(Event):
     path: str
     seed: int
     score: float = math.nan
-    """How clearly all named things have a place of their own, 0..1; NaN where nothing is compared.
-    Pictures of one prompt compare by it."""
+    """Presence of the thing that is there least, around 0 and below for one that is missing; NaN
+    where nothing is compared. Pictures of one prompt compare by it."""
+    verdict: str = ""
+    """`2 of 2`, or what is missing; empty where the base's settings know no threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)

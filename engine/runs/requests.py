@@ -278,6 +278,6 @@ class GenerationRequest:
 def too_few_to_pick() -> UserError:
     """Of a request to pick among pictures of less than two things."""
     return UserError(
-        "pictures are picked by how well several learned things stand apart",
+        "pictures are picked by how surely several learned things are all there",
         "name two or more in the prompt, or leave the pick out",
     )

@@ -73,3 +73,18 @@ def test_the_grammar_is_read_whatever_other_settings_a_run_has() -> None:
         name="r", created=1.0, base="pocket", scene_source="", concepts=(), settings=later
     )
     assert manifest.grammar == Grammar(join="comma")
+
+
+@pytest.mark.parametrize(
+    ("grammar", "prompt", "left"),
+    [
+        (Grammar(), "a photo of <asset0> and <asset1> in snow", "a photo of <asset0> and  in snow"),
+        (Grammar(article=True), "a photo of a <asset0>, a <asset1> and a <asset2>",
+         "a photo of a <asset0>,  and a <asset2>"),
+        (Grammar(nouns=True), "<asset0> mug beside the <asset1> dog and a dog",
+         "<asset0> mug beside  and a dog"),
+        (Grammar(), "<asset10> and an <asset1> dog", "<asset10> and  dog"),
+    ],
+)  # fmt: skip
+def test_a_prompt_without_one_of_its_things(grammar: Grammar, prompt: str, left: str) -> None:
+    assert grammar.without(prompt, "<asset1>", "dog") == left

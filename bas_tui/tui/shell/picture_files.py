@@ -34,7 +34,9 @@ class Recipe:
     opening: str = ""
     """Words that the model read before the prompt."""
     score: float | None = None
-    """How clearly the named things stand apart, 0..1; pictures of one prompt compare by it."""
+    """Presence of the named thing that is there least; pictures of one prompt compare by it."""
+    verdict: str = ""
+    """`2 of 2`, or what is missing; empty where nothing is said."""
     photo: str = ""
     """The photo that was edited; empty for a new picture."""
     photo_digest: str = ""
@@ -64,7 +66,10 @@ class Recipe:
         words += [f"guidance {self.guidance:g}"] if self.guidance is not None else []
         words += [f"strength {self.strength:g}"] if self.strength is not None else []
         words += [f"decoder {self.decoder_steps}"] if self.decoder_steps else []
-        words += [f"things apart {self.score:.2f}"] if self.score is not None else []
+        if self.verdict:
+            words += [self.verdict]
+        elif self.score is not None:
+            words += [f"presence {self.score:.2f}"]
         return " · ".join(words)
 
     def command(self, folder: Path | None = None) -> str:
@@ -159,6 +164,7 @@ def read_picture(path: Path) -> Picture | None:
             base=str(text.get("base", "")),
             opening=str(text.get("opening", "")),
             score=_number(text.get("score"), float),
+            verdict=str(text.get("verdict", "")),
             photo=str(text.get("photo", "")),
             photo_digest=str(text.get("photo_digest", "")),
             masks=tuple(str(text.get("masks", "")).split()),
