@@ -61,8 +61,10 @@ async def test_a_photo_is_edited(
         await pilot.mouse_down(offset=(corner.x + 4, corner.y + corner.height // 2))
         await pilot.mouse_up(offset=(corner.x + 4, corner.y + corner.height // 2))
         await pilot.press("less_than_sign")
+        await pilot.press("Z", "Z")
         text = screen_text(app)
         assert "a <teapot>" in text and "<penguin>" in text and "keep < 0.1 >" in text
+        assert "decoder < 50 >" in text
         # What undo takes back comes back with its prompt.
         await pilot.press("comma", "D")
         assert "a <teapot>" not in screen_text(app)
@@ -72,6 +74,7 @@ async def test_a_photo_is_edited(
         assert request.edit is not None and not screen.unsaved()
         assert request.prompt == "a <teapot> | <penguin>" and request.count == 4
         assert (request.edit.photo, request.edit.start) == (photo, 0.1)
+        assert request.edit.decoder_steps == 50
         masks = [np.asarray(Image.open(region.mask)) > 0 for region in request.edit.regions]
         assert [mask.shape for mask in masks] == [(900, 1400)] * 2
         assert [region.mask.stem for region in request.edit.regions] == list(
@@ -79,7 +82,12 @@ async def test_a_photo_is_edited(
         )
         assert masks[0][450, 700] and not (masks[0] & masks[1]).any()
         command = screen.command_for(app_of(pilot).registry.by_id["edit.draw"])
-        for words in ("'a <teapot>' '<penguin>'", str(request.edit.regions[1].mask), "--start 0.1"):
+        for words in (
+            "'a <teapot>' '<penguin>'",
+            str(request.edit.regions[1].mask),
+            "--start 0.1",
+            "--decoder-steps 50",
+        ):
             assert words in command
 
         after = before.copy()
@@ -98,8 +106,17 @@ async def test_a_photo_is_edited(
             check("edit-80x24", screen_text(app))
         # Painting is never done on a picture that is not the one painted on.
         await pilot.press("shift+right", "space")
-        assert not screen.flip.flipped and "unsaved" in screen_text(app)
+        assert not screen.flip.flipped and "not drawn" in screen_text(app)
         await pilot.press("t")
         await until(pilot, lambda: "shelf-5.png" in screen_text(app), "the candidate as the photo")
         assert screen.desk.document is not None and not screen.desk.document.concepts
         assert photo.read_bytes() and (np.asarray(Image.open(photo)) == before).all()
+        # Without a word to be saved: what was painted comes back with its photo.
+        assert not screen.unsaved()
+        screen.open(photo=photo)
+        await until(pilot, lambda: "are back" in message_of(app), "the regions of last time")
+        text = screen_text(app)
+        assert "a <teapot>" in text and "<penguin>" in text and "decoder < 50 >" in text
+        assert screen.desk.document.mask(screen.canvas.current).any()
+        await pilot.press("u")
+        assert "no region yet" in screen_text(app)

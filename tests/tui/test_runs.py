@@ -99,9 +99,10 @@ async def test_filter_keys_and_mouse() -> None:
         await until(pilot, lambda: len(screen.shown) == 4, "all runs again")
         await pilot.press("G")
         assert app_of(pilot).bas_screen is screen
-        assert "damaged" in screen.header.state
+        assert "damaged" in screen.header.state and not screen.leads_to("edit")
         await pilot.click("#run-list", offset=(20, 3))
         await until(pilot, lambda: screen.header.run == "beta", "the clicked run")
+        assert screen.leads_to("edit")["run"].name == "beta"
         await pilot.press("s")
         assert app.prefs.runs_sort == "name"
 

@@ -55,6 +55,11 @@ KEYS = (
         help="Keep more of what is there: 0.5 changes the thing that is there.",
     ),
     Key(
+        id="edit.decoder", keys="Z", action="decoder(1)", label="Decoder",
+        help="Fit a copy of the decoder to the photo for longer, and off again: the region's edge "
+        "is seen less, and the thing keeps its outline.",
+    ),
+    Key(
         id="edit.save", keys="s,ctrl+s", action="save_as", label="Save", show=True,
         help="Copy the chosen candidate to a file of your choice.",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from bas_tui.tui.edit.region_drafts import RegionDrafts
 from bas_tui.tui.scene.desk import Desk
 from bas_tui.tui.scene.photo_file import open_bare_photo, packaged_scenes
 from bas_tui.tui.scene.remembered import remember_scene, remembered
@@ -17,8 +18,8 @@ from engine.scenes.scene import find_image
 class PhotoOpener:
     """Lays a photo on the desk, without masks."""
 
-    def __init__(self, desk: Desk, opened: Callable[[], None]) -> None:
-        self._desk, self._opened = desk, opened
+    def __init__(self, desk: Desk, drafts: RegionDrafts, opened: Callable[[], None]) -> None:
+        self._desk, self._drafts, self._opened = desk, drafts, opened
 
     def open_path(self, path: Path) -> None:
         """Show a photo; an error leaves everything as it was."""
@@ -30,6 +31,7 @@ class PhotoOpener:
             else:
                 self._desk.screen.bas.show_error(error)
             return
+        self._drafts.keep_now()
         self._desk.put(file)
         # A region is where a thing shall be: most often there is none to be found.
         self._desk.canvas.action_tool("brush")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from typing import Any
 
 from bas_tui.tui.compose.prompt_input import PromptInput
-from bas_tui.tui.edit.region_list import KEEPS, RegionLine, RegionList, RegionState
+from bas_tui.tui.edit.region_list import DECODER_STEPS, KEEPS, RegionLine, RegionList, RegionState
 from bas_tui.tui.edit.regions import RegionPrompts, photo_edit
 from bas_tui.tui.scene.desk import Desk
 from bas_tui.tui.scene.document import MaskDocument
@@ -22,6 +24,8 @@ class RegionDesk:
         self.prompts = RegionPrompts()
         self.keep = 0.25
         """How much of what is there is kept, 0..1."""
+        self.decoder_steps = 0
+        """How long the decoder is fitted to the photo."""
         self.current = -1
         """Key of the region whose prompt is on the line; -1: there is none."""
 
@@ -63,6 +67,7 @@ class RegionDesk:
             ),
             current=current,
             keep=self.keep,
+            decoder_steps=self.decoder_steps,
         )
 
     def choose(self, key: int) -> None:
@@ -101,21 +106,38 @@ class RegionDesk:
         self.keep = KEEPS[max(0, min(len(KEEPS) - 1, place + steps))]
         self.show()
 
-    def take_over(self, prompts: list[str]) -> None:
-        """Other prompts, one for each region; they are left alone where the number differs."""
+    def change_decoder(self, steps: int) -> None:
+        """Fit the decoder longer or shorter; after the longest it is off again."""
+        place = sum(choice <= self.decoder_steps for choice in DECODER_STEPS) - 1
+        self.decoder_steps = DECODER_STEPS[(place + steps) % len(DECODER_STEPS)]
+        self.show()
+
+    def told(self, document: MaskDocument) -> dict[str, Any]:
+        """How the regions are to be drawn, as JSON can hold it."""
+        prompts = self.prompts.of(document)
+        return {"prompts": prompts, "keep": self.keep, "decoder_steps": self.decoder_steps}
+
+    def take_over(self, prompts: Sequence[str], keep: float | None, decoder_steps: int) -> None:
+        """Draw as was done before; prompts are left alone where they are those of other regions."""
+        self.keep = self.keep if keep is None else keep
+        self.decoder_steps = decoder_steps
         document = self._desk.document
-        if document is not None and len(prompts) == len(document.concepts):
+        same = document is not None and len(prompts) == len(document.concepts)
+        if document is not None and same:
             for region, text in zip(document.concepts, prompts, strict=True):
                 self.prompts.write(region.key, text)
-            self.show(stored=False)
+        self.show(stored=not same)
 
     def asked(self, file: SceneFile, document: MaskDocument, run: RunDir) -> PhotoEdit:
         """The edit of what lies on the desk; raises UserError as `photo_edit` does."""
         self.store_prompt()
-        return photo_edit(file, document.snapshot(), self.prompts.of(document), run, self.keep)
+        return photo_edit(
+            file, document.snapshot(), self.prompts.of(document), run, self.keep,
+            self.decoder_steps,
+        )  # fmt: skip
 
-    def words(self, last: GenerationRequest | None) -> dict[str, str]:
-        """Prompts and masks as words of a `bas edit` command.
+    def words(self, last: GenerationRequest | None, options: str) -> dict[str, str]:
+        """Prompts, masks and `options` as words of a `bas edit` command.
 
         The files of the `last` request are named where the painting is still the same.
         """
@@ -125,7 +147,10 @@ class RegionDesk:
         drawn = last.edit.regions if last is not None and last.edit is not None else ()
         same = document is not None and not document.dirty and len(drawn) == len(prompts)
         files = [str(region.mask) for region in drawn] if same else ["REGION"] * len(prompts)
+        options += f" --start {self.keep:g}"
+        options += f" --decoder-steps {self.decoder_steps}" if self.decoder_steps else ""
         return {
+            "options": options,
             "prompts": " ".join(map(shlex.quote, prompts)),
             "masks": "".join(f" --mask {shlex.quote(name)}" for name in files),
         }

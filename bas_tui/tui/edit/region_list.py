@@ -18,6 +18,8 @@ from bas_tui.tui.shell.clickable import ClickableWords, clickable
 
 KEEPS = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 """Choices of how much of what is there is kept."""
+DECODER_STEPS = (0, 25, 50, 75, 100, 150)
+"""Choices of how long the decoder is fitted to the photo."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +39,19 @@ class RegionState:
     regions: tuple[RegionLine, ...] = ()
     current: int = -1
     keep: float = 0.25
+    decoder_steps: int = 0
 
 
 class RegionList(ClickableWords, can_focus=True):
-    """One line per region, the current one marked; below, how much of what is there is kept."""
+    """One line per region, the current one marked; below, how they are drawn."""
 
     SCOPE = "regions"
     HELP_TEXT = (
         "The regions in the order in which they are drawn, each on the result of the one before. "
         "A click chooses one, enter writes its prompt. `keep` says how much of what is there "
-        "shows through: 0 draws from noise alone, 0.5 changes the thing that is there."
+        "shows through: 0 draws from noise alone, 0.5 changes the thing that is there. `decoder` "
+        "fits a copy of the decoder to the photo in so many steps: the edge is seen less, and the "
+        "thing keeps its outline; off fades the new pixels in."
     )
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "regions"))
     DEFAULT_CSS = "RegionList { height: auto; }"
@@ -61,12 +66,12 @@ class RegionList(ClickableWords, can_focus=True):
             self.key = key
 
     def render(self) -> Content:
-        """Regions, then how much is kept."""
+        """Regions, then how they are drawn."""
         state, width = self.state, self.size.width
         lines = [self._line(index, region) for index, region in enumerate(state.regions)]
         if not lines:
             lines = [Content.styled("no region yet: paint on the photo", "$faint")]
-        lines.append(self._keep())
+        lines.append(self._how())
         return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
     def _line(self, index: int, region: RegionLine) -> Content:
@@ -80,14 +85,21 @@ class RegionList(ClickableWords, can_focus=True):
             Content.styled(region.prompt or "no prompt: w", "bold" if here else ""),
         )
 
-    def _keep(self) -> Content:
-        return Content.assemble(
-            Content.styled("keep ", "$faint"),
-            clickable(Content.styled("<", "bold $primary"), "screen.keep(-1)"),
-            f" {self.state.keep:g} ",
-            clickable(Content.styled(">", "bold $primary"), "screen.keep(1)"),
-            Content.styled(" of what is there", "$faint"),
-        )
+    def _how(self) -> Content:
+        steps = self.state.decoder_steps
+        parts = [
+            Content.assemble(
+                Content.styled(f"{word} ", "$faint"),
+                clickable(Content.styled("<", "bold $primary"), f"screen.{action}(-1)"),
+                f" {value} ",
+                clickable(Content.styled(">", "bold $primary"), f"screen.{action}(1)"),
+            )
+            for word, action, value in (
+                ("keep", "keep", f"{self.state.keep:g}"),
+                ("decoder", "decoder", f"{steps}" if steps else "off"),
+            )
+        ]
+        return Content("  ").join(parts)
 
     def on_click(self, event: events.Click) -> None:
         """Choose a region."""

@@ -27,6 +27,7 @@ from bas_tui.tui.edit.easel import Easel
 from bas_tui.tui.edit.keys import KEYS
 from bas_tui.tui.edit.photo_opener import PhotoOpener
 from bas_tui.tui.edit.region_desk import RegionDesk
+from bas_tui.tui.edit.region_drafts import RegionDrafts
 from bas_tui.tui.edit.region_list import RegionList
 from bas_tui.tui.scene.canvas_messages import Edited
 from bas_tui.tui.scene.concept_actions import ConceptActions
@@ -62,9 +63,10 @@ class EditScreen(BasScreen):
         self.runs = RunChooser(self)
         self.desk = Desk(self, self._changed)
         self.regions = RegionDesk(self.desk)
+        self._drafts = RegionDrafts(self.desk, self.regions)
         self.flip = BeforeAfter(self.desk)
         self._steps = ConceptActions(self.desk)
-        self._photos = PhotoOpener(self.desk, self._photo_opened)
+        self._photos = PhotoOpener(self.desk, self._drafts, self._photo_opened)
         self._actions = PictureActions(self, lambda picture: self.candidates.removed(picture))
 
     def compose_body(self) -> Iterable[Widget]:
@@ -141,10 +143,12 @@ class EditScreen(BasScreen):
         return {"run": run} if (run := self.runs.run) and name in ("train", "compose") else {}
 
     def unsaved(self) -> str:
-        """Regions that were painted since the last drawing."""
-        file, document = self.desk.file, self.desk.document
-        painted = file is not None and document is not None and document.dirty
-        return f"the regions painted on {file.photo.name}" if painted and file else ""
+        """Regions are kept for the next time, so nothing is lost unless that fails."""
+        return "" if self._drafts.keep_now() else "regions (they could not be kept: disk full?)"
+
+    def on_unmount(self) -> None:
+        """Keep what was painted a moment ago."""
+        self._drafts.keep_now()
 
     def action_pick_run(self) -> None:
         """Choose a run."""
@@ -170,7 +174,7 @@ class EditScreen(BasScreen):
         self.regions.clear()
         self.candidates.reset()
         self.set_focus(self.canvas)
-        self.say("paint where the photo may change, w says what to draw there, ctrl+g draws it")
+        self.say(self._drafts.restore())
         self.regions.show()
         self._show_header()
         self.candidates.show()
@@ -181,6 +185,7 @@ class EditScreen(BasScreen):
         """The document has another state."""
         self.flip.show_photo()
         self.regions.show()
+        self._drafts.keep_soon()
         self._show_header()
 
     @on(Edited)
@@ -215,6 +220,10 @@ class EditScreen(BasScreen):
     def action_keep(self, steps: int) -> None:
         """Keep more or less of what is there."""
         self.regions.change_keep(steps)
+
+    def action_decoder(self, steps: int) -> None:
+        """Fit the decoder to the photo for longer, or less long."""
+        self.regions.change_decoder(steps)
 
     def action_undo(self) -> None:
         """One step back; of a thing that is being found its last click."""
@@ -254,6 +263,7 @@ class EditScreen(BasScreen):
     @on(Input.Changed, "#prompt")
     def _typed(self) -> None:
         self.regions.show()
+        self._drafts.keep_soon()
 
     @on(PromptInput.Left)
     def _left_prompt(self) -> None:
@@ -273,9 +283,6 @@ class EditScreen(BasScreen):
     # Drawing
 
     @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self.action_generate()
-
     def action_generate(self) -> None:
         """Draw every region."""
         file, document, run = self.desk.file, self.desk.document, self.runs.run
@@ -334,8 +341,8 @@ class EditScreen(BasScreen):
     def _reuse(self, picture: Picture) -> None:
         recipe = picture.recipe
         self.prompts.take_over(dataclasses.replace(recipe, prompt=self.prompts.prompt.value))
-        self.regions.take_over(recipe.prompt.split(" | "))
-        self.say("took over prompts, seed, steps and guidance; ctrl+g draws it again")
+        self.regions.take_over(recipe.prompt.split(" | "), recipe.start, recipe.decoder_steps or 0)
+        self.say("took over prompts, seed and how it was drawn; ctrl+g draws it again")
 
     def action_save_as(self) -> None:
         """Copy a candidate to a file."""
@@ -358,9 +365,9 @@ class EditScreen(BasScreen):
         file, run = self.desk.file, self.runs.run
         if file is None or run is None or self.regions.current < 0:
             return {}
-        options = f"{self.prompts.command_values()['options']} --start {self.regions.keep:g}"
         values = {"photo": shlex.quote(str(file.photo)), "run": shlex.quote(run.name)}
-        values |= {"options": options, **self.regions.words(self.candidates.queue.last)}
+        options = self.prompts.command_values()["options"]
+        values |= self.regions.words(self.candidates.queue.last, options)
         if picture := self.candidates.chosen:
             values["picture_command"] = picture.command()
         return values
@@ -377,12 +384,10 @@ class EditScreen(BasScreen):
 
     def _show_header(self) -> None:
         run, file, document = self.runs.run, self.desk.file, self.desk.document
-        names = (run.name if run else "", file.photo.name if file else "")
-        state = "unsaved" if document is not None and document.dirty else ""
-        if self.candidates.queue.current is not None:
-            state = "drawing"
-        run_and_photo = " in ".join(filter(None, names))
-        self.header = HeaderInfo(run=run_and_photo, device=guess_device().kind, state=state)
+        names = filter(None, (run.name if run else "", file.photo.name if file else ""))
+        state = "not drawn" if document is not None and document.dirty else ""
+        state = "drawing" if self.candidates.queue.current is not None else state
+        self.header = HeaderInfo(run=" in ".join(names), device=guess_device().kind, state=state)
 
     def terminal_changed(self) -> None:
         """Other colours, other characters."""
@@ -391,9 +396,5 @@ class EditScreen(BasScreen):
 
     def reset_view(self) -> None:
         """Whole photo, tinted regions, all candidates at the default size."""
-        canvas = self.canvas
-        canvas.state = dataclasses.replace(canvas.state, overlay="tint")
-        if canvas.view is not None and canvas.view.zoom:
-            canvas.action_zoom_fit()
-        canvas.changed()
+        self.desk.reset_view()
         self.candidates.reset()

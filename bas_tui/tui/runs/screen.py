@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from textual import on
 from textual.containers import Container, Vertical
@@ -107,6 +108,13 @@ class RunsScreen(BasScreen):
     def folder(self) -> Path | None:
         """The run's."""
         return entry.run.path if (entry := self._current) is not None else None
+
+    def leads_to(self, name: str) -> dict[str, Any]:
+        """The marked run, to be drawn with."""
+        entry = self._current
+        if entry is None or entry.info is None or name not in ("compose", "edit"):
+            return {}
+        return {"run": entry.run}
 
     def command_values(self) -> dict[str, str]:
         """The marked run and its tokens."""

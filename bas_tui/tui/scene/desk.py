@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from bas_tui.tui.scene.document import MaskDocument
@@ -55,6 +56,14 @@ class Desk:
         self.canvas.changed()
         self.changed()
         return True
+
+    def reset_view(self) -> None:
+        """The whole picture, masks as tint."""
+        canvas = self.canvas
+        canvas.state = dataclasses.replace(canvas.state, overlay="tint")
+        if canvas.view is not None and canvas.view.zoom:
+            canvas.action_zoom_fit()
+        canvas.changed()
 
     def with_concept(self, act: Callable[[MaskDocument, int], object]) -> None:
         """Do something with the document and its current concept, or say that there is none."""

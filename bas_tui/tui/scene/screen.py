@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -390,9 +389,5 @@ class SceneScreen(BasScreen):
 
     def reset_view(self) -> None:
         """Whole picture, tinted masks."""
-        canvas = self.canvas
-        canvas.state = dataclasses.replace(canvas.state, overlay="tint")
-        if canvas.view is not None and canvas.view.zoom:
-            canvas.action_zoom_fit()
-        canvas.changed()
+        self.desk.reset_view()
         self._show_tools()
