@@ -29,6 +29,7 @@ from engine.models.device_guess import Device
 from engine.models.plan import estimate, past_step_seconds
 from engine.scenes.pixel_box import Point
 from engine.scenes.scene import load_scene, save_scene, scene_hash
+from tests.tui.pilots import message_of
 from tests.tui.synthetic import disc, make_run, scene_picture
 
 
@@ -81,6 +82,12 @@ async def test_a_file_that_is_no_picture_is_one_line_with_a_remedy(tmp_path: Pat
     app = BasApp(Start(screen="scene", arguments={"scene": bad}))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause(0.4)
+        # Who wants no picture is left alone.
+        await pilot.press("escape")
+        await pilot.pause(0.5)
+        assert isinstance(app.screen, SceneScreen) and "O opens one" in message_of(app)
+        app.screen.open(scene=bad)
+        await pilot.pause(0.1)
         remark = app.screen.query_one("#remark")
         assert "is no PNG" in str(remark.render()) and " - " in str(remark.render())
         flat = tmp_path / "f.png"

@@ -88,6 +88,8 @@ class FileActions:
         def done(text: str | None) -> None:
             if text:
                 self._show(found[0])
+            elif self._desk.file is None:
+                self._screen.say("no picture is open: O opens one")
 
         self._screen.app.push_screen(
             Ask(

@@ -114,13 +114,8 @@ class SceneScreen(BasScreen):
         self.files.keep_now()
         self._things.close()
 
-    def on_screen_resume(self) -> None:
-        """Without a picture, ask for one."""
-        if self.file is None:
-            # `open` comes a moment later where the app was told what to show.
-            self.set_timer(0.3, self._ask_if_empty)
-
-    def _ask_if_empty(self) -> None:
+    def open_default(self) -> None:
+        """Without a picture, ask for one; who says no is asked again when he comes again."""
         if self.file is None and self.app.screen is self:
             self.action_open_scene()
 
