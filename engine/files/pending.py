@@ -7,7 +7,7 @@ precisions only: it is written first, then each tensor is made, written and forg
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,10 +71,11 @@ def pending(tensors: Mapping[str, torch.Tensor]) -> dict[str, Pending]:
 
 
 def save_pending(
-    path: Path, tensors: Mapping[str, Pending], metadata: Mapping[str, str] | None = None
+    path: Path, tensors: MutableMapping[str, Pending], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write a safetensors file, one tensor in memory at a time; it appears in one piece.
 
+    `tensors` is emptied on the way, so that what a tensor was made from can be let go.
     Byte for byte what safetensors writes: wide precisions first, then by name. Raises OSError where
     the disk does not take it, and ValueError for a tensor that is not as it was announced.
     """
@@ -83,7 +84,8 @@ def save_pending(
     with new_file(path) as temporary, temporary.open("wb") as file:
         file.write(_header(tensors, order, metadata))
         for name in order:
-            wanted, tensor = tensors[name], tensors[name].make().detach().cpu()
+            wanted = tensors.pop(name)
+            tensor = wanted.make().detach().cpu()
             if (tuple(tensor.shape), tensor.dtype) != (wanted.shape, wanted.dtype):
                 raise ValueError(
                     f"{name} is {tensor.dtype} {[*tensor.shape]}, "
@@ -91,6 +93,7 @@ def save_pending(
                 )
             # As bytes, for numpy knows no bfloat16.
             file.write(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+            del wanted, tensor
 
 
 def _header(

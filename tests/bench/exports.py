@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 BUNDLED = {"sd21": "sd2", "sdxl": "sdxl"}
 PIPELINES = {"sd21": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}
 RANK = 32
+POLL = 0.05
+"""Seconds between two looks at a process' memory."""
 POOL = 33_554_393
 """Numbers that are drawn once and used again and again; longer than any weight but a vocabulary."""
 
@@ -54,6 +57,8 @@ class Cost(NamedTuple):
     wall: float
     memory: int
     """Peak resident bytes."""
+    own: int
+    """Of these, at one moment, not pages of a file, which the system may take back; 0: not told."""
     size: int
     """Bytes written."""
 
@@ -186,7 +191,13 @@ def measure(run: RunDir, target: str, out: Path, rank: int | None) -> Cost:
     assert process.stdin is not None
     process.stdin.write(json.dumps(order).encode() + b"\n")
     process.stdin.close()
-    _, status, used = os.wait4(process.pid, 0)
+    own = 0
+    while True:
+        own = max(own, anonymous(process.pid))
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(POLL)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"the export to {target} failed")
@@ -195,8 +206,19 @@ def measure(run: RunDir, target: str, out: Path, rank: int | None) -> Cost:
         used.ru_utime + used.ru_stime,
         time.monotonic() - started,
         used.ru_maxrss * 1024,
+        own,
         sum(path.stat().st_size for path in files),
     )
+
+
+def anonymous(pid: int) -> int:
+    """Resident bytes of a process that belong to no file; 0 where the system does not say."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"RssAnon:\s+(\d+) kB", text)
+    return int(found[1]) * 1024 if found else 0
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -209,12 +231,13 @@ def main(arguments: argparse.Namespace) -> None:
             numbers = Numbers()
             write_base(base, arguments.kind, numbers)
             write_run(run, base, arguments.kind, arguments.train, numbers)
-        print(f"{arguments.kind}, {arguments.train}\n{'to':12}  CPU s  wall s  peak GB  size GB")
+        print(f"{arguments.kind}, {arguments.train}")
+        print(f"{'to':12}  CPU s  wall s  peak GB  own GB  size GB")
         for target in arguments.to:
             cost = measure(run, target, folder / "out", arguments.rank)
             print(
                 f"{target:12}{cost.seconds:7.1f}{cost.wall:8.1f}{cost.memory / 1e9:9.2f}"
-                f"{cost.size / 1e9:9.3f}",
+                f"{cost.own / 1e9:8.2f}{cost.size / 1e9:9.3f}",
                 flush=True,
             )
             if arguments.keep is None:

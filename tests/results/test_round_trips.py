@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
+from PIL import Image
 from safetensors.torch import load_file
 
 from engine.core.settings import build_config
@@ -29,7 +31,8 @@ from engine.runs.exchange_events import AgreementMeasured, EnergyKept, ImportEnd
 from engine.runs.folder import RunDir
 from engine.runs.manifest import read_manifest
 
-PROMPTS = ("a photo of <asset0>", "a photo of <asset1> in snow", "a photo of <asset0> and <asset1>")
+README_PROMPT = "a photo of a <asset0> and a <asset1> in snow"
+PROMPTS = (README_PROMPT, "a photo of <asset1> in snow", "a photo of <asset0>")
 CPU = torch.device("cpu")
 Pictures = list[np.ndarray]
 
@@ -72,9 +75,9 @@ def drawn_by(run: RunDir) -> Pictures:
     return list(draw_pictures(loaded.family, PROMPTS, range(len(PROMPTS)), config))
 
 
-def drawn_by_diffusers(pipe: Any) -> Iterator[np.ndarray]:
+def drawn_by_diffusers(pipe: Any, first: int = 0) -> Iterator[np.ndarray]:
     pipe.set_progress_bar_config(disable=True)
-    for seed, prompt in enumerate(PROMPTS):
+    for seed, prompt in enumerate(PROMPTS[first:], first):
         generator = torch.Generator().manual_seed(seed)
         picture = pipe(prompt, num_inference_steps=6, guidance_scale=3.0, generator=generator)
         yield np.asarray(picture.images[0])
@@ -86,12 +89,19 @@ def open_pipeline(folder: Path) -> Any:
 
 
 def test_the_pipeline_folder_draws_the_same_to_the_last_bit(
-    exported: Exported, wanted: Pictures
+    exported: Exported, wanted: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The first picture by the program that the README has."""
     folder = exported.folder / "kitchen-diffusers" / "pipeline"
     pipe = open_pipeline(folder)
-    for own, theirs in zip(wanted, drawn_by_diffusers(pipe), strict=True):
+    for own, theirs in zip(wanted[1:], drawn_by_diffusers(pipe, 1), strict=True):
         assert np.array_equal(own, theirs)
+    monkeypatch.chdir(folder.parent)
+    program = (folder.parent / "README.txt").read_text().split("\n\n")[2]
+    with quiet_libraries():
+        exec(textwrap.dedent(program))
+    assert np.array_equal(wanted[0], np.asarray(Image.open("picture.png")))
+    Path("picture.png").unlink()
     tokenizer = pipe.tokenizer
     assert tokenizer("<cactus>").input_ids[1] == tokenizer("<asset0>").input_ids[1] + 2
     encode = pipe.text_encoder.get_input_embeddings().weight

@@ -8,7 +8,7 @@ a warning only, and transformers 4 finds no tokenizer. Files with the older name
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +32,21 @@ def bare_name(name: str) -> str:
 
 
 def write_text_encoder(
-    folder: Path, tensors: Mapping[str, Pending], config: Mapping[str, Any], class_name: str
+    folder: Path, tensors: MutableMapping[str, Pending], config: Mapping[str, Any], class_name: str
 ) -> None:
-    """Write `model.safetensors` and `config.json` of a text encoder.
+    """Write `model.safetensors` and `config.json` of a text encoder; empties `tensors`.
 
     `config` is the model's own; the vocabulary's size is taken from the tensors. Half precision is
     how weights are stored, not how they must be computed with: read without a wish, they become
     float32 like the pipeline's other parts.
     """
-    published = {published_name(name): tensor for name, tensor in tensors.items()}
-    rows = published[f"{PREFIX}embeddings.token_embedding.weight"]
+    published = {published_name(name): tensors.pop(name) for name in tuple(tensors)}
+    words = published[f"{PREFIX}embeddings.token_embedding.weight"].shape[0]
     save_pending(folder / "model.safetensors", published, {"format": "pt"})
     facts = {key: value for key, value in config.items() if key not in PRIVATE}
     facts |= {
         "architectures": [class_name],
-        "vocab_size": rows.shape[0],
+        "vocab_size": words,
         "dtype": "float32",
         "torch_dtype": "float32",
     }

@@ -264,6 +264,9 @@ class _Export:
             whole=self._whole,
             licence=self._request.licence,
             dtype="float16" if self._request.half else "float32",
+            steps=self._config.sampling.steps,
+            guidance=self._config.sampling.guidance,
+            pipeline=not self._request.small,
         )
 
     @cached_property
@@ -272,9 +275,8 @@ class _Export:
         rank = DEFAULT_RANK if self._request.rank is None else self._request.rank
         return factors_of(self._learned, rank, self._report, pure=self._request.pure)
 
-    @cached_property
-    def _parts(self) -> Parts:
-        """The base model with the concepts in it; opened only where a whole model is written.
+    def _open_whole(self) -> Parts:
+        """The base model with the concepts in it, to be written once.
 
         Its weights stay in their files, and what was learned in the run's: each weight is read
         and added up as it is written.
@@ -288,7 +290,7 @@ class _Export:
             mapped=True,
         )
         load_rows(self._request.run.concepts, loaded.family, base_hash=loaded.base_hash)
-        return parts_of(loaded.family, weight_changes(self._learned))
+        return parts_of(loaded.family, weight_changes(self._learned), once=True)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -353,7 +355,11 @@ class _Export:
             save_tensors(folder / f"{self._stem}_rest.safetensors", unet)
         if not self._request.small:
             write_pipeline(
-                folder / "pipeline", self._parts, self.names, self._dtype, version("diffusers")
+                folder / "pipeline",
+                self._open_whole(),
+                self.names,
+                self._dtype,
+                version("diffusers"),
             )
 
     def _checkpoint(self, folder: Path) -> None:
@@ -363,7 +369,7 @@ class _Export:
             architecture = "stable-diffusion-v2-768-v"
         save_pending(
             folder / f"{self._stem}.safetensors",
-            checkpoint_tensors(self._parts, self._base, self._dtype),
+            checkpoint_tensors(self._open_whole(), self._base, self._dtype),
             checkpoint_metadata(self._base, architecture, self._stem),
         )
 

@@ -6,6 +6,7 @@ Shape legend: V rows of an embedding matrix, N placeholder tokens, D its width.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,14 +46,17 @@ class Parts(NamedTuple):
     """Of the pipeline itself, as model_index.json keeps them."""
     changes: Mapping[str, Sequence[Pending]]
     """What is added to weights as they are written, by their published names."""
+    once: bool
+    """Whether asking for a model's tensors takes them out of it: nothing else holds their files
+    open then, and those that were written are out of memory."""
 
     def unet_tensors(self) -> dict[str, Pending]:
         """The UNet's tensors by diffusers' names, changed, float32."""
-        return self._changed("unet", self.unet.state_dict())
+        return self._changed("unet", self.unet)
 
     def vae_tensors(self) -> dict[str, Pending]:
         """The autoencoder's, by diffusers' names, float32."""
-        return self._changed("vae", self.vae.state_dict())
+        return self._changed("vae", self.vae)
 
     def text_tensors(self, index: int, *, with_tokens: bool) -> dict[str, Pending]:
         """A text encoder's as if it had been trained as one matrix of words, changed, float32.
@@ -63,18 +67,25 @@ class Parts(NamedTuple):
         text_encoder = self.encoders[index].text_encoder
         words = text_encoder.get_input_embeddings()
         assert isinstance(words, PlaceholderEmbedding), "no placeholder tokens were added"
-        matrix = Pending.of(_matrix_of_words(words, with_tokens=with_tokens))
+        height = words.num_embeddings if with_tokens else len(words.vocabulary)
+        matrix = Pending(
+            (height, words.embedding_dim),
+            torch.float32,
+            partial(_matrix_of_words, words, with_tokens=with_tokens),
+        )
         component = f"text_encoder_{index + 1}" if index else "text_encoder"
         tensors: dict[str, Pending] = {}
-        for name, tensor in self._changed(component, text_encoder.state_dict()).items():
+        for name, tensor in self._changed(component, text_encoder).items():
             before, found, _ = name.partition(EMBEDDING)
             if found:
                 tensors[f"{before}{EMBEDDING}weight"] = matrix
             else:
                 tensors[name] = tensor
+        if self.once:
+            text_encoder.set_input_embeddings(nn.Embedding(1, 1))
         return tensors
 
-    def _changed(self, component: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, Pending]:
+    def _changed(self, component: str, model: nn.Module) -> dict[str, Pending]:
         def sum_of(tensor: torch.Tensor, changes: Sequence[Pending]) -> Pending:
             def make() -> torch.Tensor:
                 # Never in place: the tensor may lie in its file.
@@ -82,13 +93,19 @@ class Parts(NamedTuple):
 
             return Pending(tuple(tensor.shape), torch.float32, make)
 
-        return {
+        tensors = {
             name: sum_of(tensor, self.changes.get(published_weight(f"{component}.{name}"), ()))
-            for name, tensor in tensors.items()
+            for name, tensor in model.state_dict().items()
         }
+        for name, parameter in model.named_parameters() if self.once else ():
+            if EMBEDDING not in name:
+                parameter.data = parameter.new_empty(0)
+        return tensors
 
 
-def parts_of(family: Family, changes: Mapping[str, Sequence[Pending]] = NO_CHANGES) -> Parts:
+def parts_of(
+    family: Family, changes: Mapping[str, Sequence[Pending]] = NO_CHANGES, *, once: bool = False
+) -> Parts:
     """The models of a family; raises UserError for one that is built otherwise.
 
     `changes` (`learned.weight_changes`) are added as the weights are written, not to the family.
@@ -120,6 +137,7 @@ def parts_of(family: Family, changes: Mapping[str, Sequence[Pending]] = NO_CHANG
         scheduler_config=dict(noise.config),
         settings=settings,
         changes=changes,
+        once=once,
     )
 
 

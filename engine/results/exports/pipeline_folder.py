@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,6 @@ def write_pipeline(
     The tokenizers know each concept twice, as `<assetK>` and as `<name>`, with equal rows. The
     scheduler is the one that `bas gen` draws with, so equal seeds draw equal pictures.
     """
-    _write_model(folder / "unet", parts.unet, parts.unet_tensors(), dtype)
-    _write_model(folder / "vae", parts.vae, parts.vae_tensors(), dtype)
     index: dict[str, Any] = {
         "_class_name": CLASSES[len(parts.encoders)],
         "_diffusers_version": diffusers_version,
@@ -53,6 +51,9 @@ def write_pipeline(
         _write_encoder(folder, ending, encoder, tensors, names, dtype, class_name)
         index[f"text_encoder{ending}"] = ["transformers", class_name]
         index[f"tokenizer{ending}"] = ["transformers", "CLIPTokenizer"]
+    _write_model(folder / "vae", parts.vae, parts.vae_tensors(), dtype)
+    # Last, for pages of its file stay in memory beside whatever is made after it.
+    _write_model(folder / "unet", parts.unet, parts.unet_tensors(), dtype)
     scheduler: Any = DDIMScheduler.from_config(parts.scheduler_config, clip_sample=False)
     scheduler.save_pretrained(folder / "scheduler")
     for path in folder.glob("*/*config.json"):
@@ -61,11 +62,9 @@ def write_pipeline(
     write_json(folder / "model_index.json", index)
 
 
-def _write_model(
-    folder: Path, model: Any, tensors: Mapping[str, Pending], dtype: torch.dtype
-) -> None:
+def _write_model(folder: Path, model: Any, tensors: dict[str, Pending], dtype: torch.dtype) -> None:
     model.save_config(folder)
-    in_dtype = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    in_dtype = {name: tensors.pop(name).to(dtype) for name in tuple(tensors)}
     save_pending(folder / WEIGHTS, in_dtype, {"format": "pt"})
 
 
@@ -89,7 +88,7 @@ def _write_encoder(
     config = json.loads(encoder.text_encoder.config.to_json_string())
     write_text_encoder(
         folder / f"text_encoder{ending}",
-        {name: tensor.to(dtype) for name, tensor in tensors.items()},
+        {name: tensors.pop(name).to(dtype) for name in tuple(tensors)},
         config | {"eos_token_id": tokenizer.eos_token_id},
         class_name,
     )

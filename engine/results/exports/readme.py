@@ -6,12 +6,13 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.core.prompt_grammar import Grammar
-from engine.models.names import HUB_ID
+from engine.core.prompt_grammar import BACKGROUND_NAMES, Grammar
+from engine.models.names import BASE_MODELS, HUB_ID
 from engine.results.exports.base_facts import TITLES, BaseFacts
 from engine.runs.export_targets import HEAD, TARGETS, Target
 
 WIDTH = 88
+EMBEDDED = 'a folder in bas: python -c "import engine.pocket; print(engine.pocket.MODEL_DIR)"'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,12 @@ class Story:
     """Whether norms and biases are kept beside the LoRA."""
     licence: str
     dtype: str
+    """Of whole models, as torch calls it."""
+    steps: int
+    guidance: float
+    """How `bas gen` draws."""
+    pipeline: bool = True
+    """diffusers: whether the folder is there beside the small files."""
     whole: bool = False
     """Whether the base model is the run's own, which nobody else has."""
 
@@ -92,11 +99,19 @@ def _diffusers(story: Story) -> list[str]:
     tokens = [f"<{name}>" for name in story.concepts]
     pipeline = "StableDiffusionXLPipeline" if story.base.kind == "sdxl" else "DiffusionPipeline"
     prompt = _things(story, tokens)
+    draw = [
+        "picture = pipe(",
+        f'    "{prompt}", num_inference_steps={story.steps},',
+        f"    guidance_scale={story.guidance:g}, generator=torch.Generator().manual_seed(0),",
+        ").images[0]",
+        'picture.save("picture.png")',
+    ]
     whole = [
         "import torch",
         f"from diffusers import {pipeline}",
-        f'pipe = {pipeline}.from_pretrained("pipeline", torch_dtype=torch.{story.dtype})',
-        f'pipe("{prompt}").images[0]',
+        f'pipe = {pipeline}.from_pretrained("pipeline")',
+        f'# On a GPU: from_pretrained("pipeline", torch_dtype=torch.{story.dtype}).to("cuda")',
+        *draw,
     ]
     small = [
         f"pipe = {pipeline}.from_pretrained(BASE)  # {story.base.name}, see below",
@@ -120,14 +135,18 @@ def _diffusers(story: Story) -> list[str]:
         small.append(f'for name, change in load_file("{story.stem}_rest.safetensors").items():')
         small.append("    pipe.unet.get_parameter(name).data += change  # before the LoRA")
     if story.change:
-        small.append(f'pipe.load_lora_weights("{story.stem}_lora.safetensors")')
-    small.append(f'pipe("{prompt}").images[0]')
-    steps = [
-        "The whole pipeline, as it was learned (<assetK> and <name> are the same):\n\n"
-        + _code(whole)
-    ]
+        small.append(f'pipe.load_lora_weights("{story.stem}_lora.safetensors")  # pip install peft')
+    steps: list[str] = []
+    if story.pipeline:
+        steps.append(
+            "The whole pipeline, as it was learned (<assetK> and <name> are the same), draws with "
+            f"seed 0\nwhat bas gen --seed 0 draws:\n\n{_code(whole)}"
+        )
     if not story.whole:
-        steps.append("Or the small files on the base model:\n\n" + _code(small))
+        small = [*whole[:2], *small, *draw]
+        steps.append(
+            f"{'Or the' if steps else 'The'} small files on the base model:\n\n{_code(small)}"
+        )
     return steps
 
 
@@ -163,9 +182,11 @@ def _facts(story: Story) -> list[str]:
     source = f" from {base.source}" if shown else ""
     lines = [
         f"Base model  {known}{source}",
+        *([f"            {EMBEDDED}"] if _is_embedded(base) else []),
         f"            sha256 {base.sha256}",
         *([f"            licence {base.licence}"] if base.licence else []),
         *([f"Change      {story.change}"] if story.change else []),
+        f"Drawing     bas gen takes DDIM, {story.steps} steps, guidance (CFG) {story.guidance:g}",
         *([f"Licence     {story.licence}"] if story.licence else []),
     ]
     advice = f'Prompts work best as they were trained: "{story.opening}" before the things.'
@@ -176,6 +197,10 @@ def _facts(story: Story) -> list[str]:
         "as their formats want them."
     )
     return [_wrap(advice), _wrap(other), "\n".join(lines)]
+
+
+def _is_embedded(base: BaseFacts) -> bool:
+    return base.source in BASE_MODELS and BASE_MODELS[base.source].folder is not None
 
 
 def _strength(story: Story, where: str) -> list[str]:
@@ -204,7 +229,11 @@ def _words(story: Story, more: str) -> list[str]:
 
 def _things(story: Story, words: Sequence[str]) -> str:
     grammar = story.grammar
-    things = [grammar.name(word, noun) for word, noun in zip(words, story.nouns, strict=True)]
+    things = [
+        grammar.name(word, noun)
+        for word, noun, name in zip(words, story.nouns, story.concepts, strict=True)
+        if name not in BACKGROUND_NAMES
+    ]
     return f"{story.opening} {grammar.together(things[:2])} in snow".strip()
 
 
