@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from engine.core.lean_imports import lean_imports
 from engine.core.process_environment import prepare_threads
 
 
@@ -33,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         from engine.hosts.segment import serve_segmenter
 
         return serve_segmenter(sys.stdin, sys.stdout)
-    from engine.hosts.draw import serve_generation
+    with lean_imports():
+        from engine.hosts.draw import serve_generation
 
     return serve_generation(sys.stdin, sys.stdout)
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from engine.core.errors import BasError
+from engine.core.lean_imports import lean_imports
 from engine.core.process_environment import prepare_threads
 
 
@@ -39,7 +40,8 @@ def _run(chosen: argparse.Namespace) -> int:
         from engine.batch.runner import drive
 
         return drive(BatchDir(chosen.folder), jobs=chosen.jobs, executor=chosen.executor)
-    from engine.batch import job
+    with lean_imports():
+        from engine.batch import job
 
     if chosen.command == "job":
         return job.train(RunDir(chosen.folder))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from engine.core.errors import BasError
+from engine.core.lean_imports import lean_imports
 from engine.core.process_environment import prepare_threads
 
 
@@ -49,11 +50,13 @@ def _run(chosen: argparse.Namespace) -> int:
             keep_models=chosen.keep_models,
         )
     if chosen.command == "job":
-        from engine.evaluate import job
+        with lean_imports():
+            from engine.evaluate import job
 
         return job.main(chosen.folder, chosen.scene, chosen.method, chosen.keep_models)
     if chosen.command == "prepare":
-        from engine.evaluate.job import prepare
+        with lean_imports():
+            from engine.evaluate.job import prepare
 
         return prepare(EvaluationDir(chosen.folder))
     from engine.evaluate.scorers.validation import print_validation

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from engine.core.errors import BasError, UserError
+from engine.core.lean_imports import lean_imports
 from engine.hosts.event_lines import EventLines
 from engine.runs.events import Event
 from engine.runs.exchange_events import ExportEnded, ImportEnded
@@ -52,7 +53,8 @@ def serve_exchange(requests: TextIO, events: TextIO) -> int:
 def _export(record: dict[str, Any], emit: Callable[[Event], None]) -> Event:
     # Each job imports what it needs: the exporter's model libraries take seconds, and a pack is
     # opened without them.
-    from engine.results.exports.exporter import ExportRequest, export_run
+    with lean_imports():
+        from engine.results.exports.exporter import ExportRequest, export_run
 
     values = {
         **record,
@@ -64,7 +66,8 @@ def _export(record: dict[str, Any], emit: Callable[[Event], None]) -> Event:
 
 
 def _import(record: dict[str, Any], emit: Callable[[Event], None]) -> Event:
-    from engine.results.exports.importer import ImportRequest, import_source
+    with lean_imports():
+        from engine.results.exports.importer import ImportRequest, import_source
 
     values = {
         **record,

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from engine.core.config import TrainConfig, gpu_number
 from engine.core.errors import BasError, UserError
+from engine.core.lean_imports import lean_imports
 from engine.core.memory import is_out_of_memory
 from engine.core.settings import build_config
 from engine.core.versions import versions
@@ -202,10 +203,11 @@ def _events(
 
     torch is imported only here: by now viewers can already follow and command the run.
     """
-    from engine.families.devices import make_accelerator, precision_note, unused_gpu
-    from engine.families.loading import load_for
-    from engine.scenes.scene import open_saved_scene, scene_hash
-    from engine.training.loop import train
+    with lean_imports():
+        from engine.families.devices import make_accelerator, precision_note, unused_gpu
+        from engine.families.loading import load_for
+        from engine.scenes.scene import open_saved_scene, scene_hash
+        from engine.training.loop import train
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if config.gradient_accumulation % processes:
