@@ -114,14 +114,14 @@ def test_inspection_counts_the_cells_of_the_training_square() -> None:
     found = inspect(MaskDocument(image, [ConceptMask("cup", mask)]))
     assert found.square is not None and found.square.width == 64
     assert found.square.x0 <= 80 and found.square.x1 >= 96
-    assert list(found.cells.values()) == [16] and found.ready
+    assert list(found.cells.values()) == [16] and found.error is None
     empty = inspect(MaskDocument(image))
-    assert not empty.ready and empty.findings[0].level == "error"
+    assert empty.error is not None and empty.error == empty.findings[0]
     apart = [np.zeros((64, 400), bool) for _ in range(2)]
     apart[0][:, :20] = apart[1][:, -20:] = True
     wide = MaskDocument(np.zeros((64, 400, 3), np.uint8),
                         [ConceptMask("a", apart[0]), ConceptMask("b", apart[1])])  # fmt: skip
-    assert not inspect(wide).ready
+    assert inspect(wide).error is not None
 
 
 def test_a_viewport_maps_there_and_back_at_every_zoom() -> None:

@@ -240,7 +240,7 @@ async def test_concepts_are_renamed_reordered_deleted_and_checked_live(masked: P
     async with scene(masked) as (pilot, screen):
         assert screen.document is not None and screen.inspection is not None
         assert [c.name for c in screen.document.concepts] == ["penguin", "teapot"]
-        assert screen.inspection.ready and not screen.inspection.findings
+        assert screen.inspection.error is None and not screen.inspection.findings
         await pilot.press("W", *"bird", "enter", "greater_than_sign")
         assert [(c.name, c.initializer) for c in screen.document.concepts] == [
             ("teapot", ""), ("penguin", "bird"),
@@ -263,7 +263,7 @@ async def test_concepts_are_renamed_reordered_deleted_and_checked_live(masked: P
         legend = pilot.app.screen.query_one(MaskLegend).state
         assert legend.current == screen.document.concepts[0].key
         await pilot.press("c")
-        assert not screen.inspection.ready
+        assert screen.inspection.error is not None
         await pilot.press("t")
         await pilot.pause()
         assert "empty" in message(pilot)

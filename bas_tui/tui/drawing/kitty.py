@@ -41,11 +41,6 @@ MOST_CELLS = len(MARKS)
 _CLUSTER = re.compile(f"{PLACEHOLDER}[{MARKS}]*|.", re.DOTALL)
 
 
-def code_of(row: int, column: int) -> int:
-    """What stands in `Cells.chars` for a cell of a picture."""
-    return CODE | row << 10 | column
-
-
 @cache
 def text_of(code: int) -> str:
     """The characters of a code, one cell wide."""

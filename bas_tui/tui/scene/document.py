@@ -151,12 +151,6 @@ class MaskDocument:
         mask = self._masks[key]
         return self.replace(key, mask | region if value else mask & ~region, "flood")
 
-    def set_box(self, key: int, box: Box, found: Mask) -> Box:
-        """Inside `box` the mask becomes `found`; outside it stays."""
-        mask = self._masks[key].copy()
-        mask[box.slices] = found[box.slices]
-        return self.replace(key, mask, "box")
-
     def grow(self, key: int, pixels: int) -> Box:
         return self.replace(key, mask_ops.grow(self._masks[key], pixels), "grow")
 

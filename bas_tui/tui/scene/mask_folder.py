@@ -48,10 +48,9 @@ def plan_save(folder: Path, names: Sequence[str], own_files: Sequence[str] = ())
     )
 
 
-def save_masks(
-    target: SaveTarget, concepts: Sequence[ConceptMask], *, remove: bool = True
-) -> list[Path]:
-    """Write one `<name>.png` (0 or 255, the document's size) per concept.
+def save_masks(target: SaveTarget, concepts: Sequence[ConceptMask]) -> list[Path]:
+    """Write one `<name>.png` (0 or 255, the document's size) per concept; what the target
+    `removes` goes.
 
     Raises UserError where the folder cannot be written.
     """
@@ -64,9 +63,8 @@ def save_masks(
             path = target.folder / f"{concept.name}.png"
             write_atomic(path, buffer.getvalue())
             written.append(path)
-        if remove:
-            for name in target.removes:
-                (target.folder / name).unlink(missing_ok=True)
+        for name in target.removes:
+            (target.folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"cannot write masks to {target.folder}: {error.strerror}", "choose another folder"

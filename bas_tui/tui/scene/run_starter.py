@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from bas_tui.tui.scene.desk import Desk
 from bas_tui.tui.scene.document import ConceptMask
 from bas_tui.tui.scene.photo_file import SceneFile, to_scene
@@ -23,14 +21,13 @@ class RunStarter:
     def _panel(self) -> PlanPanel:
         return self._desk.screen.query_one(PlanPanel)
 
-    def start(self, findings: Sequence[Finding]) -> None:
-        """Create a run of what lies on the desk; `findings` are the checks of its masks."""
+    def start(self, error: Finding | None) -> None:
+        """Create a run of what lies on the desk, unless the checks have found an `error`."""
         desk, panel = self._desk, self._panel
         file, document = desk.file, desk.document
         if file is None or document is None or panel.starting:
             return
         desk.canvas.lift()
-        error = next((finding for finding in findings if finding.level == "error"), None)
         if error is not None:
             desk.screen.say(f"{error.message} - {error.remedy}", "error")
             return

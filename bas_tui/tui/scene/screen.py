@@ -181,12 +181,8 @@ class SceneScreen(BasScreen):
         self.query_one(MaskGrids).show(legend.state.concepts, self.inspection)
         self.query_one("#grids-title", Static).update(f"What the {grid}x{grid} attention grid sees")
         self.query_one(ChecksPanel).show(self.inspection, short=self.has_class("-short"))
-        errors = (
-            [f for f in self.inspection.findings if f.level == "error"] if self.inspection else []
-        )
-        self.panel.blocked = (
-            "" if self.inspection and not errors else errors[0].message if errors else "no picture"
-        )
+        error = self.inspection.error if self.inspection else None
+        self.panel.blocked = error.message if error else "" if self.inspection else "no picture"
 
     @on(Edited)
     def _edited(self, event: Edited) -> None:
@@ -348,7 +344,7 @@ class SceneScreen(BasScreen):
 
     def action_train(self) -> None:
         """Create the run and go to it."""
-        self._starter.start(self.inspection.findings if self.inspection else ())
+        self._starter.start(self.inspection.error if self.inspection else None)
 
     def command_values(self) -> dict[str, str]:
         """Fields of the equivalent commands."""

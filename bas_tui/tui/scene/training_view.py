@@ -33,9 +33,9 @@ class Inspection(NamedTuple):
         return {key: int(np.count_nonzero(grid)) for key, grid in self.grids.items()}
 
     @property
-    def ready(self) -> bool:
-        """Whether nothing stands against training."""
-        return all(finding.level != "error" for finding in self.findings)
+    def error(self) -> Finding | None:
+        """What stands against training first; None: nothing does."""
+        return next((finding for finding in self.findings if finding.level == "error"), None)
 
 
 def inspect(document: MaskDocument, grid: int = 16, side: int | None = None) -> Inspection:
