@@ -29,7 +29,9 @@ def test_a_recipe_is_told_as_a_command() -> None:
     assert bare.command() == recipe.command()
     edited = Recipe(prompt="<asset0> | a cat", photo="shelf", score=0.5)
     assert edited.command().startswith("bas edit shelf '<asset0>' 'a cat' --mask REGION --mask")
-    assert edited.details() == "things apart 0.50"
+    assert edited.details() == "presence 0.50"
+    told = dataclasses.replace(edited, verdict="1 of 2, tea missing")
+    assert told.details() == "1 of 2, tea missing"
     assert "--decoder-steps 75" in dataclasses.replace(edited, decoder_steps=75).command()
     begun = dataclasses.replace(edited, start=0.0)
     assert "--mask REGION --start 0 --count" in begun.command()

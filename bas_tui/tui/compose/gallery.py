@@ -207,7 +207,8 @@ class Gallery(QuietFocus):
             recipe = picture.recipe
             seed = f"{mark}{recipe.seed}"
             if place.caption == 1:
-                lines = [seed if self.runs == 1 else f"{seed} {recipe.run}"]
+                run = recipe.run if self.runs > 1 else ""
+                lines = [" ".join(word for word in (seed, recipe.verdict, run) if word)]
             else:
                 where = f"{recipe.run} on {Path(recipe.base).name}"
                 lines = [f"{mark}{recipe.read_prompt()}", recipe.details(), where]
