@@ -6,7 +6,15 @@ import sys
 import time
 import traceback
 
+from engine.core.errors import BasError
 from engine.runs.folder import home
+
+
+def unexpected(error: Exception, what: str) -> BasError:
+    """An error that nobody foresaw, as a person is told of it; its traceback is kept."""
+    return BasError(
+        f"{what}: {type(error).__name__}: {error}", f"the traceback is in {record(error)}"
+    )
 
 
 def record(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -280,10 +281,18 @@ async def test_a_missing_preview_is_said() -> None:
         assert pane.state is screen.state
 
 
-async def test_an_unknown_run_is_an_error_with_a_remedy() -> None:
+async def test_an_unknown_run_and_one_that_cannot_be_followed_are_errors_with_a_remedy(
+    bas_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = make_app("train", run="nothing")
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: "bas runs" in message_of(app), "the remedy")
+        make_run("desk", **SMALL)
+        # What is wrong with these events nobody foresaw.
+        monkeypatch.setattr("bas_tui.tui.train.run_follower.read_events", lambda _run: [None])
+        await app.go("train", run="desk")
+        await until(pilot, lambda: "desk is followed no longer" in message_of(app), "the error")
+        assert "Traceback" in (bas_home / "bas-errors.log").read_text()
 
 
 def test_cadences_are_round() -> None:

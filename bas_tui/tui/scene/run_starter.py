@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bas_tui.error_log import unexpected
 from bas_tui.tui.scene.desk import Desk
 from bas_tui.tui.scene.document import ConceptMask
 from bas_tui.tui.scene.photo_file import SceneFile, to_scene
@@ -53,8 +54,7 @@ class RunStarter:
         except BasError as error:
             app.call_from_thread(self._failed, error)
         except Exception as error:  # The plan must not stay "starting" for ever.
-            wrapped = BasError(f"the run did not start: {error}", "try again, or use bas train")
-            app.call_from_thread(self._failed, wrapped)
+            app.call_from_thread(self._failed, unexpected(error, "the run did not start"))
         else:
             app.call_from_thread(self._created, run.name)
 

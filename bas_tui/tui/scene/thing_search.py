@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from textual.message import Message
 
 from bas_tui.client.segmenter import Finder
+from bas_tui.error_log import unexpected
 from bas_tui.tui.scene.desk import Desk
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.mask_canvas_picture import Preview
@@ -158,8 +159,7 @@ class ThingSearch:
         except BasError as error:
             post(self.Answered(number, error))
         except Exception as error:  # The screen must not say "looking" for ever.
-            wrapped = BasError(f"nothing was found: {error}", "use the brush or flood fill")
-            post(self.Answered(number, wrapped))
+            post(self.Answered(number, unexpected(error, "nothing was found")))
 
     # Answers
 

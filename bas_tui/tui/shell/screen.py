@@ -13,6 +13,7 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
+from bas_tui.error_log import unexpected
 from bas_tui.tui.shell.header import HeaderBar, HeaderInfo
 from bas_tui.tui.shell.key import Key
 from bas_tui.tui.shell.keybar import KeyBar
@@ -136,6 +137,8 @@ class BasScreen(Screen[None]):
                 error = problem
             except OSError as problem:
                 error = BasError(str(problem), "check the folder's permissions")
+            except Exception as problem:
+                error = unexpected(problem, "that failed")
             self.post_message(Done(text, command, error))
 
         self.run_worker(act, thread=True)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from textual.message import Message
 
+from bas_tui.error_log import unexpected
 from bas_tui.run_state import RunState
 from bas_tui.tui.shell.dialogs import Confirm
 from bas_tui.tui.shell.screen import BasScreen
@@ -192,5 +193,5 @@ class RunControl:
         except BasError as problem:
             error = problem
         except Exception as problem:  # The run must not stay "starting" for ever.
-            error = BasError(f"{type(problem).__name__}: {problem}", f"see {self.run.log}")
+            error = unexpected(problem, f"no {word} of {self.run.name}")
         self._screen.post_message(self.Answered(self, word, text, command, error))

@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 from textual.message import Message
 
+from bas_tui.error_log import unexpected
 from bas_tui.run_state import RunState, interrupted, reduce, reduce_all
+from bas_tui.tui.shell.screen import Done
 from engine.runs.event_reading import read_events
 from engine.runs.events import (
     Event,
@@ -72,6 +74,13 @@ class Feed:
             return self._state
 
     def _work(self) -> None:
+        try:
+            self._follow()
+        except Exception as error:  # Else the run would seem to stand still for ever.
+            what = f"{self.run.name} is followed no longer"
+            self._post(Done("", "", unexpected(error, what)))
+
+    def _follow(self) -> None:
         state = reduce_all(read_events(self.run))
         if host_pid(self.run) is None:
             state = interrupted(state)
