@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from engine.core.errors import BasError
-from engine.core.lean_imports import lean_imports
 from engine.core.process_environment import prepare_threads
 
 
@@ -40,8 +39,7 @@ def _run(chosen: argparse.Namespace) -> int:
         from engine.batch.runner import drive
 
         return drive(BatchDir(chosen.folder), jobs=chosen.jobs, executor=chosen.executor)
-    with lean_imports():
-        from engine.batch import job
+    from engine.batch import job
 
     if chosen.command == "job":
         return job.train(RunDir(chosen.folder))

@@ -8,13 +8,13 @@ from collections import defaultdict
 from engine.batch.folder import BatchDir, read_batch
 from engine.batch.runner import state_of
 from engine.core.config import TrainConfig
+from engine.core.lean_imports import lean_imports
 from engine.core.settings import build_config, flatten
 from engine.hosts.train import run_host
 from engine.jobs.job_process import STOPPED, end_with_parent, only_job
 from engine.runs.folder import RunDir
 from engine.runs.liveness import host_pid
 from engine.runs.manifest import read_manifest
-from engine.training.shared_prior import share_prior
 
 WAIT_SECONDS = 1.0
 
@@ -42,7 +42,11 @@ def prepare(folder: BatchDir) -> int:
         config = build_config(flatten(manifest.settings))
         if config.needs_prior:
             wanted[manifest.base, repr(config.base)].append(config)
-    for (base, _), configs in wanted.items():
-        if len(configs) > 1:
+    shared = [(base, configs) for (base, _), configs in wanted.items() if len(configs) > 1]
+    if shared:
+        # Where nothing is shared no model libraries are loaded.
+        with lean_imports():
+            from engine.training.shared_prior import share_prior
+        for base, configs in shared:
             share_prior(base, configs)
     return 0

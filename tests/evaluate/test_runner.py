@@ -22,13 +22,13 @@ from engine.evaluate.runner import (
     job_command,
 )
 from engine.evaluate.status import status
-from engine.evaluate.suites import Suite
+from engine.evaluate.suites import Suite, read_suite
 from engine.evaluate.tables import make_tables
 from engine.runs.description import describe
 from engine.runs.event_reading import read_events
 from engine.runs.events import Progress
 from engine.runs.folder import RunDir
-from tests.evaluate.conftest import plan_of, scenes
+from tests.evaluate.conftest import TINY_SUITE, plan_of, scenes
 
 SECONDS = 240.0
 
@@ -43,6 +43,20 @@ def make(home: Path, suite: Suite, tiny_pipeline: Path):
         return create_evaluation(name, plan, chosen)
 
     return evaluation
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluationDir:
+    """An evaluation of one scene by two methods that nothing disturbed; read it only."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "tiny.toml").write_text(TINY_SUITE)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("BAS_HOME", str(folder / "home"))
+        environment.setenv("HF_HUB_OFFLINE", "1")
+        plan = plan_of(read_suite(str(folder / "tiny.toml")), str(tiny_pipeline), scenes=["scene0"])
+        made = create_evaluation("whole", plan, scenes(1))
+        assert drive_in_child(made, "--jobs", "2") == 0
+    return made
 
 
 def drive_in_child(folder: EvaluationDir, *words: str) -> int:
@@ -62,9 +76,7 @@ def numbers(folder: EvaluationDir) -> list[store.ScoreRow]:
     return store.scores(folder.store)
 
 
-def test_a_run_repeats_and_a_killed_one_ends_alike(make) -> None:
-    whole = make("whole", scenes=["scene0"])
-    assert drive_in_child(whole, "--jobs", "2") == 0
+def test_a_run_repeats_and_a_killed_one_ends_alike(make, whole: EvaluationDir) -> None:
     assert [job.state for job in store.jobs(whole.store)] == ["done"] * 2
     expected = numbers(whole)
     # 2 methods, 3 subsets, 1 prompt, 1 picture, 1 measure each.
@@ -103,27 +115,30 @@ runpy.run_module("engine.evaluate", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize(("fatal", "kept"), [("0001.png", False), (RESULT, True)])
-def test_a_job_killed_when_it_writes_goes_on(make, fatal: str, kept: bool) -> None:
+def test_a_job_killed_when_it_writes_goes_on(make) -> None:
+    """When it writes its second picture, then when it writes its result."""
     folder = make("drawing", scenes=["scene0"], methods=["ti-m"])
     store.create(folder.store, ["scene0"], ["ti-m"])
     run = folder.run("scene0", "ti-m")
     # It kills itself: a killer outside would have to be quicker than a tiny model's pictures.
     (job_row,) = store.jobs(folder.store)
     command = job_command(folder, job_row, 1, keep=False)
-    words = [sys.executable, "-c", KILLED_WHEN_IT_WRITES, fatal]
-    words += command.words[command.words.index("job") :]
     environment = {**os.environ, **command.environment}
-    job = subprocess.run(words, timeout=SECONDS, check=False, env=environment)
-    assert job.returncode == -signal.SIGKILL
-    assert (run.pictures / "0001.png").exists() == kept
-    assert not (run.path / RESULT).exists()
-    first = run.pictures / "0000.png"
-    pixels, drawn = first.read_bytes(), first.stat().st_mtime_ns
+    first, written = run.pictures / "0000.png", []
+    for fatal, kept in (("0001.png", False), (RESULT, True)):
+        words = [sys.executable, "-c", KILLED_WHEN_IT_WRITES, fatal]
+        words += command.words[command.words.index("job") :]
+        job = subprocess.run(words, timeout=SECONDS, check=False, env=environment)
+        assert job.returncode == -signal.SIGKILL
+        assert (run.pictures / "0001.png").exists() == kept
+        assert not (run.path / RESULT).exists()
+        written.append((first.read_bytes(), first.stat().st_mtime_ns))
     assert drive_in_child(folder) == 0
-    assert first.read_bytes() == pixels
+    written.append((first.read_bytes(), first.stat().st_mtime_ns))
+    pixels, drawn = zip(*written, strict=True)
+    assert pixels[0] == pixels[1] == pixels[2]
     # Pictures of a batch are drawn together or not at all.
-    assert (first.stat().st_mtime_ns == drawn) == kept
+    assert drawn[0] != drawn[1] == drawn[2]
     assert len(numbers(folder)) == 3
 
 
@@ -138,8 +153,9 @@ def test_only_one_driver_and_an_orphaned_job_ends(make) -> None:
     assert folder.driver.pid is None
 
 
-def test_a_failed_job_is_said_and_the_others_go_on(make) -> None:
-    folder = make("failing", scenes=["scene0"])
+def test_prior_pictures_are_made_once_and_a_failed_job_is_said(make, home: Path) -> None:
+    settings = {"loss.prior_weight": 1.0, "loss.prior_images": 2, "loss.prior_steps": 2}
+    folder = make("failing", scenes=["scene0"], settings=settings)
     broken = RunDir(folder.run("scene0", "ti-m").path)
     broken.path.mkdir(parents=True)
     broken.manifest.write_text("[run]\n")
@@ -151,12 +167,6 @@ def test_a_failed_job_is_said_and_the_others_go_on(make) -> None:
     now = status(folder)
     assert (now.done, now.failed, now.total, now.driven) == (1, 1, 2, False)
     assert [row.method for row in make_tables(folder).rows] == ["break-a-scene"]
-
-
-def test_prior_pictures_are_made_once_for_all_jobs(make, home: Path) -> None:
-    settings = {"loss.prior_weight": 1.0, "loss.prior_images": 2, "loss.prior_steps": 2}
-    folder = make("prior", scenes=["scene0"], methods=["break-a-scene"], settings=settings)
-    assert drive_in_child(folder) == 0
     assert "prior pictures 2/2" in folder.log.read_text()
     assert len(list(home.glob("cache/prior/*/*"))) == 4
     stages = [event.stage for event in read_events(folder.run("scene0", "break-a-scene"))
@@ -166,10 +176,8 @@ def test_prior_pictures_are_made_once_for_all_jobs(make, home: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="ray is an optional extra")
-def test_a_local_ray_gives_the_same_table(make) -> None:
-    one = {"scenes": ["scene0"], "methods": ["ti-m"]}
-    here, there = make("here", **one), make("there", **one)
-    assert drive_in_child(here) == 0
+def test_a_local_ray_gives_the_same_table(make, whole: EvaluationDir) -> None:
+    there = make("there", scenes=["scene0"], methods=["ti-m"])
     assert drive_in_child(there, "--executor", "ray") == 0
-    assert numbers(there) == numbers(here)
+    assert numbers(there) == [row for row in numbers(whole) if row.method == "ti-m"]
     assert json.loads((there.run("scene0", "ti-m").path / RESULT).read_text())["pictures"]

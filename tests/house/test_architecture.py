@@ -48,7 +48,8 @@ def modules_of(package: str) -> list[str]:
 def loaded_by(modules: list[str]) -> set[str]:
     """Top-level packages that a fresh interpreter holds after importing the modules."""
     code = (
-        "import importlib, sys\n"
+        "import gc, importlib, sys\n"
+        "gc.disable()\n"
         "for name in sys.argv[1:]: importlib.import_module(name)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )

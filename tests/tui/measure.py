@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import re
 import time
 from collections.abc import Callable
@@ -129,7 +130,18 @@ def paced_seconds(size: tuple[int, int]) -> tuple[float, float, list[str], list[
 
 
 def apart(work: Callable[..., T], *arguments: Any) -> T:
-    """The result of a function of this module, from a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    """The result of a function, from a process of its own that has drawn nothing yet.
+
+    Processes are forks of one that has only imported this module.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    environ = dict(os.environ)
+    with ProcessPoolExecutor(1, context, _begin, (environ,)) as pool:
         return pool.submit(work, *arguments).result()
+
+
+def _begin(environ: dict[str, str]) -> None:
+    """The test's environment: the process that is forked has that of the first test."""
+    os.environ.clear()
+    os.environ.update(environ)
