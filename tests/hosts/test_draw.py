@@ -40,6 +40,7 @@ SETTINGS = FAST | {
     "phase1.steps": 1,
     "phase2.steps": 1,
     "sampling.steps": 3,
+    "sampling.missing_below": 50,
     "loss.prior_weight": 0,
 }
 
@@ -211,9 +212,16 @@ def test_complete_pictures_are_picked_and_the_scene_is_varied(run: RunDir, tmp_p
     kept = {Path(event.path) for event in saved["pick"]}
     ended = {event.request: event for event in of(events, GenerationEnded)}
     assert set((tmp_path / "pick").iterdir()) == kept | {Path(ended["pick"].sheet)}
-    # The sheet still shows all of them, the best first.
-    first = np.asarray(Image.open(ended["pick"].sheet))[:64, :64]
-    assert (first == np.asarray(Image.open(ranked[0].path))).all()
+    # The sheet still shows all of them, the best first, each with what is missing below it: all
+    # that a network of random weights has drawn.
+    sheet = np.asarray(Image.open(ended["pick"].sheet))
+    assert (sheet[:64, :64] == np.asarray(Image.open(ranked[0].path))).all()
+    assert (sheet[64:84, :64] < 99).any() and sheet.shape[0] == 2 * 84 + 4
+    assert {event.verdict for event in saved["all"]} == {"0 of 2, teapot and penguin missing"}
+    told = getattr(Image.open(ranked[0].path), "text")  # noqa: B009 - PNG files have it
+    assert (told["verdict"], float(told["score"])) == (
+        ranked[0].verdict, pytest.approx(ranked[0].score, abs=1e-3)
+    )  # fmt: skip
     assert "name two or more" in ended["one"].remedy
     assert "pick 4 of 3" in ended["four"].message
     # Half of the noise leaves two of three steps to do; a noisier start leaves less of the photo.
