@@ -22,6 +22,7 @@ from bas_tui.tui.drawing.tile_layout import side_by_side
 from bas_tui.tui.shell.full_picture import FullPicture
 from bas_tui.tui.train.lessons import Lesson, lessons, work
 from bas_tui.tui.train.preview_pane import captions, preview_at
+from bas_tui.tui.train.warning_lines import MOST
 from engine.runs.events import PreviewSaved
 
 
@@ -72,7 +73,7 @@ class ClosingCard(ModalScreen[str]):
             yield FinalPictures(self._preview, lessons(state))
             warned = [f"⚠ {one.message} - {one.remedy}" for one in warnings_of(state)]
             if warned:
-                yield Static("\n".join(warned), classes="dialog-detail warned", markup=False)
+                yield Static("\n".join(warned[:MOST]), classes="dialog-detail warned", markup=False)
             yield Static(MEANING, classes="dialog-detail meaning", markup=False)
             with Horizontal(classes="dialog-buttons"):
                 for step in NEXT:

@@ -8,6 +8,7 @@ from bas_tui.run_health import Failure, warnings_of
 from bas_tui.run_state import RunState
 
 MOST = 3
+"""Warnings that are shown, here and at the end of a run."""
 
 
 class WarningLines(Static):
