@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.core.lean_imports import lean_imports
 from engine.runs.folder import RunDir
 
 ROOT = Path(__file__).parents[2]
@@ -57,11 +58,12 @@ def collect(pid: int) -> int | None:
 
 def load_everything() -> None:
     """Import what a host imports, so that its forks need not."""
-    import torch
+    with lean_imports():
+        import torch
 
-    import engine.families.loading
-    import engine.hosts.train
-    import engine.training.loop
+        import engine.families.loading
+        import engine.hosts.train
+        import engine.training.loop
 
     del engine
     torch.set_num_threads(1)
