@@ -21,12 +21,12 @@ from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry
 from engine.runs.prompts import resolve_prompt
 from engine.runs.requests import PhotoEdit, ThingPlace
+from engine.scenes.cutouts import Placing, collage
 from engine.scenes.edit_sources import keep_photo, keep_region
 from engine.scenes.image_files import Pixels, read_photo
 from engine.scenes.mask_files import load_region
 from engine.scenes.mask_ops import mask_digest, picture_digest
 from engine.scenes.scene import open_saved_scene
-from engine.training.composition import Placing, collage
 
 OnJobStep = Callable[[Denoised, int], None]
 """Told the step of a picture and of how many it is; raises Cancelled to end the job."""

@@ -13,26 +13,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from engine.core.prompt_grammar import ground_phrase
 from engine.method.union_sampling import chance, randint, sample_subset
-from engine.scenes.mask_ops import mask_box
-
-Pixels = npt.NDArray[np.uint8]
-Masks = npt.NDArray[np.bool_]
-Box = tuple[int, int, int, int]
-"""Top, left, bottom, right."""
+from engine.scenes.cutouts import (
+    FULL,
+    Box,
+    Cutout,
+    Masks,
+    Pixels,
+    box_of,
+    cut,
+    joined,
+    movable,
+    painted,
+    painted_over,
+)
 
 SMALLEST = 0.9
 LARGEST = {1: 1.6, 2: 1.25}
 LARGEST_OF_MANY = 1.1
 """Range of a thing's scale, by how many are composed: more than that and cut-outs get blurred."""
-FULL = 0.9
-"""A thing is at most this share of the picture's side, and its share of the width of several."""
 OVERLAP = 0.1
 """Boxes may overlap by this share of the thing that is placed."""
 PLACINGS = 30
@@ -80,7 +83,7 @@ def compositions(
     things = movable(masks_NHW)
     if not things:
         return
-    empty = painted_over(image, _union(masks_NHW[list(things)]))
+    empty = painted_over(image, joined(masks_NHW[list(things)]))
     colours = list(grounds)
     for _ in range(count):
         named = chance(plain, generator)
@@ -94,94 +97,11 @@ def compositions(
         yield _compose(image, masks_NHW, things, ground, words, cell, union, generator)
 
 
-def movable(masks_NHW: Masks) -> tuple[int, ...]:
-    """Concepts that are things in the picture, not the picture's ground: those whose box leaves
-    room to move. A mask of the background spans it all."""
-    sides = masks_NHW.shape[1:]
-    boxes = [box_of(mask) for mask in masks_NHW]
-    return tuple(
-        index
-        for index, (top, left, bottom, right) in enumerate(boxes)
-        if bottom - top <= FULL * sides[0] or right - left <= FULL * sides[1]
-    )
-
-
 def without_others(image: Pixels, masks_NHW: Masks, kept: Sequence[int]) -> Pixels:
     """The picture with every thing but the kept ones painted over (see `movable`)."""
     others = [index for index in movable(masks_NHW) if index not in kept]
-    own = _union(masks_NHW[list(kept)])
-    return painted_over(image, _union(masks_NHW[others]) & ~own, spare=own)
-
-
-def painted_over(image: Pixels, hole: Masks, *, spare: Masks | None = None) -> Pixels:
-    """The hole and a margin filled from around it; what `spare` holds stays as it is."""
-    if not hole.any():
-        return image
-    side = image.shape[0]
-    margin = 1 + 2 * max(1, side // 40)
-    grown = cv2.dilate(hole.astype(np.uint8), np.ones((margin, margin), np.uint8))
-    if spare is not None:
-        grown[spare] = 0
-    # Filled at a small size: a hole has no detail to keep, and the time grows with its area.
-    small = min(side, 128)
-    size = (small, small)
-    coarse = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    where = cv2.resize(grown, size, interpolation=cv2.INTER_NEAREST)
-    if not where.any():
-        return image
-    filled = cv2.inpaint(coarse, where, 5, cv2.INPAINT_TELEA)
-    filled = cv2.resize(filled, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-    return np.where(grown[:, :, None] > 0, filled, image).astype(np.uint8)
-
-
-class Placing(NamedTuple):
-    """Where a thing is to stand, in shares of the picture's side."""
-
-    concept: int
-    x: float
-    y: float
-    """Its middle."""
-    width: float
-    """0: as in the scene."""
-
-
-def collage(image: Pixels, masks_NHW: Masks, placings: Sequence[Placing]) -> Pixels:
-    """The scene's ground with cut-outs of its things where they are wanted, the last in front.
-
-    A thing never leaves the picture: one that would is moved in, and made smaller where it must.
-    """
-    side = image.shape[0]
-    things = list(movable(masks_NHW))
-    ground = painted_over(image, _union(masks_NHW[things])) if things else image
-    placed: list[_Cutout] = []
-    for concept, x, y, width in placings:
-        top, left, bottom, right = box_of(masks_NHW[concept])
-        scale = width * side / (right - left) if width else 1.0
-        scale = min(scale, side / max(bottom - top, right - left))
-        cutout = _cut(image, masks_NHW[concept], scale)
-        high, wide = cutout.alpha.shape
-        y0 = min(max(round(y * side - high / 2), 0), side - high)
-        x0 = min(max(round(x * side - wide / 2), 0), side - wide)
-        placed.append(cutout._replace(box=(y0, x0, y0 + high, x0 + wide)))
-    return _painted(ground, placed)
-
-
-def box_of(mask: Masks) -> Box:
-    """The box around a mask that is not empty."""
-    box = mask_box(mask)
-    return box.y0, box.x0, box.y1, box.x1
-
-
-def _union(masks_KHW: Masks) -> Masks:
-    return np.asarray(masks_KHW.any(axis=0), bool)
-
-
-class _Cutout(NamedTuple):
-    """A thing at its new size and place."""
-
-    pixels: npt.NDArray[np.float32]
-    alpha: npt.NDArray[np.float32]
-    box: Box
+    own = joined(masks_NHW[list(kept)])
+    return painted_over(image, joined(masks_NHW[others]) & ~own, spare=own)
 
 
 def _compose(
@@ -196,7 +116,7 @@ def _compose(
 ) -> Composition:
     for _ in range(COMPOSINGS):
         subset = sample_subset(things, generator, union=union)
-        placed: list[_Cutout] = []
+        placed: list[Cutout] = []
         for index in subset:
             cutout = _place(image, masks_NHW[index], len(subset), placed, cell, generator)
             if cutout is None:
@@ -206,23 +126,23 @@ def _compose(
             masks = _visible(masks_NHW.shape, subset, placed)
             # A thing may be hidden behind another entirely.
             if masks[list(subset)].any(axis=(1, 2)).all():
-                return Composition(_painted(ground, placed), masks, subset, words)
+                return Composition(painted(ground, placed), masks, subset, words)
     # Things too large to stand beside each other: one alone always finds a place.
     index = things[randint(len(things), generator)]
     alone = _place(image, masks_NHW[index], 1, [], cell, generator)
     assert alone is not None
     masks = _visible(masks_NHW.shape, (index,), [alone])
-    return Composition(_painted(ground, [alone]), masks, (index,), words)
+    return Composition(painted(ground, [alone]), masks, (index,), words)
 
 
 def _place(
     image: Pixels,
     mask: Masks,
     together: int,
-    placed: Sequence[_Cutout],
+    placed: Sequence[Cutout],
     cell: int,
     generator: torch.Generator,
-) -> _Cutout | None:
+) -> Cutout | None:
     """Scale one thing and find it a place beside the others; None where there is none."""
     side = image.shape[0]
     top, left, bottom, right = box_of(mask)
@@ -232,7 +152,7 @@ def _place(
     scale = min(scale, FULL * side / max(high, wide))
     if together > 1:
         scale = min(scale, side / together / wide)
-    pixels, alpha, _ = _cut(image, mask, scale)
+    pixels, alpha, _ = cut(image, mask, scale)
     size = alpha.shape[1], alpha.shape[0]
     cut_across = max(mask[:, 0].sum(), mask[:, -1].sum()) > CUT * high
     cut_along = max(mask[0].sum(), mask[-1].sum()) > CUT * wide
@@ -246,21 +166,8 @@ def _place(
         y = _at_edge(y, top, bottom, size[1], side) if cut_along else y
         box = (y, x, y + size[1], x + size[0])
         if all(_shared(box, other.box) <= OVERLAP * size[0] * size[1] for other in placed):
-            return _Cutout(pixels, alpha, box)
+            return Cutout(pixels, alpha, box)
     return None
-
-
-def _cut(image: Pixels, mask: Masks, scale: float) -> _Cutout:
-    """A thing at another size, at no place yet."""
-    top, left, bottom, right = box_of(mask)
-    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    scaling = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    window = np.s_[top:bottom, left:right]
-    pixels = cv2.resize(image[window], size, interpolation=scaling).astype(np.float32)
-    alpha = cv2.resize(
-        mask[window].astype(np.float32), size, interpolation=cv2.INTER_LINEAR
-    ).astype(np.float32)
-    return _Cutout(pixels, alpha, (0, 0, size[1], size[0]))
 
 
 def _at_edge(value: int, low: int, high: int, size: int, side: int) -> int:
@@ -283,16 +190,7 @@ def _shared(first: Box, second: Box) -> int:
     return max(0, high) * max(0, wide)
 
 
-def _painted(ground: Pixels, placed: Sequence[_Cutout]) -> Pixels:
-    """The cut-outs on the ground, the last one in front."""
-    canvas = ground.astype(np.float32)
-    for pixels, alpha, (top, left, bottom, right) in placed:
-        area = canvas[top:bottom, left:right]
-        area += alpha[:, :, None] * (pixels - area)
-    return canvas.clip(0, 255).astype(np.uint8)
-
-
-def _visible(shape: tuple[int, ...], subset: Sequence[int], placed: Sequence[_Cutout]) -> Masks:
+def _visible(shape: tuple[int, ...], subset: Sequence[int], placed: Sequence[Cutout]) -> Masks:
     """What is seen of each concept where later ones stand in front."""
     masks = np.zeros(shape, bool)
     for index, (_, alpha, (top, left, bottom, right)) in zip(subset, placed, strict=True):

@@ -17,8 +17,9 @@ import torch
 
 from engine.families.contract import Family, Geometry
 from engine.method.union_sampling import chance, randint, sample_subset
+from engine.scenes.cutouts import box_of, movable
 from engine.scenes.mask_grid import GridRule, mask_grid
-from engine.training.composition import box_of, movable, without_others
+from engine.training.composition import without_others
 
 ERASED = 30
 """Most pictures without some concepts; all proper subsets of up to five."""

@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from engine.scenes.cutouts import FULL, Placing, box_of, collage, movable, painted_over
 from engine.training.composition import (
-    FULL,
     OVERLAP,
     Composition,
-    Placing,
-    box_of,
-    collage,
     compositions,
-    movable,
-    painted_over,
     without_others,
 )
 
