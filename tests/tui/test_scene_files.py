@@ -12,8 +12,9 @@ from PIL import Image
 
 from bas_tui import client
 from bas_tui.tui.app import BasApp, Start
+from bas_tui.tui.drawing.mask_render import Layer, compose, sample_mask, sample_picture
+from bas_tui.tui.drawing.viewport import Viewport
 from bas_tui.tui.scene.document import ConceptMask, MaskDocument
-from bas_tui.tui.scene.mask_render import Layer, compose, sample_mask, sample_picture
 from bas_tui.tui.scene.photo_file import (
     at_photo_size,
     open_scene_file,
@@ -23,7 +24,6 @@ from bas_tui.tui.scene.photo_file import (
 from bas_tui.tui.scene.run_plan import Plan
 from bas_tui.tui.scene.screen import SceneScreen
 from bas_tui.tui.scene.training_view import inspect
-from bas_tui.tui.scene.viewport import Viewport
 from engine.core.errors import UserError
 from engine.models.device_guess import Device
 from engine.models.plan import estimate, past_step_seconds

@@ -21,6 +21,7 @@ from bas_tui.tui.compose.prompt_input import PromptInput
 from bas_tui.tui.compose.prompt_pane import PromptPane
 from bas_tui.tui.compose.prompt_settings import PromptSettings
 from bas_tui.tui.compose.run_chooser import RunChooser
+from bas_tui.tui.drawing.mask_render import OVERLAY_HELP
 from bas_tui.tui.edit.before_after import BeforeAfter
 from bas_tui.tui.edit.candidates import Candidates
 from bas_tui.tui.edit.easel import Easel
@@ -33,7 +34,6 @@ from bas_tui.tui.scene.canvas_messages import Edited
 from bas_tui.tui.scene.concept_actions import ConceptActions
 from bas_tui.tui.scene.desk import Desk
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
-from bas_tui.tui.scene.mask_render import OVERLAY_HELP
 from bas_tui.tui.scene.thing_search import ThingSearch
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo

@@ -13,8 +13,10 @@ from textual import events
 from textual.binding import BindingType
 from textual.timer import Timer
 
+from bas_tui.tui.drawing import mask_render
 from bas_tui.tui.drawing.cells import Cells
-from bas_tui.tui.scene import mask_render
+from bas_tui.tui.drawing.mask_render import Overlay
+from bas_tui.tui.drawing.viewport import Viewport
 from bas_tui.tui.scene.canvas_messages import BoxDrawn, Decided, Edited, Pointed, StateChanged
 from bas_tui.tui.scene.document import MaskDocument
 from bas_tui.tui.scene.keys import KEYS
@@ -28,8 +30,6 @@ from bas_tui.tui.scene.mask_canvas_picture import (
     ToolState,
     write_cursor,
 )
-from bas_tui.tui.scene.mask_render import Overlay
-from bas_tui.tui.scene.viewport import Viewport
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.quiet_focus import QuietFocus
 from engine.scenes.pixel_box import Box, Point, corners_box

@@ -8,15 +8,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from bas_tui.tui.drawing import mask_render
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.drawing.halfblock import picture_cells
+from bas_tui.tui.drawing.mask_render import Coverage, Layer, Overlay
 from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.drawing.quantise import to_xterm
 from bas_tui.tui.drawing.terminal import Terminal
-from bas_tui.tui.scene import mask_render
+from bas_tui.tui.drawing.viewport import Viewport
 from bas_tui.tui.scene.document import MaskDocument
-from bas_tui.tui.scene.mask_render import Coverage, Layer, Overlay
-from bas_tui.tui.scene.viewport import Viewport
 from engine.scenes.mask_ops import Mask
 from engine.scenes.pixel_box import Box, Point
 from engine.segments.contract import Click

@@ -14,6 +14,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
+from bas_tui.tui.drawing.mask_render import OVERLAY_HELP
 from bas_tui.tui.scene.canvas_messages import BoxDrawn, Decided, Edited, Pointed, StateChanged
 from bas_tui.tui.scene.checks_panel import ChecksPanel
 from bas_tui.tui.scene.concept_actions import ConceptActions
@@ -24,7 +25,6 @@ from bas_tui.tui.scene.keys import KEYS
 from bas_tui.tui.scene.mask_canvas import MaskCanvas
 from bas_tui.tui.scene.mask_grids import MaskGrids
 from bas_tui.tui.scene.mask_legend import LegendState, MaskLegend
-from bas_tui.tui.scene.mask_render import OVERLAY_HELP
 from bas_tui.tui.scene.mask_tools import MaskTools
 from bas_tui.tui.scene.photo_file import SceneFile, suggested_folder
 from bas_tui.tui.scene.plan_chooser import PlanChooser

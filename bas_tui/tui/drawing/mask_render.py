@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from bas_tui.tui.scene.viewport import Viewport
+from bas_tui.tui.drawing.viewport import Viewport
 from engine.scenes.mask_ops import Mask, Picture
 from engine.scenes.pixel_box import Box, Point
 
