@@ -11,6 +11,7 @@ import typer
 
 from bas_tui.cli import options, stderr, stdout
 from engine.core.plain_text import plain
+from engine.runs.requests import LOOSE
 
 if TYPE_CHECKING:
     from bas_tui.client import GenerationRequest, Generator
@@ -133,7 +134,7 @@ def gen(
             help="With --place: how freely the collage is redrawn. More keeps fewer things in "
             "their places.",
         ),
-    ] = 0.65,
+    ] = LOOSE,
     pick: Annotated[
         int | None,
         typer.Option(

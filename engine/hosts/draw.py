@@ -166,6 +166,7 @@ class _GenerationHost:
             "run": request.run.name,
             "base": manifest.base,
             **request.additions.told(),
+            **({"place": " ".join(one.text for one in request.places)} if request.places else {}),
             "software": f"bas {_version('bas-tui')}, torch {_version('torch')}, "
             f"diffusers {_version('diffusers')}",
         } | dict(job.recipe)

@@ -121,6 +121,9 @@ class Additions(NamedTuple):
 
 NOTHING = Additions()
 
+LOOSE = 0.65
+"""Share of the noise levels that is usually added to a collage of placed things."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ThingPlace:
@@ -150,6 +153,12 @@ class ThingPlace:
         place = cls(token=f"<{name.strip().strip('<>')}>", x=x, y=y, width=sum(width))
         place.check()
         return place
+
+    @property
+    def text(self) -> str:
+        """As `parse` reads it."""
+        width = f",{100 * self.width:.6g}" if self.width else ""
+        return f"{self.token[1:-1]}={100 * self.x:.6g},{100 * self.y:.6g}{width}"
 
     def check(self) -> None:
         """Raises UserError for a place outside the picture."""

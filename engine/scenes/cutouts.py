@@ -108,22 +108,34 @@ class Placing(NamedTuple):
     """0: as in the scene."""
 
 
+def standing(mask: Masks, x: float, y: float, width: float) -> Box:
+    """Where a thing stands that is wanted with its middle at x, y (see `Placing`): inside."""
+    side = mask.shape[0]
+    top, left, bottom, right = box_of(mask)
+    scale = _scale(mask, width)
+    wide, high = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+    y0 = min(max(round(y * side - high / 2), 0), side - high)
+    x0 = min(max(round(x * side - wide / 2), 0), side - wide)
+    return y0, x0, y0 + high, x0 + wide
+
+
+def _scale(mask: Masks, width: float) -> float:
+    side = mask.shape[0]
+    top, left, bottom, right = box_of(mask)
+    scale = width * side / (right - left) if width else 1.0
+    return min(scale, side / max(bottom - top, right - left))
+
+
 def collage(image: Pixels, masks_NHW: Masks, placings: Sequence[Placing]) -> Pixels:
     """The scene's ground with cut-outs of its things where they are wanted, the last in front.
 
     A thing never leaves the picture: one that would is moved in, and made smaller where it must.
     """
-    side = image.shape[0]
     things = list(movable(masks_NHW))
     ground = painted_over(image, joined(masks_NHW[things])) if things else image
     placed: list[Cutout] = []
     for concept, x, y, width in placings:
-        top, left, bottom, right = box_of(masks_NHW[concept])
-        scale = width * side / (right - left) if width else 1.0
-        scale = min(scale, side / max(bottom - top, right - left))
-        cutout = cut(image, masks_NHW[concept], scale)
-        high, wide = cutout.alpha.shape
-        y0 = min(max(round(y * side - high / 2), 0), side - high)
-        x0 = min(max(round(x * side - wide / 2), 0), side - wide)
-        placed.append(cutout._replace(box=(y0, x0, y0 + high, x0 + wide)))
+        mask = masks_NHW[concept]
+        cutout = cut(image, mask, _scale(mask, width))
+        placed.append(cutout._replace(box=standing(mask, x, y, width)))
     return painted(ground, placed)

@@ -40,6 +40,11 @@ KEYS = (
         help="Choose the run whose tokens are used; pictures of the others stay to compare.",
     ),
     Key(
+        id="compose.place", keys="P", action="place", label="Place", show=True,
+        help="Begin with a collage of the scene's things where you want them, or with noise alone.",
+        command=GENERATE,
+    ),
+    Key(
         id="compose.copy", keys="y", action="copy", label="Copy command",
         help="Copy the `bas gen` command of the picture that is chosen, else of the prompt.",
         command=GENERATE,
@@ -50,6 +55,63 @@ KEYS = (
             label=f"Token {number}", help=f"Put token {number} into the prompt.",
         )
         for number in range(1, 10)
+    ),
+    Key(
+        id="places.next", keys="tab,full_stop", action="pick(1)", label="Next thing", show=True,
+        help="Pick the next thing.",
+    ),
+    Key(
+        id="places.previous", keys="shift+tab,comma", action="pick(-1)", label="Previous thing",
+        help="Pick the thing before.",
+    ),
+    Key(
+        id="places.left", keys="left,h", action="move(-2, 0)", label="Left",
+        help="Move the picked thing left.",
+    ),
+    Key(
+        id="places.right", keys="right,l", action="move(2, 0)", label="Right",
+        help="Move it right.",
+    ),
+    Key(
+        id="places.up", keys="up,k", action="move(0, -2)", label="Up",
+        help="Move it up.",
+    ),
+    Key(
+        id="places.down", keys="down,j", action="move(0, 2)", label="Down",
+        help="Move it down.",
+    ),
+    Key(
+        id="places.bigger", keys="plus,equals_sign", action="size(1)", label="Larger", show=True,
+        help="Make it larger.",
+    ),
+    Key(
+        id="places.smaller", keys="minus", action="size(-1)", label="Smaller", show=True,
+        help="Make it smaller.",
+    ),
+    Key(
+        id="places.out", keys="delete,D,backspace", action="leave_out", label="Leave out",
+        show=True,
+        help="Leave the picked thing out, or put it back.",
+    ),
+    Key(
+        id="places.swap", keys="s", action="swap", label="Swap", show=True,
+        help="Swap left and right.",
+    ),
+    Key(
+        id="places.scene", keys="o", action="as_in_scene", label="As in scene", show=True,
+        help="Put all things back as in the scene.",
+    ),
+    Key(
+        id="places.less", keys="less_than_sign", action="loosen(-1)", label="Keep more",
+        help="Redraw the collage less freely: things stay more surely.",
+    ),
+    Key(
+        id="places.more", keys="greater_than_sign", action="loosen(1)", label="Keep less",
+        help="Redraw the collage more freely.",
+    ),
+    Key(
+        id="places.leave", keys="escape", action="leave", label="Back",
+        help="Back to the pictures.",
     ),
     Key(
         id="gallery.left", keys="left,h", action="move(-1, 0)", label="Left",

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Input, Label, Static
 
 from bas_tui import client
+from bas_tui.tui.compose.place_switch import PlaceSwitch
 from bas_tui.tui.compose.prompt_editing import read_history, write_history
 from bas_tui.tui.compose.prompt_input import PromptInput, TokenChips
 from bas_tui.tui.compose.prompt_settings import DrawSettings, PromptSettings
@@ -22,6 +23,7 @@ from engine.core.settings import build_config
 from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry, Manifest
 from engine.runs.prompts import all_together, known, unknown_tokens
+from engine.runs.requests import LOOSE
 
 HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: letters are keys again"
 
@@ -29,10 +31,10 @@ HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: letters are k
 class PromptPane(Vertical):
     """Two prompt lines and the settings, over one run's tokens."""
 
-    def __init__(self, *, draw_key: str = "g") -> None:
-        """`draw_key`: the key that draws, for the button."""
+    def __init__(self, *, draw_key: str = "g", placing: bool = False) -> None:
+        """`draw_key`: the key that draws, for the button; `placing`: things can be placed."""
         super().__init__(id="lines")
-        self._draw_key = draw_key
+        self._draw_key, self._placing = draw_key, placing
         self._run: RunDir | None = None
         self._concepts: Sequence[ConceptEntry] = ()
 
@@ -41,6 +43,8 @@ class PromptPane(Vertical):
         with Horizontal(classes="line"):
             yield Label("tokens", classes="label")
             yield TokenChips()
+            if self._placing:
+                yield PlaceSwitch()
         with Horizontal(classes="line"):
             yield Label("prompt", classes="label")
             yield PromptInput(id="prompt", placeholder="a photo of <asset0> in the snow")
@@ -97,11 +101,17 @@ class PromptPane(Vertical):
         )  # fmt: skip
 
     def request(
-        self, *, step_previews: bool, edit: client.PhotoEdit | None = None
+        self,
+        *,
+        step_previews: bool,
+        edit: client.PhotoEdit | None = None,
+        places: Sequence[client.ThingPlace] = (),
+        loose: float = LOOSE,
     ) -> client.GenerationRequest:
         """What is asked for; the prompt joins the run's earlier ones.
 
-        `edit`: what to draw into a photo, in place of a new picture of the prompt.
+        `edit`: what to draw into a photo, in place of a new picture of the prompt. `places`: where
+        things stand in a collage that the pictures begin with, `loose` how freely it is redrawn.
         Raises UserError for an unknown token and for a run that has learned nothing yet.
         """
         run, text, negative = self._run, self.text, self.negative.value.strip()
@@ -112,6 +122,7 @@ class PromptPane(Vertical):
             out=run.pictures, negative=negative,
             seed=settings.used_seed, count=settings.count, steps=settings.steps,
             guidance=settings.guidance, strength=self._strength(), step_previews=step_previews,
+            places=tuple(places), noise=loose if places else 1.0,
         )  # fmt: skip
         client.check_request(request)
         prompt.value = text

@@ -25,6 +25,7 @@ from bas_tui.tui.compose.prompt_input import PromptInput
 from bas_tui.tui.compose.prompt_pane import PromptPane
 from bas_tui.tui.compose.prompt_settings import DrawSettings, PromptSettings
 from bas_tui.tui.compose.run_chooser import RunChooser
+from bas_tui.tui.compose.wall import Wall
 from bas_tui.tui.shell.bindings import bindings_of
 from bas_tui.tui.shell.header import HeaderInfo
 from bas_tui.tui.shell.picture_files import Picture
@@ -32,7 +33,7 @@ from bas_tui.tui.shell.screen import BasScreen
 from bas_tui.tui.shell.short_path import short_path
 from engine.core.errors import BasError
 from engine.models.device_guess import guess_device
-from engine.runs.events import GenerationStarted
+from engine.runs.events import GenerationStarted, Notice
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run
 
@@ -61,14 +62,19 @@ class ComposeScreen(BasScreen):
 
     def compose_body(self) -> Iterable[Widget]:
         """Prompts over the line of progress over the gallery."""
-        yield PromptPane()
+        yield PromptPane(placing=True)
         yield ProgressLine()
-        yield Gallery(id="gallery")
+        yield Wall(self)
 
     @property
     def prompts(self) -> PromptPane:
         """What is asked for."""
         return self.query_one(PromptPane)
+
+    @property
+    def wall(self) -> Wall:
+        """Pictures, and where things are to stand."""
+        return self.query_one(Wall)
 
     @property
     def gallery(self) -> Gallery:
@@ -144,6 +150,7 @@ class ComposeScreen(BasScreen):
         run, manifest = self.runs.run, self.runs.manifest
         if run is not None and manifest is not None:
             self.prompts.use(run, manifest)
+            self.wall.places.use(run, manifest)
             self._show_header()
             self.shelf.read(run)
             if event.asked:
@@ -180,7 +187,10 @@ class ComposeScreen(BasScreen):
             self.say("a drawing is under way: ctrl+x cancels it", "warning")
             return
         try:
-            request = self.prompts.request(step_previews=not self.bas.terminal.low_bandwidth)
+            request = self.prompts.request(
+                step_previews=not self.bas.terminal.low_bandwidth,
+                places=self.wall.places.chosen, loose=self.wall.places.loose,
+            )  # fmt: skip
         except BasError as error:
             self.bas.show_error(error)
             return
@@ -188,6 +198,13 @@ class ComposeScreen(BasScreen):
         self._show_drawing()
         # The gallery stays at the picture that was chosen; the new ones are what one waits for.
         self.gallery.action_move_to(0)
+
+    def action_place(self) -> None:
+        """Begin with things at their places, or with noise alone."""
+        if self.runs.run is None:
+            self.say("no run is chosen: press r", "warning")
+            return
+        self.wall.toggle()
 
     def under_way(self) -> str:
         """The drawing."""
@@ -207,6 +224,8 @@ class ComposeScreen(BasScreen):
         if isinstance(event.event, GenerationStarted):
             settings = self.prompts.settings
             settings.settings = dataclasses.replace(settings.settings, seed=event.event.seed)
+        if isinstance(event.event, Notice) and event.event.level != "info":
+            self.say(f"{event.event.message} - {event.event.remedy}".rstrip(" -"), "warning")
         if drawing.ended is not None:
             self._ended(drawing)
             return
@@ -317,6 +336,7 @@ class ComposeScreen(BasScreen):
             except BasError as error:
                 self.bas.show_error(error)
         self.prompts.take_over(recipe)
+        self.wall.take_over(recipe)
         self.say("took over prompt, seed, steps and guidance; enter draws it again")
         self.action_focus_on("prompt")
 
@@ -350,6 +370,7 @@ class ComposeScreen(BasScreen):
         if self.runs.run is None:
             return {}
         values = {"run": shlex.quote(self.runs.run.name), **self.prompts.command_values()}
+        values["options"] += self.wall.places.options()
         if picture := self.gallery.current:
             values["picture_command"] = picture.command()
         return values
@@ -359,6 +380,7 @@ class ComposeScreen(BasScreen):
     def terminal_changed(self) -> None:
         """Other colours, other characters."""
         self.gallery.draw()
+        self.wall.places.draw()
 
     def reset_view(self) -> None:
         """All pictures at the default size."""

@@ -48,6 +48,8 @@ class Recipe:
     """How long the decoder was fitted to that photo; None: not at all."""
     noise: float | None = None
     """How much noise lay over the picture that it began with; None: it began with noise alone."""
+    places: str = ""
+    """Where its things stood in the collage that it began with: `teapot=75,60 penguin=25,60,40`."""
     loras: str = ""
     """`FILE:X` of each LoRA that lay over it, with commas between them."""
     embeddings: str = ""
@@ -76,8 +78,7 @@ class Recipe:
         """The command that draws the same picture, as far as its file tells.
 
         `folder`: where the picture lies, and beside it an edit's photo and regions; without them
-        they are for the person to name, as the folders of added files are. Of the picture that
-        another began with the file tells the noise alone.
+        they are for the person to name, as the folders of added files are.
         """
         words = ["bas", "gen", shlex.quote(self.prompt)]
         run = ["--run", shlex.quote(self.run)] if self.run else []
@@ -91,6 +92,10 @@ class Recipe:
             words += ["--start", f"{self.start:g}"] if self.start is not None else []
             words += ["--decoder-steps", str(self.decoder_steps)] if self.decoder_steps else []
             nearly = "" if "REGION" not in regions else "  # name its photo and regions"
+        elif self.noise is not None and self.places:
+            for place in self.places.split():
+                words += ["--place", shlex.quote(place)]
+            words += ["--loose", f"{self.noise:g}"]
         elif self.noise is not None and self._may_vary():
             words = ["bas", "vary", *run[1:], "--prompt", shlex.quote(self.prompt)]
             run, strength = [], self.noise
@@ -171,6 +176,7 @@ def read_picture(path: Path) -> Picture | None:
             start=_number(text.get("start"), float),
             decoder_steps=_number(text.get("decoder_steps"), int),
             noise=_number(text.get("noise"), float),
+            places=str(text.get("place", "")),
             loras=str(text.get("lora", "")),
             embeddings=str(text.get("embedding", "")),
             others=str(text.get("with", "")),

@@ -1,0 +1,361 @@
+"""A canvas on which the things of a run's scene are put where pictures shall show them.
+
+It shows the collage that the generation process begins with, made by the same function from a
+smaller copy of the scene. Shape legend: N things, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from textual import events
+from textual.binding import BindingType
+from textual.message import Message
+
+from bas_tui import client
+from bas_tui.tui.compose.keys import KEYS
+from bas_tui.tui.drawing import mask_render
+from bas_tui.tui.drawing.cells import Cells
+from bas_tui.tui.drawing.halfblock import picture_cells
+from bas_tui.tui.drawing.quantise import to_xterm
+from bas_tui.tui.drawing.viewport import Viewport
+from bas_tui.tui.shell.bindings import bindings_of
+from bas_tui.tui.shell.quiet_focus import QuietFocus
+from engine.core.errors import BasError, UserError
+from engine.runs.folder import RunDir
+from engine.runs.manifest import Manifest
+from engine.runs.requests import LOOSE
+from engine.scenes.cutouts import Masks, Pixels, Placing, box_of, collage, standing
+from engine.scenes.pixel_box import Point
+from engine.scenes.scene import open_saved_scene, resize_scene
+
+SIDE = 256
+"""Pixels of the copy that is shown: more than any terminal has."""
+LOOSES = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1.0)
+GROWTH = 1.1
+"""A step of the size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spot:
+    """Where a thing stands, in percent of the picture, to a tenth."""
+
+    x: float
+    y: float
+    width: float = 0.0
+    """0: as in the scene."""
+    out: bool = False
+
+
+class _Things(NamedTuple):
+    run: str
+    image: Pixels
+    masks_NHW: Masks
+    names: tuple[str, ...]
+
+
+class PlaceCanvas(QuietFocus):
+    """Things on an otherwise empty scene; the last one that was moved stands in front."""
+
+    SCOPE = "places"
+    HELP_TEXT = (
+        "Where the things shall stand: pictures begin with this collage under noise. Drag a thing "
+        "with the mouse, or pick one with tab and move it with the arrows; + and - change its "
+        "size, D leaves it out, s swaps left and right, o puts all back. < and > say how freely "
+        "the collage is redrawn: the less, the more surely a thing stays."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "places"))
+
+    class Left(Message):
+        """Escape was pressed."""
+
+    class Loaded(Message):
+        """A run's scene was read."""
+
+        def __init__(self, things: _Things) -> None:
+            super().__init__()
+            self.things = things
+
+    class Unreadable(Message):
+        """There is no scene to place things of."""
+
+        def __init__(self, error: BasError) -> None:
+            super().__init__()
+            self.error = error
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.active = False
+        """Whether pictures begin with the layout."""
+        self.loose = LOOSE
+        self.picked = 0
+        self._things: _Things | None = None
+        self._wanted = ""
+        self._layouts: dict[str, dict[int, Spot]] = {}
+        """By run: what stands where, the last in front."""
+        self._taken: tuple[str, float | None] | None = None
+        """A picture's layout that waits for the scene."""
+        self._grip: tuple[float, float] | None = None
+        """From the pointer to the middle of the thing that is dragged, percent."""
+
+    def use(self, run: RunDir, manifest: Manifest) -> None:
+        """Read the things of a run's scene; its layout of before comes back."""
+        self._wanted, self._things = run.name, None
+        entries = manifest.concepts
+
+        def work() -> None:
+            try:
+                scene = open_saved_scene(run.scene)
+                scene = resize_scene(scene, min(SIDE, scene.side))
+            except BasError as error:
+                if self.active:
+                    self.active = False
+                    self.post_message(self.Unreadable(error))
+                return
+            pairs = zip(entries, scene.concepts, strict=False)
+            kept = [(e.name, c.mask) for e, c in pairs if not e.is_background and c.mask.any()]
+            if kept:
+                masks = np.stack([mask for _, mask in kept])
+                told = tuple(name for name, _ in kept)
+                self.post_message(self.Loaded(_Things(run.name, scene.image, masks, told)))
+
+        self.run_worker(work, thread=True, group="places", exit_on_error=False)
+
+    def on_place_canvas_loaded(self, message: Loaded) -> None:
+        """Show them."""
+        if message.things.run != self._wanted:
+            return
+        self._things = message.things
+        self.picked = 0
+        self._layouts.setdefault(self._wanted, self._scene_layout())
+        if self._taken is not None:
+            taken, self._taken = self._taken, None
+            self.take_over(*taken)
+        self.draw()
+
+    @property
+    def layout_now(self) -> dict[int, Spot]:
+        """What stands where; empty while the scene is read."""
+        return self._layouts.get(self._wanted, {}) if self._things is not None else {}
+
+    @property
+    def chosen(self) -> tuple[client.ThingPlace, ...]:
+        """What a request takes; empty: noise alone."""
+        things = self._things
+        if not self.active or things is None:
+            return ()
+        return tuple(
+            client.ThingPlace(
+                token=f"<{things.names[index]}>", x=spot.x / 100, y=spot.y / 100,
+                width=spot.width / 100,
+            )
+            for index, spot in self.layout_now.items()
+            if not spot.out
+        )  # fmt: skip
+
+    def options(self) -> str:
+        """The same as options of `bas gen`."""
+        words = "".join(f" --place {place.text}" for place in self.chosen)
+        return f"{words} --loose {self.loose:g}" if words else ""
+
+    def take_over(self, places: str, noise: float | None) -> None:
+        """The layout of a picture's recipe; without one, noise alone."""
+        things, self.active = self._things, bool(places)
+        if not places:
+            return
+        if things is None:
+            self._taken = (places, noise)
+            return
+        layout = {index: replace(spot, out=True) for index, spot in self._scene_layout().items()}
+        for text in places.split():
+            try:
+                place = client.ThingPlace.parse(text)
+            except UserError:
+                continue
+            name = place.token[1:-1]
+            if name in things.names:
+                index = things.names.index(name)
+                layout.pop(index)
+                layout[index] = Spot(
+                    x=_tenth(place.x), y=_tenth(place.y), width=_tenth(place.width)
+                )
+        self._layouts[self._wanted] = layout
+        self.loose = noise or LOOSE
+        self.draw()
+
+    def _scene_layout(self) -> dict[int, Spot]:
+        assert self._things is not None
+        side, found = self._things.image.shape[0], {}
+        for index, mask in enumerate(self._things.masks_NHW):
+            top, left, bottom, right = box_of(mask)
+            found[index] = Spot(x=_tenth((left + right) / 2 / side),
+                                y=_tenth((top + bottom) / 2 / side))  # fmt: skip
+        return found
+
+    # Drawing
+
+    def on_resize(self) -> None:
+        """As large as the room."""
+        self.draw()
+
+    def _view(self) -> Viewport | None:
+        if self._things is None or self.size.height < 3 or self.size.width < 3:
+            return None
+        side = self._things.image.shape[0]
+        return Viewport(width=side, height=side, columns=self.size.width, rows=self.size.height - 1)
+
+    def draw(self) -> None:
+        """The collage, a frame around the picked thing, and a line of words."""
+        rows, columns = self.size.height, self.size.width
+        view, things = self._view(), self._things
+        cells = Cells.blank(rows, columns)
+        if view is not None and things is not None:
+            layout = self.layout_now
+            placings = [
+                Placing(index, spot.x / 100, spot.y / 100, spot.width / 100)
+                for index, spot in layout.items()
+                if not spot.out
+            ]
+            picture = collage(things.image, things.masks_NHW, placings)
+            pixels = mask_render.sample_picture(picture, view).copy()
+            spot = layout[self.picked]
+            if self.has_focus and not spot.out:
+                top, left, bottom, right = self._box(self.picked, spot)
+                mask_render.draw_frame(pixels, view, Point(left, top), Point(right - 1, bottom - 1))
+            if self.terminal.quantise:
+                pixels = to_xterm(pixels)
+            cells.paste(view.offset[1], view.offset[0], picture_cells(pixels, self.terminal))
+            cells.write(rows - 1, 0, self._words(things, layout), self.ink("foreground"))
+        elif rows:
+            cells.write(rows // 2, 1, "reading the scene ...", self.ink("faint"))
+        self.paint(cells)
+
+    def _words(self, things: _Things, layout: dict[int, Spot]) -> str:
+        spot = layout[self.picked]
+        where = "left out" if spot.out else f"{spot.x:g},{spot.y:g}"
+        if not spot.out and spot.width:
+            where += f" {spot.width:g} wide"
+        return f"{things.names[self.picked]} {where}  < loose {self.loose:g} >"
+
+    def _box(self, index: int, spot: Spot) -> tuple[int, int, int, int]:
+        assert self._things is not None
+        return standing(self._things.masks_NHW[index], spot.x / 100, spot.y / 100, spot.width / 100)
+
+    # Changing
+
+    def _put(self, spot: Spot, *, front: bool = True) -> None:
+        assert self._things is not None
+        layout, side = self.layout_now, self._things.image.shape[0]
+        # Where it really stands: what is moved against the edge turns back at once.
+        top, left, bottom, right = self._box(self.picked, spot)
+        low_x, low_y = 50 * (right - left) / side, 50 * (bottom - top) / side
+        x = min(max(spot.x, low_x), 100 - low_x)
+        y = min(max(spot.y, low_y), 100 - low_y)
+        if front:
+            layout.pop(self.picked)
+        layout[self.picked] = replace(spot, x=round(x, 1), y=round(y, 1))
+        self.draw()
+
+    def action_pick(self, steps: int) -> None:
+        """Another thing."""
+        if self._things is not None:
+            self.picked = (self.picked + steps) % len(self._things.names)
+            self.draw()
+
+    def action_move(self, dx: int, dy: int) -> None:
+        """Move the picked thing by percents."""
+        if self.layout_now:
+            spot = self.layout_now[self.picked]
+            self._put(replace(spot, x=spot.x + dx, y=spot.y + dy, out=False))
+
+    def action_size(self, steps: int) -> None:
+        """A larger or smaller one."""
+        if self.layout_now:
+            spot = self.layout_now[self.picked]
+            top, left, bottom, right = self._box(self.picked, spot)
+            side = self.layout_side
+            width = 100 * (right - left) / side * GROWTH**steps
+            most = 100 * (right - left) / max(bottom - top, right - left)
+            self._put(replace(spot, width=round(min(max(width, 5.0), most), 1), out=False))
+
+    @property
+    def layout_side(self) -> int:
+        """Pixels along a side of the copy that is shown."""
+        return self._things.image.shape[0] if self._things is not None else 1
+
+    def action_leave_out(self) -> None:
+        """Leave the picked thing out, or put it back."""
+        if self.layout_now:
+            spot = self.layout_now[self.picked]
+            others = [one for index, one in self.layout_now.items() if index != self.picked]
+            if not spot.out and all(one.out for one in others):
+                return  # With nothing on it, it would be no layout: P turns it off.
+            self._put(replace(spot, out=not spot.out))
+
+    def action_swap(self) -> None:
+        """What stands left stands right."""
+        layout = self.layout_now
+        for index, spot in layout.items():
+            layout[index] = replace(spot, x=round(100 - spot.x, 1))
+        self.draw()
+
+    def action_as_in_scene(self) -> None:
+        """All things at their own places."""
+        if self._things is not None:
+            self._layouts[self._wanted] = self._scene_layout()
+            self.draw()
+
+    def action_loosen(self, steps: int) -> None:
+        """Redraw the collage more or less freely."""
+        near = min(range(len(LOOSES)), key=lambda index: abs(LOOSES[index] - self.loose))
+        self.loose = LOOSES[min(max(near + steps, 0), len(LOOSES) - 1)]
+        self.draw()
+
+    def action_leave(self) -> None:
+        """To the pictures."""
+        self.post_message(self.Left())
+
+    # Mouse
+
+    def _percent(self, event: events.MouseEvent) -> Point | None:
+        view = self._view()
+        if view is None:
+            return None
+        at = view.to_picture(event.x + 0.5, 2 * event.y + 1)
+        return Point(100 * at.x / view.width, 100 * at.y / view.height)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Pick the front thing under the pointer."""
+        at = self._percent(event)
+        if at is None:
+            return
+        event.stop()
+        self.focus()
+        side = self.layout_side
+        x, y = at.x * side / 100, at.y * side / 100
+        for index, spot in reversed(self.layout_now.items()):
+            top, left, bottom, right = self._box(index, spot)
+            if not spot.out and left <= x < right and top <= y < bottom:
+                self.picked, self._grip = index, (spot.x - at.x, spot.y - at.y)
+                self.capture_mouse()
+                break
+        self.draw()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Drag it."""
+        at = self._percent(event)
+        if at is not None and self._grip is not None:
+            dx, dy = self._grip
+            self._put(replace(self.layout_now[self.picked], x=at.x + dx, y=at.y + dy))
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """Let go."""
+        event.stop()
+        self._grip = None
+        self.release_mouse()
+
+
+def _tenth(share: float) -> float:
+    return round(100 * share, 1)

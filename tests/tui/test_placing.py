@@ -1,0 +1,87 @@
+"""Compose: things of the scene are put where pictures shall show them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bas_tui import client
+from bas_tui.tui.compose.drawing_queue import DrawingQueue
+from bas_tui.tui.shell.picture_files import Recipe, read_picture
+from engine.results.pictures import save_generated
+from engine.runs.requests import ThingPlace
+from engine.scenes.checks import SceneConcept
+from engine.scenes.scene import Scene, save_scene
+from tests.tui.pilots import app_of, screen_text, until
+from tests.tui.test_compose_screen import composing, make_run
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_things_are_placed_by_mouse_and_by_keys(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    # The run has a scene, and no weights.
+    monkeypatch.setattr(client, "check_learned", lambda _run: None)
+    asked: list[client.GenerationRequest] = []
+    monkeypatch.setattr(DrawingQueue, "_hand_in", lambda _queue, request: asked.append(request))
+    run = make_run("tea")
+    left, right = np.zeros((2, 64, 64), bool)
+    left[24:40, 8:24] = right[24:40, 40:56] = True
+    image = np.full((64, 64, 3), 90, np.uint8)
+    image[left], image[right] = (220, 20, 20), (20, 20, 220)
+    concepts = (SceneConcept("teapot", left), SceneConcept("penguin", right))
+    save_scene(Scene(image=image, concepts=concepts), run.scene)
+    async with composing(run, size) as (pilot, screen):
+        places = screen.wall.places
+        await pilot.press("escape", "P")
+        await until(pilot, lambda: "teapot 25,50" in screen_text(app_of(pilot)), "the canvas")
+        assert "[x] place things" in screen_text(app_of(pilot))
+        # The mouse drags the penguin from the right to the upper middle.
+        view = places._view()
+        assert view is not None
+        across, down = view.dots
+
+        def cell(x: float, y: float) -> tuple[int, int]:
+            return (places.region.x + view.offset[0] + int(x * across),
+                    places.region.y + view.offset[1] + int(y * down / 2))  # fmt: skip
+
+        await pilot.mouse_down(offset=cell(0.75, 0.5))
+        await pilot.hover(offset=cell(0.5, 0.3))
+        await pilot.mouse_up(offset=cell(0.5, 0.3))
+        spot = places.layout_now[1]
+        assert abs(spot.x - 50) < 8 and abs(spot.y - 30) < 8
+        # By keys the teapot is moved against the edge, made larger, and swapped to the right.
+        await pilot.press("tab", *["left"] * 20, "plus", "s", "less_than_sign")
+        moved = places.layout_now[0]
+        assert moved.width > 25 and moved.x > 84
+        await pilot.press("f2")
+        await pilot.press("f5")
+        assert places.layout_now[0] == moved, "the layout survives another screen"
+        await pilot.press("g")
+        await until(pilot, lambda: len(asked) == 1, "the request")
+        request = asked[0]
+        assert request.noise == 0.6 and [one.token for one in request.places] == [
+            "<penguin>", "<teapot>",
+        ]  # fmt: skip
+        texts = [one.text for one in request.places]
+        assert [ThingPlace.parse(text).text for text in texts] == texts
+        options = screen.command_values()["options"]
+        assert f" --place {texts[0]} --place {texts[1]} --loose 0.6" in options
+        # What is left out is in no request; what a picture was drawn with comes back with it.
+        await pilot.press("D")
+        assert [one.token for one in places.chosen] == ["<penguin>"]
+        recipe = {"prompt": "<teapot>", "noise": 0.7, "place": " ".join(texts), "run": "tea"}
+        path = save_generated(image, run.pictures, "placed", recipe)
+        picture = read_picture(path)
+        assert picture is not None
+        assert f"--place {texts[0]} --place {texts[1]} --loose 0.7" in picture.command()
+        await pilot.press("o", "P")
+        assert not places.chosen and request.places
+        screen._reuse(picture)
+        assert [one.text for one in places.chosen] == texts and places.loose == 0.7
+        screen.wall.take_over(Recipe(prompt="<teapot>"))
+        assert not places.active
+
+
+def test_a_request_says_its_places() -> None:
+    assert ThingPlace.parse("teapot=75,60.5,30").text == "teapot=75,60.5,30"
