@@ -4,7 +4,7 @@ Nothing here imports torch or textual, needs an event loop, or can harm a host: 
 nor waits for its viewers. All functions may be called from any thread.
 """
 
-from bas_tui.client.additions import read_additions
+from bas_tui.client.additions import read_additions, with_one_more
 from bas_tui.client.bases import resolve_base
 from bas_tui.client.create import change_settings, create_run, tidy
 from bas_tui.client.exchange import Exchange, ExportOrder, ImportOrder
@@ -46,4 +46,5 @@ __all__ = [
     "tidy",
     "token_names",
     "wait_until_gone",
+    "with_one_more",
 ]

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.core.errors import UserError
-from engine.models.additions import addition_header, embedding_name, embedding_shape
+from engine.models.additions import (
+    addition_header,
+    embedding_keys,
+    embedding_name,
+    embedding_shape,
+    vocabulary,
+)
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run
+from engine.runs.manifest import read_manifest
 from engine.runs.requests import Addition, Additions
 
 
@@ -24,6 +31,33 @@ def read_additions(
     sources = [str(run.path), *(one.source for one in found.others)]
     if len(set(sources)) < len(sources):
         raise UserError("a run is named twice", "name each run once")
+    return found
+
+
+def with_one_more(run: RunDir, words: str, known: Additions) -> Additions:
+    """What is drawn with already and one more, whose kind its file tells; else it is a run's name.
+
+    Raises UserError for what cannot be added.
+    """
+    name, _ = _strength(words.strip())
+    file = Path(name.partition("=")[2] or name).expanduser()
+    if not (file.is_file() or file.suffix.lower() == ".safetensors" or "/" in name):
+        manifest, other = read_manifest(run), _other(words.strip())
+        guest = read_manifest(RunDir(Path(other.source)))
+        if guest.base_hash != manifest.base_hash:
+            raise UserError(
+                f"{guest.name} was learned on another base model ({guest.base})",
+                "things of several runs can be drawn together on one base model only",
+            )
+        found = known._replace(others=(*known.others, other))
+    elif embedding_keys(addition_header(file.resolve()).shapes):
+        found = known._replace(embeddings=(*known.embeddings, _embedding(words.strip())))
+    else:
+        found = known._replace(loras=(*known.loras, _lora(words.strip())))
+    sources = [str(run.path.resolve()), *(one.source for kind in found for one in kind)]
+    if len(set(sources)) < len(sources):
+        raise UserError(f"{name} is there already", "name each file and each run once")
+    vocabulary(read_manifest(run).concepts, found)
     return found
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from textual.widgets import Input
 
 from bas_tui import client
 from bas_tui.tui.compose.drawing_queue import DrawingQueue
@@ -85,3 +89,35 @@ async def test_things_are_placed_by_mouse_and_by_keys(
 
 def test_a_request_says_its_places() -> None:
     assert ThingPlace.parse("teapot=75,60.5,30").text == "teapot=75,60.5,30"
+
+
+async def test_other_files_and_runs_are_added_and_taken_out(tmp_path: Path) -> None:
+    style, ink = tmp_path / "style.safetensors", tmp_path / "ink.safetensors"
+    save_file({"emb_params": np.zeros((2, 768), np.float32)}, ink)
+    parts = ("down", "up")
+    lora = {f"lora_unet_a.lora_{part}.weight": np.zeros((4, 4), np.float32) for part in parts}
+    save_file(lora, style)
+    make_run("owl")
+    async with composing(make_run("tea")) as (pilot, screen):
+        text = lambda: screen_text(app_of(pilot))  # noqa: E731
+        for words in (f"{style}:0.7", str(ink), "owl:0.5"):
+            await pilot.press("escape", "A")
+            await until(pilot, lambda: "another file" in text(), "the dialog")
+            app_of(pilot).screen.query_one(Input).value = words
+            await pilot.press("enter")
+            await until(pilot, lambda: app_of(pilot).screen is screen, "the end of the dialog")
+        assert "with 3 others (A)" in text() and "<ink>" in text() and "teapot-2" in text()
+        added = screen.prompts.additions
+        assert (added.loras[0].strength, added.others[0].strength) == (0.7, 0.5)
+        options = screen.command_values()["options"]
+        assert f"--lora {style}:0.7 --embedding ink={ink} --with " in options
+        await pilot.press("A")
+        await until(pilot, lambda: "take out: LoRA style.safetensors x0.7" in text(), "the list")
+        app_of(pilot).screen.query_one(Input).value = f"{tmp_path}/none.safetensors"
+        await pilot.press("enter")
+        await until(pilot, lambda: "there is no file" in text(), "what is wrong")
+        app_of(pilot).screen.query_one(Input).value = ""
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: app_of(pilot).screen is screen, "the end of the dialog")
+        left = screen.prompts.additions
+        assert not left.loras and left.embeddings and left.others

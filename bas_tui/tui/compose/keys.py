@@ -45,6 +45,12 @@ KEYS = (
         command=GENERATE,
     ),
     Key(
+        id="compose.add", keys="A", action="add", label="Add",
+        help="Draw with other people's LoRA and embedding files, or with another run's things, "
+        "too; or take one out again.",
+        command=GENERATE,
+    ),
+    Key(
         id="compose.copy", keys="y", action="copy", label="Copy command",
         help="Copy the `bas gen` command of the picture that is chosen, else of the prompt.",
         command=GENERATE,

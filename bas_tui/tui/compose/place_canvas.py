@@ -237,7 +237,7 @@ class PlaceCanvas(QuietFocus):
         where = "left out" if spot.out else f"{spot.x:g},{spot.y:g}"
         if not spot.out and spot.width:
             where += f" {spot.width:g} wide"
-        return f"{things.names[self.picked]} {where}  < loose {self.loose:g} >"
+        return f"{things.names[self.picked]} {where} loose {self.loose:g}"
 
     def _box(self, index: int, spot: Spot) -> tuple[int, int, int, int]:
         assert self._things is not None

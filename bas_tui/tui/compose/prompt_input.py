@@ -186,7 +186,7 @@ class TokenChips(ClickableWords):
 
     DEFAULT_CSS = "TokenChips { height: auto; max-height: 2; }"
 
-    concepts: reactive[tuple[ConceptEntry, ...]] = reactive(())
+    concepts: reactive[tuple[ConceptEntry, ...]] = reactive((), layout=True)
     run: reactive[str] = reactive("")
 
     class Clicked(Message):

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Input, Label, Static
 
 from bas_tui import client
+from bas_tui.tui.compose.added_line import AddedLine, command_words
 from bas_tui.tui.compose.place_switch import PlaceSwitch
 from bas_tui.tui.compose.prompt_editing import read_history, write_history
 from bas_tui.tui.compose.prompt_input import PromptInput, TokenChips
@@ -20,10 +21,11 @@ from bas_tui.tui.drawing.palette import concept_color
 from bas_tui.tui.shell.picture_files import Recipe
 from engine.core.errors import UserError
 from engine.core.settings import build_config
+from engine.models.additions import vocabulary
 from engine.runs.folder import RunDir
 from engine.runs.manifest import ConceptEntry, Manifest
 from engine.runs.prompts import all_together, known, unknown_tokens
-from engine.runs.requests import LOOSE
+from engine.runs.requests import LOOSE, NOTHING, Additions
 
 HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: letters are keys again"
 
@@ -36,6 +38,9 @@ class PromptPane(Vertical):
         super().__init__(id="lines")
         self._draw_key, self._placing = draw_key, placing
         self._run: RunDir | None = None
+        self._manifest: Manifest | None = None
+        self.additions = NOTHING
+        """Other files and runs that are drawn with."""
         self._concepts: Sequence[ConceptEntry] = ()
 
     def compose(self) -> ComposeResult:
@@ -52,6 +57,8 @@ class PromptPane(Vertical):
         with Horizontal(classes="line", id="negative-line"):
             yield Label("negative", classes="label")
             yield PromptInput(id="negative", placeholder="nothing in particular")
+            if self._placing:
+                yield AddedLine()
         yield PromptSettings(id="settings", draw_key=self._draw_key)
 
     @property
@@ -76,17 +83,32 @@ class PromptPane(Vertical):
 
     def use(self, run: RunDir, manifest: Manifest) -> None:
         """Take a run's tokens, its earlier prompts and its own settings."""
-        self._run, self._concepts = run, manifest.concepts
-        for line in self.query(PromptInput):
-            line.concepts, line.join = manifest.concepts, manifest.grammar.join
+        if self._run is not None and self._run.path != run.path:
+            self.additions = NOTHING
+        self._run, self._manifest = run, manifest
+        self.draw_with(self.additions)
         prompt = self.prompt
         prompt.history = read_history(run)
         if not prompt.value:
             tokens = all_together(manifest.concepts, manifest.grammar)
             prompt.placeholder = f"a photo of {tokens} in the snow"
-        chips = self.query_one(TokenChips)
-        chips.concepts, chips.run = manifest.concepts, run.name
+        self.query_one(TokenChips).run = run.name
         self.settings.own = _own_settings(manifest)
+        self.check()
+
+    def draw_with(self, additions: Additions) -> None:
+        """Draw with other files and runs, too; their words may stand in prompts."""
+        manifest = self._manifest
+        if manifest is None:
+            return
+        everyone, words = vocabulary(manifest.concepts, additions)
+        named = (ConceptEntry(token=f"<{word}>", name=word, initializer="") for word in words)
+        self.additions, self._concepts = additions, (*everyone, *named)
+        for line in self.query(PromptInput):
+            line.concepts, line.join = self._concepts, manifest.grammar.join
+        self.query_one(TokenChips).concepts = tuple(self._concepts)
+        for shown in self.query(AddedLine):
+            shown.additions = additions
         self.check()
 
     def take_over(self, recipe: Recipe) -> None:
@@ -122,7 +144,7 @@ class PromptPane(Vertical):
             out=run.pictures, negative=negative,
             seed=settings.used_seed, count=settings.count, steps=settings.steps,
             guidance=settings.guidance, strength=self._strength(), step_previews=step_previews,
-            places=tuple(places), noise=loose if places else 1.0,
+            additions=self.additions, places=tuple(places), noise=loose if places else 1.0,
         )  # fmt: skip
         client.check_request(request)
         prompt.value = text
@@ -145,6 +167,7 @@ class PromptPane(Vertical):
                 f" --{flag} {value}" if value is not None else ""
             )  # fmt: skip
         options += f" --negative {shlex.quote(negative)}" if negative else ""
+        options += "".join(f" {flag} {shlex.quote(w)}" for flag, w in command_words(self.additions))
         return {"prompt": shlex.quote(self.text), "options": options}
 
     def _strength(self) -> float:

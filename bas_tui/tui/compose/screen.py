@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
+from bas_tui.tui.compose.added_line import ask_for_more
 from bas_tui.tui.compose.drawing_queue import DrawingQueue
 from bas_tui.tui.compose.drawing_state import Drawing
 from bas_tui.tui.compose.gallery import Gallery
@@ -198,6 +199,14 @@ class ComposeScreen(BasScreen):
         self._show_drawing()
         # The gallery stays at the picture that was chosen; the new ones are what one waits for.
         self.gallery.action_move_to(0)
+
+    def action_add(self) -> None:
+        """Draw with another file or run, too, or without one again."""
+        if (run := self.runs.run) is None:
+            self.say("no run is chosen: press r", "warning")
+        else:
+            prompts = self.prompts
+            self.app.push_screen(ask_for_more(run, prompts.additions, prompts.draw_with))
 
     def action_place(self) -> None:
         """Begin with things at their places, or with noise alone."""
