@@ -346,7 +346,7 @@ class ComposeScreen(BasScreen):
                 self.bas.show_error(error)
         self.prompts.take_over(recipe)
         self.wall.take_over(recipe)
-        self.say("took over prompt, seed, steps and guidance; enter draws it again")
+        self.say(f"took over prompt, seed, steps and guidance{recipe.drawn_with()}; enter draws it")
         self.action_focus_on("prompt")
 
     def action_save_as(self) -> None:

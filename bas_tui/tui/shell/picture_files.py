@@ -74,6 +74,11 @@ class Recipe:
             words += [f"presence {self.score:.2f}"]
         return " · ".join(words)
 
+    def drawn_with(self) -> str:
+        """The added files and runs, for a person who has to name them again; else empty."""
+        added = ", ".join(filter(None, (self.loras, self.embeddings, self.others)))
+        return f"; it was drawn with {added}: A adds files" if added else ""
+
     def command(self, folder: Path | None = None) -> str:
         """The command that draws the same picture, as far as its file tells.
 
