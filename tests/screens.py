@@ -121,6 +121,7 @@ async def stills(run: RunDir, other: RunDir, size: tuple[int, int]) -> dict[str,
     await with_app("train", size, keep("train"), run=run.name)
     await with_app("train", size, keep("result", "f"), run=run.name)
     await with_app("compose", size, keep("compose", "escape"), run=run.name)
+    await with_app("compose", size, keep("place", "escape", "P"), run=run.name)
     return found
 
 
