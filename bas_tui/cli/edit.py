@@ -102,13 +102,12 @@ def edit(
     """
     from bas_tui import client
     from engine.core.errors import UserError
-    from engine.runs.library import find_run
     from engine.runs.requests import EditRegion, PhotoEdit
 
     prompts, masks = prompts or [], masks or []
     if not prompts and not masks and not as_json and can_open(False):
         client.check_photo(photo)
-        start_application("edit", photo=photo, run=str(find_run(run).path))
+        start_application("edit", photo=photo, run=str(options.run_to_draw(run).path))
     if len(prompts) != len(masks) or not prompts:
         raise UserError(
             f"{len(prompts)} prompts for {len(masks)} masks",
@@ -122,7 +121,7 @@ def edit(
         decoder_steps=decoder_steps,
     )
     client.check_edit(asked)
-    found = find_run(run)
+    found = options.run_to_draw(run)
     additions = client.read_additions(found, lora or [], embedding or [], with_ or [])
     request = client.GenerationRequest(
         run=found,

@@ -118,9 +118,8 @@ def export(
     """
     from bas_tui import client
     from bas_tui.cli.generate import check_folder
-    from engine.runs.library import find_run
 
-    found = find_run(run)
+    found = options.run_to_draw(run)
     client.check_learned(found)
     targets, everything = _targets(to or [])
     order = client.ExportOrder(

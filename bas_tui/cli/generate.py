@@ -159,9 +159,8 @@ def gen(
     stdout gets the path of every picture; on a terminal the pictures are shown, too.
     """
     from bas_tui import client
-    from engine.runs.library import find_run
 
-    found = find_run(run)
+    found = options.run_to_draw(run)
     additions = client.read_additions(found, lora or [], embedding or [], with_ or [])
     places = tuple(map(client.ThingPlace.parse, place or ()))
     request = client.GenerationRequest(

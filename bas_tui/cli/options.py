@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from engine.runs.folder import RunDir
 
 APPLICATION = "The application"
 
@@ -17,18 +20,29 @@ def complete_run(incomplete: str) -> list[str]:
     return [run.name for run in list_runs() if run.name.startswith(incomplete)]
 
 
+def run_to_draw(name: str | None) -> RunDir:
+    """The run that a command draws from; says so where it is not the newest one, nor named."""
+    from bas_tui.cli import stderr
+    from engine.runs.library import find_learned_run, find_run
+
+    run = find_learned_run(name)
+    if name is None and (newest := find_run(None)) != run:
+        stderr.note("warning", f"from {run.name}: {newest.name}, the newest, has no concepts yet")
+    return run
+
+
 def complete_prompt(incomplete: str) -> list[tuple[str, str]]:
     """The newest run's tokens for the shell, in place of the `<...` at the end of the prompt."""
     from bas_tui.client.prompt_checks import token_names
     from engine.core.errors import UserError
-    from engine.runs.library import find_run
+    from engine.runs.library import find_learned_run
     from engine.runs.manifest import read_manifest
 
     start = incomplete.rfind("<")
     if start < 0 or ">" in incomplete[start:]:
         start = len(incomplete)
     try:
-        run = find_run(None)
+        run = find_learned_run(None)
         names = token_names(read_manifest(run).concepts)
     except UserError:
         return []

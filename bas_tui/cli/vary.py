@@ -59,11 +59,10 @@ def vary(
     begins with noise alone, and its sheet has no photo.
     """
     from bas_tui import client
-    from engine.runs.library import find_run
     from engine.runs.manifest import read_manifest
     from engine.runs.prompts import all_together
 
-    found = find_run(run)
+    found = options.run_to_draw(run)
     manifest = read_manifest(found)
     if prompt is None:
         prompt = all_together(manifest.concepts, manifest.grammar, by_name=True)

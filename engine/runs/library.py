@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from engine.core.errors import UserError
-from engine.runs.folder import RunDir, runs_dir
+from engine.runs.folder import RunDir, has_concepts, runs_dir
 from engine.runs.liveness import host_pid
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -70,6 +70,18 @@ def find_run(name: str | None) -> RunDir:
         raise UserError(f"there is no run {name!r}", "`bas runs` lists them")
     names = ", ".join(run.name for run in matches[:5])
     raise UserError(f"{name!r} fits several runs: {names}", "type more of the name")
+
+
+def find_learned_run(name: str | None) -> RunDir:
+    """As `find_run`, to draw from; None: the newest that has learned something.
+
+    Where none has, the newest one: what it lacks is then said of it.
+    """
+    if name is None:
+        for run in list_runs():
+            if has_concepts(run.concepts):
+                return run
+    return find_run(name)
 
 
 def remove_run(run: RunDir) -> None:

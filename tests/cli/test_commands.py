@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -153,7 +154,12 @@ def test_gen_prints_paths_or_events(bas: Bas, fake: Fake, desk: Path, tmp_path: 
     (concepts / "concepts.json").write_text("{}")
     result = bas("gen", "<teapot> in snow", "-n", "2", "-o", str(tmp_path / "out"))
     assert (result.exit_code, result.stdout) == (0, "/p/0.png\n/p/1.png\n"), result.output
+    # The newest run to draw from is the newest one that has learned something.
+    newer = concepts.parent.parent / "s"
+    shutil.copytree(concepts.parent, newer, ignore=shutil.ignore_patterns("concepts"))
     result = bas("gen", "<asset0>", "-n", "1", "--json")
+    assert "from r: s, the newest, has no concepts yet" in result.stderr
+    shutil.rmtree(newer)
     kinds = [json.loads(line)["kind"] for line in result.stdout.splitlines()]
     assert kinds[0] == "progress" and kinds[-1] == "generation_ended"
     box = (str(desk / "img.png"), "--mask", "10,10,50,50")
