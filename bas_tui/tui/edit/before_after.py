@@ -35,13 +35,14 @@ class BeforeAfter:
         if document is None:
             return
         height, width = document.shape
+        photo = document.image
 
         def load() -> None:
             pixels = load_picture(picture.path)
             if pixels is not None and pixels.shape[:2] != (height, width):
                 small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
                 pixels = np.asarray(small, np.uint8)
-            screen.app.call_from_thread(self._loaded, picture, pixels)
+            screen.app.call_from_thread(self._loaded, picture, photo, pixels)
 
         screen.run_worker(load, thread=True, exclusive=True, group="candidate", exit_on_error=False)
 
@@ -53,11 +54,13 @@ class BeforeAfter:
         elif document is not None:
             screen.app.push_screen(FullPicture(document.image))
 
-    def _loaded(self, picture: Picture, pixels: Pixels | None) -> None:
+    def _loaded(self, picture: Picture, photo: Pixels, pixels: Pixels | None) -> None:
         document, screen = self._desk.document, self._desk.screen
+        if document is None or document.image is not photo:
+            return  # Another photo was opened while the candidate was read.
         if pixels is None:
             screen.say(f"{picture.path.name} cannot be read", "error")
-        elif document is not None and pixels.shape[:2] == document.shape:
+        else:
             self._put(pixels)
             screen.query_one(MaskTools).busy = "after"
 
