@@ -10,6 +10,7 @@ from collections.abc import Callable
 from textual.message import Message
 
 from bas_tui.client import GenerationRequest, Generator
+from bas_tui.error_log import unexpected
 from bas_tui.tui.compose.drawing_state import Drawing
 from engine.core.errors import BasError
 from engine.runs.events import Event
@@ -107,5 +108,5 @@ class DrawingQueue:
         except BasError as error:
             self._post(self.CouldNotDraw(request.request, error))
         except Exception as error:  # Nobody must wait for ever for this drawing.
-            wrapped = BasError(f"the drawing failed: {error}", "try again")
+            wrapped = unexpected(error, "the drawing failed")
             self._post(self.CouldNotDraw(request.request, wrapped))

@@ -21,15 +21,19 @@ class PictureActions:
 
     def save_as(self, picture: Picture) -> None:
         """Copy it to a file."""
+        saved: list[Path] = []
+
+        def save(text: str) -> None:
+            saved.append(save_copy(picture, Path(text.strip())))
 
         def done(text: str | None) -> None:
             if text:
-                self._screen.say(f"saved {text.strip()}")
+                self._screen.say(f"saved {saved[-1]}")
 
         self._screen.app.push_screen(
             Ask(
                 "Save the picture as", str(Path.cwd() / picture.path.name),
-                check=lambda text: save_copy(picture, Path(text.strip())),
+                check=save,
                 suggester=PathSuggester((".png",)),
             ),
             done,

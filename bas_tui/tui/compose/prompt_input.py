@@ -187,14 +187,6 @@ class TokenChips(ClickableWords):
     DEFAULT_CSS = "TokenChips { height: auto; max-height: 2; }"
 
     concepts: reactive[tuple[ConceptEntry, ...]] = reactive((), layout=True)
-    run: reactive[str] = reactive("")
-
-    class Clicked(Message):
-        """A chip was clicked."""
-
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
 
     def render(self) -> Content:
         """All chips that fit."""

@@ -92,7 +92,6 @@ class PromptPane(Vertical):
         if not prompt.value:
             tokens = all_together(manifest.concepts, manifest.grammar)
             prompt.placeholder = f"a photo of {tokens} in the snow"
-        self.query_one(TokenChips).run = run.name
         self.settings.own = _own_settings(manifest)
         self.check()
 

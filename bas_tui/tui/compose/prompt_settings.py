@@ -119,14 +119,20 @@ class PromptSettings(ClickableWords, can_focus=True):
         else:
             button = Content.styled(f" Draw ({self._draw_key}) ", "bold $background on $success")
             button = clickable(button, "screen.generate()")
+        room = self.size.width - button.cell_length - 1
         line = self._line(arrows=True)
-        if line.cell_length + button.cell_length + 1 > self.size.width:
+        if line.cell_length > room:
             line = self._line(arrows=False)
+        if line.cell_length > room:
+            line = self._line(arrows=False, hint=False)
         gap = max(1, self.size.width - line.cell_length - button.cell_length)
         return Content.assemble(line, " " * gap, button)
 
-    def _line(self, *, arrows: bool) -> Content:
-        """The settings; without `arrows` only the chosen one keeps them, to save room."""
+    def _line(self, *, arrows: bool, hint: bool = True) -> Content:
+        """The settings; without `arrows` only the chosen one keeps them, to save room.
+
+        `hint`: how a seed is kept.
+        """
         parts: list[Content] = []
         for index, field in enumerate(self.fields):
             here = self.has_focus and index == self.place
@@ -142,7 +148,7 @@ class PromptSettings(ClickableWords, can_focus=True):
             )
             parts.append(words)
             if field == "seed":
-                parts.append(clickable(self._lock(), "lock_seed()"))
+                parts.append(clickable(self._lock() if hint else "", "lock_seed()"))
         return Content("  ").join([Content.assemble(parts[0], " ", parts[1]), *parts[2:]])
 
     def _lock(self) -> Content:

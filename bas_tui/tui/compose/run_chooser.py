@@ -11,7 +11,7 @@ from bas_tui.tui.shell.ask import Ask
 from bas_tui.tui.shell.screen import BasScreen
 from engine.core.errors import BasError
 from engine.runs.folder import RunDir
-from engine.runs.library import find_run, list_runs
+from engine.runs.library import find_learned_run, find_run, list_runs
 from engine.runs.manifest import Manifest, read_manifest
 
 MOST = 30
@@ -42,11 +42,14 @@ class RunChooser:
         self._screen.post_message(self.Chosen(asked))
 
     def use_last(self) -> None:
-        """The run of last time, else the newest. Raises UserError where there is none."""
+        """The run of last time, else the newest that has learned something.
+
+        Raises UserError where there is none.
+        """
         try:
-            self.use(find_run(self._screen.bas.prefs.last_run or None))
+            self.use(find_learned_run(self._screen.bas.prefs.last_run or None))
         except BasError:
-            self.use(find_run(None))
+            self.use(find_learned_run(None))
 
     def ask(self) -> None:
         """Let the person choose among the runs that have learned something."""
