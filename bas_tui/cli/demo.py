@@ -47,7 +47,7 @@ def demo(
 
     Example:  bas demo --scene rocket_cactus
 
-    Two to six minutes on two cores. Its run stays, for `bas gen` and all the rest; stdout gets the
+    Two minutes on two free cores, six on busy ones. Its run stays, for `bas gen` and all the rest; stdout gets the
     paths of the pictures.
     """
     from bas_tui import client
