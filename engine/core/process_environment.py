@@ -11,8 +11,8 @@ _THREADS = {
     # machine over 1 s a step against 0.175 s (measured).
     "OMP_WAIT_POLICY": "PASSIVE",
     # But not at once: most waits end within microseconds, and waking a thread takes longer. So many
-    # turns spare 25 % of a step's wall time on 2 free cores and none of its CPU time; with both
-    # cores taken by others they cost phase 1 up to 40 %, four times as many up to 150 % (measured).
+    # turns spare 27 % of a step's wall time on 2 free cores, and some CPU time; with both cores
+    # taken by others they cost 20 to 50 %, four times as many up to 150 % (measured on pocket).
     # GNU's OpenMP only, which PyTorch brings on Linux.
     "GOMP_SPINCOUNT": "5000",
     "TOKENIZERS_PARALLELISM": "false",
