@@ -47,8 +47,8 @@ def demo(
 
     Example:  bas demo --scene rocket_cactus
 
-    Two minutes on two free cores, six on busy ones. Its run stays, for `bas gen` and all the rest; stdout gets the
-    paths of the pictures.
+    Two minutes on two free cores, six on busy ones. Its run stays, for `bas gen` and all the rest;
+    stdout gets the paths of the pictures.
     """
     from bas_tui import client
     from bas_tui.cli.attach import attach
