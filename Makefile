@@ -34,7 +34,7 @@ test-fast: $(DEV) ## run the tests that take seconds, for after each change (a m
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile \
 	  -m 'not slow and not faults and not emulated' $(FAST)
 
-test-faults: $(DEV) ## inject faults: kills, damage, full disks, hostile files (half an hour)
+test-faults: $(DEV) ## inject faults: kills, damage, full disks, hostile files (some minutes)
 	$(BIN)/python -m pytest -m 'not emulated' tests/faults
 
 test-cuda: $(DEV) ## walk an emulated CUDA device: half precision, LoRA, SDXL, resume (needs g++)

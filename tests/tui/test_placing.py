@@ -12,6 +12,7 @@ from textual.widgets import Input
 from bas_tui import client
 from bas_tui.tui.compose.drawing_queue import DrawingQueue
 from bas_tui.tui.shell.picture_files import Recipe, read_picture
+from engine.core.errors import UserError
 from engine.results.pictures import save_generated
 from engine.runs.requests import ThingPlace
 from engine.scenes.checks import SceneConcept
@@ -83,8 +84,22 @@ async def test_things_are_placed_by_mouse_and_by_keys(
         assert not places.chosen and request.places
         screen._reuse(picture)
         assert [one.text for one in places.chosen] == texts and places.loose == 0.7
+        screen.wall.take_over(Recipe(prompt="<owl>", places="owl=10,10", noise=0.7))
+        assert len(places.chosen) == 2, "another run's layout leaves no empty scene"
         screen.wall.take_over(Recipe(prompt="<teapot>"))
         assert not places.active
+        # Nothing is drawn from noise alone while places are wanted and not there yet; where they
+        # will never be, it is said.
+        (run.scene / "image.png").unlink()
+        assert screen.runs.manifest is not None
+        places.use(run, screen.runs.manifest)
+        places.active = True
+        with pytest.raises(UserError, match="still being read"):
+            places.wanted()
+        await until(pilot, lambda: places.problem is not None, "the end of the reading")
+        assert not places.active
+        await pilot.press("P")
+        assert not places.active and "there is no image" in screen_text(app_of(pilot))
 
 
 def test_a_request_says_its_places() -> None:

@@ -205,10 +205,11 @@ class Gallery(QuietFocus):
             lines = [tile.pending if tile.preview is not None else ""]
         else:
             recipe = picture.recipe
-            seed = f"{mark}{recipe.seed}"
             if place.caption == 1:
+                # The verdict first: a seed of nine figures would push it out of a narrow tile.
                 run = recipe.run if self.runs > 1 else ""
-                lines = [" ".join(word for word in (seed, recipe.verdict, run) if word)]
+                words = (recipe.verdict, str(recipe.seed), run)
+                lines = [mark + " ".join(word for word in words if word)]
             else:
                 where = f"{recipe.run} on {Path(recipe.base).name}"
                 lines = [f"{mark}{recipe.read_prompt()}", recipe.details(), where]

@@ -79,11 +79,11 @@ class PlaceCanvas(QuietFocus):
             self.things = things
 
     class Unreadable(Message):
-        """There is no scene to place things of."""
+        """There is nothing to place of a run's scene, and somebody waits for it."""
 
-        def __init__(self, error: BasError) -> None:
+        def __init__(self, run: str, error: BasError) -> None:
             super().__init__()
-            self.error = error
+            self.run, self.error = run, error
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -91,6 +91,8 @@ class PlaceCanvas(QuietFocus):
         """Whether pictures begin with the layout."""
         self.loose = LOOSE
         self.picked = 0
+        self.problem: BasError | None = None
+        """Why there is nothing to place of the run's scene."""
         self._things: _Things | None = None
         self._wanted = ""
         self._layouts: dict[str, dict[int, Spot]] = {}
@@ -102,7 +104,7 @@ class PlaceCanvas(QuietFocus):
 
     def use(self, run: RunDir, manifest: Manifest) -> None:
         """Read the things of a run's scene; its layout of before comes back."""
-        self._wanted, self._things = run.name, None
+        self._wanted, self._things, self.problem = run.name, None, None
         entries = manifest.concepts
 
         def work() -> None:
@@ -110,16 +112,17 @@ class PlaceCanvas(QuietFocus):
                 scene = open_saved_scene(run.scene)
                 scene = resize_scene(scene, min(SIDE, scene.side))
             except BasError as error:
-                if self.active:
-                    self.active = False
-                    self.post_message(self.Unreadable(error))
+                self.post_message(self.Unreadable(run.name, error))
                 return
             pairs = zip(entries, scene.concepts, strict=False)
             kept = [(e.name, c.mask) for e, c in pairs if not e.is_background and c.mask.any()]
-            if kept:
-                masks = np.stack([mask for _, mask in kept])
-                told = tuple(name for name, _ in kept)
-                self.post_message(self.Loaded(_Things(run.name, scene.image, masks, told)))
+            if not kept:
+                nothing = UserError(f"{run.name} has learned no things to place", "leave P out")
+                self.post_message(self.Unreadable(run.name, nothing))
+                return
+            masks = np.stack([mask for _, mask in kept])
+            told = tuple(name for name, _ in kept)
+            self.post_message(self.Loaded(_Things(run.name, scene.image, masks, told)))
 
         self.run_worker(work, thread=True, group="places", exit_on_error=False)
 
@@ -134,6 +137,15 @@ class PlaceCanvas(QuietFocus):
             taken, self._taken = self._taken, None
             self.take_over(*taken)
         self.draw()
+
+    def on_place_canvas_unreadable(self, message: Unreadable) -> None:
+        """Place nothing; it is said where somebody waits for it."""
+        if message.run == self._wanted:
+            self.problem = message.error
+        if message.run != self._wanted or not self.active:
+            message.stop()
+        else:
+            self.active = False
 
     @property
     def layout_now(self) -> dict[int, Spot]:
@@ -154,6 +166,12 @@ class PlaceCanvas(QuietFocus):
             for index, spot in self.layout_now.items()
             if not spot.out
         )  # fmt: skip
+
+    def wanted(self) -> tuple[client.ThingPlace, ...]:
+        """The same for a drawing; raises UserError while the scene is read."""
+        if self.active and self._things is None:
+            raise UserError("the scene's things are still being read", "draw again in a moment")
+        return self.chosen
 
     def options(self) -> str:
         """The same as options of `bas gen`."""
@@ -181,6 +199,8 @@ class PlaceCanvas(QuietFocus):
                 layout[index] = Spot(
                     x=_tenth(place.x), y=_tenth(place.y), width=_tenth(place.width)
                 )
+        if all(spot.out for spot in layout.values()):
+            layout = self._scene_layout()  # Of another run's things.
         self._layouts[self._wanted] = layout
         self.loose = noise or LOOSE
         self.draw()

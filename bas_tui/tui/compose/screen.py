@@ -190,7 +190,7 @@ class ComposeScreen(BasScreen):
         try:
             request = self.prompts.request(
                 step_previews=not self.bas.terminal.low_bandwidth,
-                places=self.wall.places.chosen, loose=self.wall.places.loose,
+                places=self.wall.places.wanted(), loose=self.wall.places.loose,
             )  # fmt: skip
         except BasError as error:
             self.bas.show_error(error)

@@ -33,6 +33,9 @@ class Wall(Horizontal):
     def toggle(self) -> None:
         """Begin with things at their places, or with noise alone."""
         places = self.places
+        if places.problem is not None and not places.active:
+            self._owner.bas.show_error(places.problem)
+            return
         places.active = not places.active
         self._show()
         if places.active:
