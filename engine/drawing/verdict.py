@@ -3,7 +3,7 @@
 The finished latents are noised again, and the network says what the noise was: once told the whole
 prompt, once for each thing told the prompt without it. Where a thing is in the picture, not to be
 told of it makes the network's error larger; where it is missing, it does not (a diffusion model as
-classifier: Li et al. 2023, arXiv 2303.16203, eq. 7). The noise is the same for all, so that only
+classifier: Li et al. 2023, arXiv 2303.16203). The noise is the same for all, so that only
 the words make the difference.
 
 Shape legend: K things, B noise levels, C latent channels, H and W latent size.
