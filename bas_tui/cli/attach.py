@@ -67,10 +67,10 @@ def _go_on(run: RunDir, owner: bool) -> bool:
         try:
             answer = stderr.ask("\n[s]top the run, [l]eave it running, or [w]atch on? [l]")
         except KeyboardInterrupt:
-            answer = ""
-        if answer.startswith("w"):
+            answer = None
+        if answer and answer[0] == "w":
             return True
-        if answer.startswith("s"):
+        if answer and answer[0] == "s":
             try:
                 client.send(run, "stop")
             except UserError as problem:

@@ -69,12 +69,16 @@ def is_interactive() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def ask(question: str) -> str:
-    """The person's answer in lower case; empty where nobody can be asked or input ends."""
+def ask(question: str) -> str | None:
+    """The person's answer in lower case; None where nobody can be asked or input ends."""
     if not is_interactive():
-        return ""
+        return None
     print(question, end=" ", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower()
+    line = sys.stdin.readline()
+    if not line:
+        print(file=sys.stderr)  # What comes next begins a line of its own.
+        return None
+    return line.strip().lower()
 
 
 def run_guarded(command: Callable[[], Any]) -> int:

@@ -200,12 +200,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def _ask(question: str) -> int | None:
-    """A number from 1 to 5; None for q or the end of input."""
+    """A number from 1 to 5, asked for until it is one; None for q or the end of input."""
     from engine.evaluate.study import HIGH, LOW
 
     while True:
         answer = stderr.ask(question)
-        if answer in ("q", "quit", ""):
+        if answer in ("q", "quit", None):
             return None
         if answer.isdigit() and LOW <= int(answer) <= HIGH:
             return int(answer)

@@ -191,9 +191,9 @@ def ask_and_load(
             raise
         stderr.note("warning", error.message)
         answer = stderr.ask("Is the thing the black (transparent) part? [y]es, [n]o, stop:")
-        if answer[:1] not in ("y", "n"):
+        if not answer or answer[0] not in "yn":
             raise
-        return load_scene(scene, masks, grid=grid, inverted=answer[:1] == "y")
+        return load_scene(scene, masks, grid=grid, inverted=answer[0] == "y")
 
 
 def launch(run: RunDir, *, detach: bool, plain: bool, as_json: bool) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from bas_tui.cli import stderr
 from bas_tui.cli.evaluate_view import headline, plot
 from bas_tui.cli.main import app
 from engine.evaluate.status import Status
@@ -64,7 +65,9 @@ def test_list_and_report(bas: Bas, scored: Scored, tmp_path: Path) -> None:
     assert json.loads(bas("eval", "report", "--json").stdout)["jobs_done"] == 4
 
 
-def test_a_study_from_trials_to_table(bas: Bas, scored: Scored, tmp_path: Path) -> None:
+def test_a_study_from_trials_to_table(
+    bas: Bas, scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("scipy")
     scored(lambda *_: 0.25)
     assert bas("study", "new", "made", "--pictures", "2").stdout == "made\n"
@@ -85,6 +88,13 @@ def test_a_study_from_trials_to_table(bas: Bas, scored: Scored, tmp_path: Path) 
     record = json.loads(bas("study", "report", "made", "--json").stdout)
     assert record["rows"][0]["identity"] == 1.0
     assert bas("study", "rate", "made", "--rater", "ben").exit_code == 2  # no terminal
+    monkeypatch.setattr(stderr, "is_interactive", lambda: True)
+    # An empty line is no answer and no end; the end of the input is one, and keeps what is whole.
+    typed = CliRunner().invoke(
+        app, ["study", "rate", "made", "--rater", "ben"], input="\n4\n\n3\n5"
+    )
+    assert typed.stderr.count("please 1 to 5, or q") == 2
+    assert typed.stderr.rstrip().endswith(f"\n1 of {len(trials)} trials are rated")
 
 
 def test_the_plot_shows_every_method() -> None:

@@ -313,7 +313,7 @@ async def test_pictures_of_several_runs_are_compared() -> None:
     first, second = make_run("tea", 2), make_run("owl", 2, "<penguin> at sea")
     async with composing(first) as (pilot, screen):
         await pilot.press("escape", "r")
-        await pilot.pause()
+        await until(pilot, lambda: "tea   teapot, penguin" in screen_text(app_of(pilot)), "a list")
         await pilot.press(*"owl", "enter")
         await pilot.pause()
         await pilot.app.workers.wait_for_complete()

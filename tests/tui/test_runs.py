@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bas_tui.tui.shell.dialogs import Confirm
 from bas_tui.tui.shell.full_picture import FullPicture
 from engine.results.pictures import save_generated
 from engine.runs.events import StepDone, to_line
-from engine.runs.folder import runs_dir
+from engine.runs.folder import RunDir, runs_dir
 from tests.tui.live_runs import make_live
 from tests.tui.pilots import (
     app_of,
@@ -124,7 +125,14 @@ async def test_enter_attaches_and_w_only_watches() -> None:
         assert "read-only" not in screen_text(app).splitlines()[0]
 
 
-async def test_remove_asks_and_never_takes_a_live_run() -> None:
+async def test_remove_asks_and_never_takes_a_live_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = threading.Event()
+
+    def folder_size(_run: RunDir) -> int:
+        counted.wait(10)
+        return 3_400_000_000
+
+    monkeypatch.setattr("bas_tui.tui.runs.screen.folder_size", folder_size)
     library()
     app = make_app()
     async with app.run_test(size=(100, 30)) as pilot:
@@ -133,6 +141,9 @@ async def test_remove_asks_and_never_takes_a_live_run() -> None:
         assert app.screen is screen
         await pilot.press("j", "D")
         assert isinstance(app.screen, Confirm)
+        assert "frees ..." in screen_text(app)
+        counted.set()
+        await until(pilot, lambda: "frees 3.4 GB" in screen_text(app), "the size")
         await pilot.press("n")
         assert (runs_dir() / "beta").exists()
         await pilot.press("D", "y")

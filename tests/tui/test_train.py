@@ -161,6 +161,7 @@ async def test_new_events_appear_and_a_pause_shows_at_once() -> None:
         await until(pilot, lambda: screen.state.status == "paused", "the pause")
         assert screen.at == at
         assert "paused at step 25" in screen_text(app)
+        assert "spc Go on" in screen_text(app)
         append(run, Resumed(step=25, seq=coming[-1].seq + 2, time=coming[-1].time))
         await until(pilot, lambda: screen.state.status == "training", "the end of the pause")
 

@@ -27,6 +27,7 @@ from engine.runs.events import (
     Paused,
     Progress,
     RunEnded,
+    SettingChanged,
 )
 from engine.runs.folder import RunDir
 from tests.tui.live_runs import append, make_live
@@ -38,7 +39,13 @@ SMALL: dict[str, Any] = {"steps": (40, 40), "preview_every": 20}
 
 async def test_commands_reach_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, dict[str, object]]] = []
-    monkeypatch.setattr(client, "send", lambda _run, word, **values: sent.append((word, values)))
+
+    def send(_run: RunDir, word: str, **values: object) -> None:
+        sent.append((word, values))
+        if values.get("value") == 25:
+            raise BasError("the host is busy", "ask again")
+
+    monkeypatch.setattr(client, "send", send)
     run = make_run("desk", until=20, outcome=None, **SMALL)
     make_live(run)
     app = make_app("train", run="desk")
@@ -53,6 +60,16 @@ async def test_commands_reach_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
         await pilot.press("x", "y")
         await until(pilot, lambda: len(sent) == 5, "the stop")
         await until(pilot, lambda: "$ bas stop desk" in message_of(app), "the command")
+        # What was asked for stands in the title once the host has said it; a refusal never.
+        await pilot.press("plus")
+        await until(pilot, lambda: "the host is busy" in message_of(app), "the refusal")
+        assert "every 100" in screen_text(app)
+        await pilot.press("plus")
+        await until(pilot, lambda: len(sent) == 7, "the cadence")
+        assert sent[-1][1] == {"key": "preview.every", "value": 50}
+        last = max(event.seq for event in read_events(run))
+        append(run, SettingChanged(key="preview.every", value=50, seq=last + 1, time=1.0))
+        await until(pilot, lambda: "every 50" in screen_text(app), "the title")
 
 
 async def test_a_read_only_view_changes_nothing() -> None:

@@ -9,7 +9,7 @@ from textual.message import Message
 from bas_tui import client
 from bas_tui.tui.shell.ask import Ask
 from bas_tui.tui.shell.screen import BasScreen
-from engine.core.errors import BasError
+from engine.core.errors import BasError, UserError
 from engine.runs.folder import RunDir
 from engine.runs.library import find_learned_run, find_run, list_runs
 from engine.runs.manifest import Manifest, read_manifest
@@ -53,18 +53,6 @@ class RunChooser:
 
     def ask(self) -> None:
         """Let the person choose among the runs that have learned something."""
-        choices: list[tuple[str, str]] = []
-        for run in list_runs()[:MOST]:
-            try:
-                manifest = read_manifest(run)
-                client.check_learned(run)
-            except BasError:
-                continue
-            names = ", ".join(concept.name for concept in manifest.concepts)
-            choices.append((f"{run.name}   {names}   ({Path(manifest.base).name})", run.name))
-        if not choices:
-            self._screen.say("no run has learned anything yet: train one first", "warning")
-            return
 
         def done(name: str | None) -> None:
             if name:
@@ -74,7 +62,23 @@ class RunChooser:
             Ask(
                 "Whose tokens? Pictures of the other runs stay to compare",
                 hint="name of a run", check=lambda name: read_manifest(find_run(name.strip())),
-                choices=choices,
+                choices=_learned_runs,
             ),
             done,
         )  # fmt: skip
+
+
+def _learned_runs() -> list[tuple[str, str]]:
+    """Choices of the dialog. Raises UserError where there are none."""
+    choices: list[tuple[str, str]] = []
+    for run in list_runs()[:MOST]:
+        try:
+            manifest = read_manifest(run)
+            client.check_learned(run)
+        except BasError:
+            continue
+        names = ", ".join(concept.name for concept in manifest.concepts)
+        choices.append((f"{run.name}   {names}   ({Path(manifest.base).name})", run.name))
+    if not choices:
+        raise UserError("no run has learned anything yet", "train one first")
+    return choices

@@ -354,9 +354,12 @@ class RunsScreen(BasScreen):
             if sure:
                 self.do(remove, f"bas rm {name} --yes")
 
-        detail = (
-            f"Its concepts, checkpoints, pictures and log are deleted: "
-            f"{megabytes(folder_size(entry.run))}.\nThis cannot be undone."
-        )
-        question = Confirm(f"Remove {name}?", detail, yes="Remove", no="Keep")
+        def detail(size: str = "...") -> str:
+            lost = "Its concepts, checkpoints, pictures and log are deleted."
+            return f"{lost}\nThis frees {size} and cannot be undone."
+
+        question = Confirm(
+            f"Remove {name}?", detail(), yes="Remove", no="Keep",
+            later=lambda: detail(megabytes(folder_size(run))),
+        )  # fmt: skip
         self.app.push_screen(question, answered)

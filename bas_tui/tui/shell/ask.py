@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, OptionList, Static
@@ -49,12 +50,17 @@ class PathSuggester(Suggester):
         return None
 
 
+Choices = Sequence[tuple[str, str]]
+"""Labels, each with the text that it stands for."""
+
+
 class Ask(ModalScreen[str | None]):
     """Closes with the text, or None.
 
     `check` raises UserError for a text that will not do: the dialog then stays and says why.
     `remark` tells while typing what the text would mean. `choices` are (label, text) pairs below
-    the line; choosing one is the same as typing it. `problem` is what went wrong before.
+    the line; choosing one is the same as typing it. A function that returns them is called in a
+    thread while the dialog is up; its UserError is said. `problem` is what went wrong before.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -71,6 +77,13 @@ class Ask(ModalScreen[str | None]):
     Ask #keys { color: $faint; padding: 1 0; }
     """
 
+    class Found(Message):
+        """What a function said can be chosen, or why there is nothing."""
+
+        def __init__(self, choices: Choices, problem: str = "") -> None:
+            super().__init__()
+            self.choices, self.problem = choices, problem
+
     def __init__(
         self,
         title: str,
@@ -79,14 +92,15 @@ class Ask(ModalScreen[str | None]):
         hint: str = "",
         check: Callable[[str], object] | None = None,
         remark: Callable[[str], str] | None = None,
-        choices: Sequence[tuple[str, str]] = (),
+        choices: Choices | Callable[[], Choices] = (),
         suggester: Suggester | None = None,
         problem: str = "",
     ) -> None:
         super().__init__()
         self._title, self._value, self._hint = title, value, hint
         self._check, self._remark = check, remark
-        self._choices = tuple(choices)
+        self._find = choices if callable(choices) else None
+        self._choices = () if callable(choices) else tuple(choices)
         self._suggester = suggester
         self._problem = problem
 
@@ -99,12 +113,9 @@ class Ask(ModalScreen[str | None]):
                 select_on_focus=False,
             )  # fmt: skip
             yield Static(id="remark", markup=False)
-            if self._choices:
-                yield OptionList(
-                    *(Option(Content(label)) for label, _ in self._choices), compact=True
-                )
             keys = "enter takes it, escape cancels"
-            if self._choices:
+            if self._choices or self._find is not None:
+                yield OptionList(*self._options(), compact=True)
                 keys += ", down goes to the list"
             yield Static(keys, id="keys")
 
@@ -114,6 +125,27 @@ class Ask(ModalScreen[str | None]):
         self._say(self._value)
         if self._problem:
             self._complain(self._problem)
+        if (find := self._find) is not None:
+            self.query_one(OptionList).add_option(Option("reading ...", disabled=True))
+            self.run_worker(lambda: self._found(find), thread=True)
+
+    def _found(self, find: Callable[[], Choices]) -> None:
+        try:
+            self.post_message(self.Found(find()))
+        except UserError as error:
+            self.post_message(self.Found((), str(error)))
+
+    def on_ask_found(self, event: Found) -> None:
+        """Offer what was found."""
+        self._choices = tuple(event.choices)
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(self._options())
+        if event.problem:
+            self._complain(event.problem)
+
+    def _options(self) -> list[Option]:
+        return [Option(Content(label)) for label, _ in self._choices]
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
@@ -17,7 +19,11 @@ from engine.files.atomic import write_atomic
 
 
 class Confirm(ModalScreen[bool]):
-    """A yes-or-no question; y and n answer it, enter takes the focused button (no)."""
+    """A yes-or-no question; y and n answer it, enter takes the focused button (no).
+
+    `later` is called in a thread while the question stands, and returns the detail anew: what takes
+    a while to find out.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         ("y", "answer(True)", "Yes"),
@@ -25,9 +31,25 @@ class Confirm(ModalScreen[bool]):
         ("left,h,right,l", "app.focus_next", "Other"),
     ]
 
-    def __init__(self, question: str, detail: str = "", yes: str = "Yes", no: str = "No") -> None:
+    class Known(Message):
+        """The detail, found out."""
+
+        def __init__(self, detail: str) -> None:
+            super().__init__()
+            self.detail = detail
+
+    def __init__(
+        self,
+        question: str,
+        detail: str = "",
+        yes: str = "Yes",
+        no: str = "No",
+        *,
+        later: Callable[[], str] | None = None,
+    ) -> None:
         super().__init__()
         self._texts = (question, detail, yes, no)
+        self._later = later
 
     def compose(self) -> ComposeResult:
         """Question, detail, two buttons."""
@@ -43,6 +65,12 @@ class Confirm(ModalScreen[bool]):
     def on_mount(self) -> None:
         """The harmless answer has the focus."""
         self.query_one("#no").focus()
+        if (later := self._later) is not None:
+            self.run_worker(lambda: self.post_message(self.Known(later())), thread=True)
+
+    def on_confirm_known(self, event: Known) -> None:
+        """Say the detail."""
+        self.query_one(".dialog-detail", Static).update(event.detail)
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from textual import events
@@ -38,8 +39,10 @@ class KeyBar(CellCanvas):
     KeyBar { height: 1; width: 100%; dock: bottom; background: $panel; color: $foreground; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Callable[[], Mapping[str, str]] = dict) -> None:
+        """`labels`: what an action is called now, where that is not its key's label."""
         super().__init__()
+        self._labels = labels
         self._until: Timer | None = None
         self._message: tuple[str, str] | None = None
         self._cut = False
@@ -111,6 +114,7 @@ class KeyBar(CellCanvas):
         column = 1
         seen: set[str] = set()
         focused = self.screen.focused
+        labels = self._labels()
         for key, active in self.screen.active_bindings.items():
             binding = active.binding
             if not binding.show or binding.action in seen or not active.enabled:
@@ -120,12 +124,11 @@ class KeyBar(CellCanvas):
                 continue
             seen.add(binding.action)
             pressed = display(key)
-            if column + len(pressed) + 1 + len(binding.description) > room:
+            label = labels.get(binding.action, binding.description)
+            if column + len(pressed) + 1 + len(label) > room:
                 continue
-            self._write_item(
-                cells, column, pressed, binding.description, binding.action, active.node
-            )
-            column += len(pressed) + len(binding.description) + 3
+            self._write_item(cells, column, pressed, label, binding.action, active.node)
+            column += len(pressed) + len(label) + 3
 
     def _write_item(
         self, cells: Cells, column: int, key: str, label: str, action: str, node: DOMNode

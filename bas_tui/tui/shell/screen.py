@@ -60,7 +60,7 @@ class BasScreen(Screen[None]):
         """Header, body, footer."""
         yield HeaderBar(self.SCOPE).data_bind(info=BasScreen.header)
         yield from self.compose_body()
-        yield KeyBar()
+        yield KeyBar(self.labels_now)
 
     def compose_body(self) -> Iterable[Widget]:
         """The screen's own widgets; none here."""
@@ -98,6 +98,10 @@ class BasScreen(Screen[None]):
 
     def reset_view(self) -> None:
         """Take the view from `app.prefs`, which have just been set to the defaults."""
+
+    def labels_now(self) -> dict[str, str]:
+        """What the footer calls an action at this moment, where that is not its key's label."""
+        return {}
 
     def command_values(self) -> dict[str, str]:
         """Values for the fields of `Key.command`, such as {"run": "fruit-1122"}."""

@@ -71,13 +71,19 @@ class PreviewPane(Pane):
         super().__init__("Preview", id="preview")
         self.folder = Path()
         """The run folder that preview paths are relative to."""
-        self.every = 0
-        """Steps between previews, for the title."""
+        self.planned = 0
+        """Steps between previews by the run's settings."""
         self._wanted: Path | None = None
         self._prompt = ""
         self._picture: Pixels | None = None
         self._shown: dict[int, Pixels] = {}
         """By tile: with few colours, pixels that hardly moved stay."""
+
+    @property
+    def every(self) -> int:
+        """Steps between previews: as the run's host has said last, else by its settings."""
+        said = self.state.preview_every
+        return self.planned if said is None else said
 
     def paint_pane(self) -> None:
         """Ask for the picture if it is another one, and paint what is there."""

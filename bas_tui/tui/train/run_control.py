@@ -61,6 +61,8 @@ class RunControl:
         self.allowed = allowed
         """Whether this view may change the run."""
         self._wishes: dict[str, _Wish] = {}
+        self._every: int | None = None
+        """Steps between previews that were asked for; None: the run draws as often as it says."""
         self._started = False
         """Whether a host that was asked for has taken the run."""
 
@@ -79,6 +81,8 @@ class RunControl:
     def settle(self, state: RunState) -> None:
         """Forget the wishes that a newer state shows as come true."""
         self._wishes = {w: wish for w, wish in self._wishes.items() if not wish.fulfilled(state)}
+        if state.preview_every == self._every:
+            self._every = None
 
     def look_after_start(self, state: RunState) -> bool:
         """Whether a host that was started is gone again without a word; the wish ends then."""
@@ -92,6 +96,8 @@ class RunControl:
         """Take an answer: what was refused is asked for no longer."""
         if message.error is not None:
             self._wishes.pop(message.word, None)
+            if message.word == "set":
+                self._every = None
         elif message.word == "start":
             self._started = True
 
@@ -152,12 +158,12 @@ class RunControl:
                      lambda s: s.over or len(s.previews) != count)  # fmt: skip
         self._ask("preview", wish, "a preview is drawn after this step")
 
-    def cadence(self, every: int, direction: int, total_steps: int) -> int:
-        """Previews more or less often than `every` steps; the new number of steps."""
-        every = next_cadence(every, direction, total_steps)
+    def cadence(self, state: RunState, every: int, direction: int) -> None:
+        """Previews more or less often than `every` steps, or than was asked for last."""
+        now = every if self._every is None else self._every
+        self._every = every = next_cadence(now, direction, state.total_steps)
         text = f"a preview every {every} steps" if every else "previews only on request"
         self._send("set", text, key="preview.every", value=every)
-        return every
 
     def _refused(self, word: str) -> bool:
         """Say to a second press that the first one counts; whether it is one."""

@@ -143,7 +143,7 @@ class TrainScreen(BasScreen):
         """Settings of the run, which may be others with each host."""
         self._manifest = manifest
         pane = self.query_one(PreviewPane)
-        pane.every = int(manifest.settings.get("preview.every", PreviewConfig.every))
+        pane.planned = int(manifest.settings.get("preview.every", PreviewConfig.every))
 
     def leads_to(self, name: str) -> dict[str, Any]:
         """The run's scene, the run's prompts."""
@@ -196,8 +196,6 @@ class TrainScreen(BasScreen):
             if before.over and not state.over:
                 with suppress(UserError):
                     self._take_settings(read_manifest(self.control.run))
-        if state.preview_every is not None:
-            self.query_one(PreviewPane).every = state.preview_every
         self._paint()
         if before.status != state.status:
             self.refresh_bindings()
@@ -255,6 +253,10 @@ class TrainScreen(BasScreen):
             return action not in (*CONTROLS, "resume", "copy")
         possible = self.control.possible(action, self._state)
         return possible and super().check_action(action, parameters)
+
+    def labels_now(self) -> dict[str, str]:
+        """A paused run goes on by the key that pauses."""
+        return {"pause": "Go on"} if self._state.status == "paused" else {}
 
     @on(RunControl.Asked)
     def _asked(self) -> None:
@@ -315,9 +317,7 @@ class TrainScreen(BasScreen):
     def action_cadence(self, direction: int) -> None:
         """Previews more or less often."""
         if self.control is not None:
-            pane = self.query_one(PreviewPane)
-            pane.every = self.control.cadence(pane.every, direction, self._state.total_steps)
-            self._paint()
+            self.control.cadence(self._state, self.query_one(PreviewPane).every, direction)
 
     async def action_compose(self) -> None:
         """Prompts over what was learned."""
