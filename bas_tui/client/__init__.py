@@ -4,7 +4,13 @@ Nothing here imports torch or textual, needs an event loop, or can harm a host: 
 nor waits for its viewers. All functions may be called from any thread.
 """
 
-from bas_tui.client.additions import read_additions, with_one_more
+from bas_tui.client.additions import (
+    addition_options,
+    located,
+    read_additions,
+    recall_additions,
+    with_one_more,
+)
 from bas_tui.client.bases import resolve_base
 from bas_tui.client.create import change_settings, create_run, tidy
 from bas_tui.client.exchange import Exchange, ExportOrder, ImportOrder
@@ -31,6 +37,7 @@ __all__ = [
     "ImportOrder",
     "PhotoEdit",
     "ThingPlace",
+    "addition_options",
     "change_settings",
     "check_edit",
     "check_learned",
@@ -39,7 +46,9 @@ __all__ = [
     "check_request",
     "create_run",
     "follow",
+    "located",
     "read_additions",
+    "recall_additions",
     "resolve_base",
     "send",
     "start_host",

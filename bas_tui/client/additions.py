@@ -13,10 +13,13 @@ from engine.models.additions import (
     embedding_shape,
     vocabulary,
 )
+from engine.runs.added_files import find_added
 from engine.runs.folder import RunDir
 from engine.runs.library import find_run
 from engine.runs.manifest import read_manifest
-from engine.runs.requests import Addition, Additions
+from engine.runs.requests import NOTHING, Addition, Additions
+
+FLAGS = ("--lora", "--embedding", "--with")
 
 
 def read_additions(
@@ -59,6 +62,47 @@ def with_one_more(run: RunDir, words: str, known: Additions) -> Additions:
         raise UserError(f"{name} is there already", "name each file and each run once")
     vocabulary(read_manifest(run).concepts, found)
     return found
+
+
+def addition_options(additions: Additions) -> list[tuple[str, str]]:
+    """The same as options of `bas gen` and `bas edit`, with their values."""
+    return [
+        (flag, _words(one, strength=flag != "--embedding"))
+        for flag, kind in zip(FLAGS, additions, strict=True)
+        for one in kind
+    ]
+
+
+def _words(one: Addition, *, strength: bool) -> str:
+    name = f"{one.name}=" if one.name else ""
+    number = f":{one.strength:g}" if strength and one.strength != 1 else ""
+    return f"{name}{one.source}{number}"
+
+
+def located(told: Additions, pictures: Path) -> Additions:
+    """What a picture in the folder `pictures` tells, with the files where they are known to lie."""
+
+    def place(one: Addition) -> Addition:
+        file = find_added(one.source, pictures)
+        return one if file is None else one._replace(source=str(file))
+
+    loras, embeddings = (tuple(map(place, kind)) for kind in (told.loras, told.embeddings))
+    return Additions(loras, embeddings, told.others)
+
+
+def recall_additions(
+    run: RunDir, told: Additions, pictures: Path
+) -> tuple[Additions, tuple[str, ...]]:
+    """The same, to draw with `run`; and the names of what is not there any more or does not fit."""
+    found, missing = NOTHING, list[str]()
+    for flag, words in addition_options(located(told, pictures)):
+        try:
+            if flag != "--with" and "/" not in words:
+                raise UserError(f"{words} is not where it was", "name its file")
+            found = with_one_more(run, words, found)
+        except UserError:
+            missing.append(Path(words.partition("=")[2] or words).name)
+    return found, tuple(missing)
 
 
 def _lora(words: str) -> Addition:

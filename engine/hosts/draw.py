@@ -39,6 +39,7 @@ from engine.models.additions import vocabulary
 from engine.results.learned_model import LearnedModel, load_learned
 from engine.results.pictures import save_generated, save_sheet
 from engine.results.previews import save_picture
+from engine.runs.added_files import keep_added
 from engine.runs.events import (
     GenerationEnded,
     GenerationStarted,
@@ -191,6 +192,7 @@ class _GenerationHost:
             for one in job.pictures(seeds):
                 if not made:
                     job.keep(out)
+                    keep_added(request.additions, out)
                 made.append(one)
                 if not request.pick:
                     save(len(made) - 1)

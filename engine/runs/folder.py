@@ -100,6 +100,11 @@ def edited_photo_file(pictures: Path, name: str, digest: str) -> Path:
     return pictures / "photos" / digest / f"{name}.png"
 
 
+def added_files(pictures: Path) -> Path:
+    """Where the LoRA and embedding files lie that those pictures were drawn with."""
+    return pictures / "added.json"
+
+
 def has_concepts(folder: Path) -> bool:
     """Whether a run's `concepts` folder holds a result."""
     return (folder / "concepts.json").is_file()

@@ -106,6 +106,26 @@ class Additions(NamedTuple):
     def __bool__(self) -> bool:
         return any(self[:])
 
+    @classmethod
+    def read(cls, loras: str, embeddings: str, others: str) -> Additions:
+        """What `told` has told; sources are names without folders."""
+
+        def one(text: str, name: str = "") -> Addition:
+            source, _, number = text.rpartition(":")
+            try:
+                return Addition(source, float(number), name)
+            except ValueError:
+                return Addition(text, name=name)
+
+        texts = (told.split(", ") if told else [] for told in (loras, embeddings, others))
+        plain, named, runs = texts
+        words = [text.rpartition("=") for text in named]
+        return cls(
+            tuple(map(one, plain)),
+            tuple(one(text, name) for name, _, text in words),
+            tuple(map(one, runs)),
+        )
+
     def told(self) -> dict[str, str]:
         """For a picture's recipe: names and strengths."""
         kinds = zip(("lora", "embedding", "with"), self, strict=True)

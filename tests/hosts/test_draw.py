@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from engine.core.settings import build_config
 from engine.drawing.sampler import draw
 from engine.families.loading import load_family
 from engine.hosts.draw import serve_generation
 from engine.results.learned_model import LearnedModel, load_learned
+from engine.runs.added_files import find_added
 from engine.runs.events import (
     Event,
     GenerationEnded,
@@ -35,6 +37,7 @@ from engine.scenes.mask_ops import mask_digest, picture_digest
 from engine.scenes.scene import Scene, save_scene
 from engine.training.loop import train
 from tests.engine_fixtures import FAST, two_blocks
+from tests.tiny import WIDTH
 
 SETTINGS = FAST | {
     "phase1.steps": 1,
@@ -112,10 +115,12 @@ def test_an_idle_host_holds_no_model(
 
 
 def test_pictures_carry_their_recipe(run: RunDir, tmp_path: Path) -> None:
+    ink = tmp_path / "ink.safetensors"
+    save_file({"emb_params": np.zeros((1, WIDTH), np.float32)}, ink)
     request = {
         "request": "1", "run": str(run.path), "prompt": "<teapot> and <asset1> in snow",
         "seed": 7, "count": 2, "out": str(tmp_path / "out"), "negative": "blue",
-        "step_previews": True,
+        "step_previews": True, "additions": [[], [[str(ink), 1.0, "ink"]], []],
     }  # fmt: skip
     events = ask(request)
     started = of(events, GenerationStarted)[0]
@@ -128,6 +133,8 @@ def test_pictures_carry_their_recipe(run: RunDir, tmp_path: Path) -> None:
     assert [text["seed"] for text in texts] == ["7", "8"]
     assert texts[0]["negative"] == "blue"
     assert started.opening == texts[0]["opening"] == "a photo of"
+    assert texts[0]["embedding"] == "ink=ink.safetensors:1"
+    assert find_added("ink.safetensors", tmp_path / "out") == ink
     assert {"run", "base", "steps", "guidance", "software"} <= texts[0].keys()
     ended = of(events, GenerationEnded)[0]
     assert ended.outcome == "finished"

@@ -308,4 +308,6 @@ def test_a_request_keeps_its_additions_on_the_way(tmp_path: Path) -> None:
     assert GenerationRequest.parse(json.loads(request.line())).additions == additions
     told = {"lora": "style.safetensors:0.5", "embedding": "odd=e:1", "with": "r:1"}
     assert additions.told() == told
+    read = Additions.read(*told.values())
+    assert read.told() == told and read.loras == (Addition("style.safetensors", 0.5),)
     assert additions and not Additions()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from textual.widgets import Input
 
 from bas_tui.client import GenerationRequest
 from bas_tui.tui.compose.drawing_queue import DrawingQueue
+from bas_tui.tui.drawing.halfblock import Pixels, load_picture
+from bas_tui.tui.edit import before_after
 from bas_tui.tui.edit.screen import EditScreen
 from bas_tui.tui.shell.keybar import KeyBar
 from engine.models.device_guess import Device
@@ -31,9 +35,15 @@ def write_photo(path: Path) -> np.ndarray:
 
 
 def drawn(run: RunDir, pixels: np.ndarray, seed: int, masks: str) -> Path:
-    recipe = {"prompt": "a <teapot> | <penguin>", "seed": seed, "run": run.name,
-              "photo": "shelf", "masks": masks, "start": 0.1}  # fmt: skip
+    recipe = {"prompt": "a <teapot> | <penguin>", "seed": seed, "run": run.name, "with": "owl:0.5",
+              "photo": "shelf", "masks": masks, "start": 0.1, "decoder_steps": 50}  # fmt: skip
     return save_generated(pixels, run.pictures, f"shelf-{seed}", recipe)
+
+
+def _late(reading: threading.Event, read: threading.Event, path: Path) -> Pixels | None:
+    reading.set()
+    read.wait(20)
+    return load_picture(path)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -44,8 +54,10 @@ async def test_a_photo_is_edited(
     monkeypatch.setattr(DrawingQueue, "_hand_in", lambda _queue, request: asked.append(request))
     monkeypatch.setattr(KeyBar, "show_rate", lambda _self, _text: None)
     monkeypatch.setattr("bas_tui.tui.edit.screen.guess_device", lambda: Device("cpu", "2 cores"))
+    make_run("owl")
     run, photo = make_run("tea"), tmp_path / "shelf.png"
-    before = write_photo(photo)
+    before, other = write_photo(photo), tmp_path / "other.png"
+    write_photo(other)
     app = make_app("edit", run="tea", photo=photo)
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: "no region yet" in screen_text(app), "the photo")
@@ -53,6 +65,11 @@ async def test_a_photo_is_edited(
         assert isinstance(screen, EditScreen)
         await pilot.press("ctrl+g")
         await until(pilot, lambda: "there is no region" in message_of(app), "what is missing")
+        assert "<teapot> made of glass" in screen_text(app)
+        await pilot.press("I")
+        app_of(pilot).screen.query_one(Input).value = "owl:0.5"
+        await pilot.press("enter")
+        await until(pilot, lambda: "with owl (I)" in screen_text(app), "the other run")
         # A dab makes the first region; it is meant for the run's first thing, until that is said.
         await pilot.press("space", "w", "home", *"a ", "escape")
         await pilot.press("n", "ctrl+g")
@@ -75,6 +92,7 @@ async def test_a_photo_is_edited(
         assert request.prompt == "a <teapot> | <penguin>" and request.count == 4
         assert (request.edit.photo, request.edit.start) == (photo, 0.1)
         assert request.edit.decoder_steps == 50
+        assert [one.strength for one in request.additions.others] == [0.5]
         masks = [np.asarray(Image.open(region.mask)) > 0 for region in request.edit.regions]
         assert [mask.shape for mask in masks] == [(900, 1400)] * 2
         assert [region.mask.stem for region in request.edit.regions] == list(
@@ -87,6 +105,8 @@ async def test_a_photo_is_edited(
             str(request.edit.regions[1].mask),
             "--start 0.1",
             "--decoder-steps 50",
+            "--with ",
+            "owl:0.5",
         ):
             assert words in command
 
@@ -104,9 +124,30 @@ async def test_a_photo_is_edited(
         assert shown is not None and shown.shape == (658, 1024, 3) and shown[329, 512, 0] == 250
         if size[0] == 80:
             check("edit-80x24", screen_text(app))
+        # What it was drawn with comes back with it.
+        await pilot.press("a", "I", "down", "enter")
+        assert not screen.prompts.additions
+        screen.action_reuse()
+        assert screen.prompts.additions == request.additions and "decoder < 50 >" in text
+        await pilot.press("a")
+        await until(pilot, lambda: screen.flip.flipped, "the candidate in the photo's place")
         # Painting is never done on a picture that is not the one painted on.
         await pilot.press("shift+right", "space")
         assert not screen.flip.flipped and "not drawn" in screen_text(app)
+        # A candidate that is read when another photo lies there already is not shown over it.
+        reading, read = threading.Event(), threading.Event()
+        with monkeypatch.context() as slow:
+            slow.setattr(before_after, "load_picture", lambda path: _late(reading, read, path))
+            await pilot.press("a")
+            await until(pilot, reading.is_set, "the candidate being read")
+            screen.open(photo=other)
+            await until(pilot, lambda: "other.png" in screen_text(app), "the other photo")
+            read.set()
+            await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert not screen.flip.flipped
+        screen.open(photo=photo)
+        await until(pilot, lambda: "shelf.png" in screen_text(app), "the photo")
         await pilot.press("t")
         await until(pilot, lambda: "shelf-5.png" in screen_text(app), "the candidate as the photo")
         assert screen.desk.document is not None and not screen.desk.document.concepts

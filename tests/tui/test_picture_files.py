@@ -46,7 +46,7 @@ def test_a_recipe_is_told_as_a_command() -> None:
         bare, loras="ink.safetensors:0.7, b.safetensors:1", embeddings="e=e.st:1", others="r:1"
     )
     assert added.command().endswith(
-        "--lora ink.safetensors:0.7 --lora b.safetensors:1 --embedding e=e.st --with r:1 "
+        "--lora ink.safetensors:0.7 --lora b.safetensors --embedding e=e.st --with r "
         "--negative blur"
     )
 

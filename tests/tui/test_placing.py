@@ -14,10 +14,11 @@ from bas_tui.tui.compose.drawing_queue import DrawingQueue
 from bas_tui.tui.shell.picture_files import Recipe, read_picture
 from engine.core.errors import UserError
 from engine.results.pictures import save_generated
+from engine.runs.added_files import keep_added
 from engine.runs.requests import ThingPlace
 from engine.scenes.checks import SceneConcept
 from engine.scenes.scene import Scene, save_scene
-from tests.tui.pilots import app_of, screen_text, until
+from tests.tui.pilots import app_of, message_of, screen_text, until
 from tests.tui.test_compose_screen import composing, make_run
 
 
@@ -136,3 +137,18 @@ async def test_other_files_and_runs_are_added_and_taken_out(tmp_path: Path) -> N
         await until(pilot, lambda: app_of(pilot).screen is screen, "the end of the dialog")
         left = screen.prompts.additions
         assert not left.loras and left.embeddings and left.others
+        # A picture tells names alone: what it was drawn with comes back from where it lay then.
+        run = screen.runs.run
+        assert run is not None
+        keep_added(added, run.pictures)
+        recipe = {"prompt": "<ink>", "run": "tea", **added.told()}
+        picture = read_picture(
+            save_generated(np.zeros((8, 8, 3), np.uint8), run.pictures, "p", recipe)
+        )
+        assert picture is not None and f"--lora {style}:0.7" in picture.command()
+        screen._reuse(picture)
+        assert screen.prompts.additions == added and "and added files" in message_of(app_of(pilot))
+        style.unlink()
+        screen._reuse(picture)
+        assert screen.prompts.additions == left
+        assert "without style.safetensors:0.7: A adds it" in message_of(app_of(pilot))

@@ -14,29 +14,18 @@ from bas_tui.tui.shell.clickable import ClickableWords, clickable
 from engine.core.errors import UserError
 from engine.models.additions import addition_header, embedding_keys, made_for
 from engine.runs.folder import RunDir
-from engine.runs.requests import NOTHING, Addition, Additions
+from engine.runs.requests import NOTHING, Additions
 
-FLAGS = ("--lora", "--embedding", "--with")
 KINDS = ("LoRA", "embedding", "run")
-
-
-def command_words(additions: Additions) -> list[tuple[str, str]]:
-    """The same as options of `bas gen`, with their values."""
-    return [
-        (flag, _words(one, strength=flag != "--embedding"))
-        for flag, kind in zip(FLAGS, additions, strict=True)
-        for one in kind
-    ]
-
-
-def _words(one: Addition, *, strength: bool) -> str:
-    name = f"{one.name}=" if one.name else ""
-    number = f":{one.strength:g}" if strength and one.strength != 1 else ""
-    return f"{name}{one.source}{number}"
 
 
 class AddedLine(ClickableWords):
     """How many there are; a click asks for more."""
+
+    def __init__(self, key: str) -> None:
+        """`key`: what the screen's key for it is."""
+        super().__init__()
+        self._key = key
 
     additions: reactive[Additions] = reactive(NOTHING, layout=True)
 
@@ -45,7 +34,7 @@ class AddedLine(ClickableWords):
         names = [Path(one.source).stem for kind in self.additions for one in kind]
         words = f" with {names[0][:16]}" if len(names) == 1 else f" with {len(names)} others"
         style = "bold $accent" if names else "$primary"
-        text = f"{words} (A)" if names else " add a LoRA ... (A)"
+        text = f"{words if names else ' add a LoRA ...'} ({self._key})"
         return clickable(Content.styled(text, style), "screen.add()")
 
 
@@ -87,4 +76,4 @@ def _remark(words: str) -> str:
             if embedding_keys(header.shapes):
                 return "an embedding; its name is its word in prompts"
             return f"a LoRA for {made_for(header) or 'a base model it does not name'}"
-    return ":0.7 behind a LoRA or a run is its strength; right completes a path"
+    return ":0.7 behind a LoRA or run is its strength; right completes a path"

@@ -181,6 +181,10 @@ class PromptInput(Input):
             self.post_message(self.Completing((), 0))
 
 
+GAP = "   "
+"""Between two chips."""
+
+
 class TokenChips(ClickableWords):
     """The learned tokens with their numbers and names; a click puts one into the prompt."""
 
@@ -192,7 +196,8 @@ class TokenChips(ClickableWords):
         """All chips that fit."""
         if not self.concepts:
             return Content.styled("no run is chosen: press r", "$faint")
-        chips: list[Content] = []
+        lines: list[list[Content]] = [[]]
+        room = self.size.width
         for index, concept in enumerate(self.concepts):
             color = concept_color(index)
             own = f"<{concept.name}>" == concept.token
@@ -201,5 +206,14 @@ class TokenChips(ClickableWords):
                 Content.styled(f" {concept.token} ", f"bold {color.ink} on {color.hex}"),
                 "" if own else Content.styled(f" {concept.name}", "$foreground"),
             )
-            chips.append(clickable(words, f"screen.token({index})"))
-        return Content("   ").join(chips)
+            chip = clickable(words, f"screen.token({index})")
+            room -= chip.cell_length + len(GAP)
+            if room < -len(GAP) and lines[-1]:
+                lines.append([])
+                room = self.size.width - chip.cell_length - len(GAP)
+            lines[-1].append(chip)
+        return Content("\n").join(Content(GAP).join(line) for line in lines)
+
+    def on_resize(self) -> None:
+        """Break the lines between chips anew."""
+        self.refresh(layout=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,13 +12,13 @@ from textual.content import Content
 from textual.widgets import Input, Label, Static
 
 from bas_tui import client
-from bas_tui.tui.compose.added_line import AddedLine, command_words
+from bas_tui.tui.compose.added_line import AddedLine, ask_for_more
 from bas_tui.tui.compose.place_switch import PlaceSwitch
 from bas_tui.tui.compose.prompt_editing import read_history, write_history
 from bas_tui.tui.compose.prompt_input import PromptInput, TokenChips
 from bas_tui.tui.compose.prompt_settings import DrawSettings, PromptSettings
 from bas_tui.tui.drawing.palette import concept_color
-from bas_tui.tui.shell.picture_files import Recipe
+from bas_tui.tui.shell.picture_files import Picture
 from engine.core.errors import UserError
 from engine.core.settings import build_config
 from engine.models.additions import vocabulary
@@ -30,13 +30,27 @@ from engine.runs.requests import LOOSE, NOTHING, Additions
 HINT = "<: tokens  enter: draw  up, down: earlier prompts  escape: letters are keys again"
 
 
+def in_the_snow(manifest: Manifest) -> str:
+    """A first prompt."""
+    return f"a photo of {all_together(manifest.concepts, manifest.grammar)} in the snow"
+
+
 class PromptPane(Vertical):
     """Two prompt lines and the settings, over one run's tokens."""
 
-    def __init__(self, *, draw_key: str = "g", placing: bool = False) -> None:
-        """`draw_key`: the key that draws, for the button; `placing`: things can be placed."""
+    def __init__(
+        self,
+        suggest: Callable[[Manifest], str] = in_the_snow,
+        *,
+        draw_key: str = "g",
+        add_key: str = "A",
+        placing: bool = False,
+    ) -> None:
+        """`suggest`: what an empty prompt line says; `draw_key`, `add_key`: the screen's keys that
+        draw and that add a file; `placing`: things can be placed."""
         super().__init__(id="lines")
-        self._draw_key, self._placing = draw_key, placing
+        self._suggest, self._placing = suggest, placing
+        self._draw_key, self._add_key = draw_key, add_key
         self._run: RunDir | None = None
         self._manifest: Manifest | None = None
         self.additions = NOTHING
@@ -48,17 +62,16 @@ class PromptPane(Vertical):
         with Horizontal(classes="line"):
             yield Label("tokens", classes="label")
             yield TokenChips()
-            if self._placing:
-                yield PlaceSwitch()
+            yield PlaceSwitch() if self._placing else AddedLine(self._add_key)
         with Horizontal(classes="line"):
             yield Label("prompt", classes="label")
-            yield PromptInput(id="prompt", placeholder="a photo of <asset0> in the snow")
+            yield PromptInput(id="prompt", placeholder="")
         yield Static(HINT, id="hint")
         with Horizontal(classes="line", id="negative-line"):
             yield Label("negative", classes="label")
             yield PromptInput(id="negative", placeholder="nothing in particular")
             if self._placing:
-                yield AddedLine()
+                yield AddedLine(self._add_key)
         yield PromptSettings(id="settings", draw_key=self._draw_key)
 
     @property
@@ -90,8 +103,7 @@ class PromptPane(Vertical):
         prompt = self.prompt
         prompt.history = read_history(run)
         if not prompt.value:
-            tokens = all_together(manifest.concepts, manifest.grammar)
-            prompt.placeholder = f"a photo of {tokens} in the snow"
+            prompt.placeholder = self._suggest(manifest)
         self.settings.own = _own_settings(manifest)
         self.check()
 
@@ -110,16 +122,29 @@ class PromptPane(Vertical):
             shown.additions = additions
         self.check()
 
-    def take_over(self, recipe: Recipe) -> None:
-        """Ask for the same picture again."""
-        prompt = self.prompt
-        prompt.value = recipe.prompt
-        prompt.cursor_position = len(recipe.prompt)
+    def add(self) -> None:
+        """Ask for one more file or run to draw with, or one to be left out."""
+        if self._run is not None:
+            self.app.push_screen(ask_for_more(self._run, self.additions, self.draw_with))
+
+    def take_over(self, picture: Picture, text: str | None = None) -> str:
+        """Ask for the same picture again, or for another prompt drawn in the same way; returns a
+        few words on what it was drawn with besides."""
+        recipe, prompt = picture.recipe, self.prompt
+        prompt.value = recipe.prompt if text is None else text
+        prompt.cursor_position = len(prompt.value)
         self.negative.value = recipe.negative
         self.settings.settings = DrawSettings(
             seed=recipe.seed, locked=recipe.seed is not None, count=1, steps=recipe.steps,
             guidance=recipe.guidance, strength=recipe.strength,
         )  # fmt: skip
+        if self._run is None:
+            return ""
+        found, missing = client.recall_additions(self._run, recipe.additions, picture.path.parent)
+        self.draw_with(found)
+        if missing:
+            return f", without {', '.join(missing)}: {self._add_key} adds it"
+        return " and added files" if found else ""
 
     def request(
         self,
@@ -166,7 +191,9 @@ class PromptPane(Vertical):
                 f" --{flag} {value}" if value is not None else ""
             )  # fmt: skip
         options += f" --negative {shlex.quote(negative)}" if negative else ""
-        options += "".join(f" {flag} {shlex.quote(w)}" for flag, w in command_words(self.additions))
+        options += "".join(
+            f" {flag} {shlex.quote(w)}" for flag, w in client.addition_options(self.additions)
+        )
         return {"prompt": shlex.quote(self.text), "options": options}
 
     def _strength(self) -> float:

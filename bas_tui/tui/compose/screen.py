@@ -14,7 +14,6 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
-from bas_tui.tui.compose.added_line import ask_for_more
 from bas_tui.tui.compose.drawing_queue import DrawingQueue
 from bas_tui.tui.compose.drawing_state import Drawing
 from bas_tui.tui.compose.gallery import Gallery
@@ -202,11 +201,10 @@ class ComposeScreen(BasScreen):
 
     def action_add(self) -> None:
         """Draw with another file or run, too, or without one again."""
-        if (run := self.runs.run) is None:
+        if self.runs.run is None:
             self.say("no run is chosen: press r", "warning")
         else:
-            prompts = self.prompts
-            self.app.push_screen(ask_for_more(run, prompts.additions, prompts.draw_with))
+            self.prompts.add()
 
     def action_place(self) -> None:
         """Begin with things at their places, or with noise alone."""
@@ -344,9 +342,9 @@ class ComposeScreen(BasScreen):
                 self.runs.use(find_run(recipe.run))
             except BasError as error:
                 self.bas.show_error(error)
-        self.prompts.take_over(recipe)
+        added = self.prompts.take_over(picture)
         self.wall.take_over(recipe)
-        self.say(f"took over prompt, seed, steps and guidance{recipe.drawn_with()}; enter draws it")
+        self.say(f"took over prompt, seed, steps, guidance{added}; enter draws it")
         self.action_focus_on("prompt")
 
     def action_save_as(self) -> None:

@@ -47,17 +47,23 @@ KEYS = (
         help="Another candidate for the thing that is being found.",
     ),
     Key(
-        id="edit.less", keys="less_than_sign", action="keep(-1)", label="Keep less",
+        id="edit.less", keys="less_than_sign", action="change('keep', -1)", label="Keep less",
         help="Keep less of what is there: 0 draws from noise alone.",
     ),
     Key(
-        id="edit.more", keys="greater_than_sign", action="keep(1)", label="Keep more",
+        id="edit.more", keys="greater_than_sign", action="change('keep', 1)", label="Keep more",
         help="Keep more of what is there: 0.5 changes the thing that is there.",
     ),
     Key(
-        id="edit.decoder", keys="Z", action="decoder(1)", label="Decoder",
+        id="edit.decoder", keys="Z", action="change('decoder', 1)", label="Decoder",
         help="Fit a copy of the decoder to the photo for longer, and off again: the region's edge "
         "is seen less, and the thing keeps its outline.",
+    ),
+    Key(
+        id="edit.add", keys="I", action="add", label="Add",
+        help="Draw with other people's LoRA and embedding files, or with another run's things, "
+        "too; or take one out again.",
+        command=EDIT,
     ),
     Key(
         id="edit.save", keys="s,ctrl+s", action="save_as", label="Save", show=True,

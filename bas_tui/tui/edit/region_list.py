@@ -90,13 +90,13 @@ class RegionList(ClickableWords, can_focus=True):
         parts = [
             Content.assemble(
                 Content.styled(f"{word} ", "$faint"),
-                clickable(Content.styled("<", "bold $primary"), f"screen.{action}(-1)"),
+                clickable(Content.styled("<", "bold $primary"), f"screen.change('{word}', -1)"),
                 f" {value} ",
-                clickable(Content.styled(">", "bold $primary"), f"screen.{action}(1)"),
+                clickable(Content.styled(">", "bold $primary"), f"screen.change('{word}', 1)"),
             )
-            for word, action, value in (
-                ("keep", "keep", f"{self.state.keep:g}"),
-                ("decoder", "decoder", f"{steps}" if steps else "off"),
+            for word, value in (
+                ("keep", f"{self.state.keep:g}"),
+                ("decoder", f"{steps}" if steps else "off"),
             )
         ]
         return Content("  ").join(parts)

@@ -8,9 +8,16 @@ from bas_tui.tui.scene.document import ConceptMask, MaskDocument
 from bas_tui.tui.scene.photo_file import SceneFile, at_photo_size
 from engine.core.errors import UserError
 from engine.runs.folder import RunDir
-from engine.runs.manifest import ConceptEntry
+from engine.runs.manifest import ConceptEntry, Manifest
 from engine.runs.requests import EditRegion, PhotoEdit
 from engine.scenes.edit_sources import keep_region
+
+
+def into_the_region(manifest: Manifest) -> str:
+    """What an empty line of a region's prompt says."""
+    things = [concept for concept in manifest.concepts if not concept.is_background]
+    example = f": <{things[0].name}> made of glass" if things else ""
+    return f"what to draw in this region{example}"
 
 
 class RegionPrompts:

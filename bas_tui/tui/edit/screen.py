@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +29,7 @@ from bas_tui.tui.edit.photo_opener import PhotoOpener
 from bas_tui.tui.edit.region_desk import RegionDesk
 from bas_tui.tui.edit.region_drafts import RegionDrafts
 from bas_tui.tui.edit.region_list import RegionList
+from bas_tui.tui.edit.regions import into_the_region
 from bas_tui.tui.scene.canvas_messages import Edited
 from bas_tui.tui.scene.concept_actions import ConceptActions
 from bas_tui.tui.scene.desk import Desk
@@ -71,7 +71,7 @@ class EditScreen(BasScreen):
 
     def compose_body(self) -> Iterable[Widget]:
         """Prompt over the line of progress; the photo at the left, regions and candidates right."""
-        yield PromptPane(draw_key="^g")
+        yield PromptPane(into_the_region, draw_key="^g", add_key="I")
         yield ProgressLine()
         with Horizontal(id="body"):
             yield Easel(self.desk)
@@ -217,13 +217,9 @@ class EditScreen(BasScreen):
         """Delete the current region."""
         self.regions.delete()
 
-    def action_keep(self, steps: int) -> None:
-        """Keep more or less of what is there."""
-        self.regions.change_keep(steps)
-
-    def action_decoder(self, steps: int) -> None:
-        """Fit the decoder to the photo for longer, or less long."""
-        self.regions.change_decoder(steps)
+    def action_change(self, what: str, steps: int) -> None:
+        """`keep`: of what is there; `decoder`: how long it is fitted to the photo."""
+        getattr(self.regions, f"change_{what}")(steps)
 
     def action_undo(self) -> None:
         """One step back; of a thing that is being found its last click."""
@@ -259,6 +255,10 @@ class EditScreen(BasScreen):
             self.say("paint a region first, or press n", "warning")
         elif not self.prompts.insert_token(index):
             self.say(f"there is no token {index + 1}", "warning")
+
+    def action_add(self) -> None:
+        """Draw with another file or run, too, or without one again."""
+        self.prompts.add()
 
     @on(Input.Changed, "#prompt")
     def _typed(self) -> None:
@@ -340,9 +340,9 @@ class EditScreen(BasScreen):
 
     def _reuse(self, picture: Picture) -> None:
         recipe = picture.recipe
-        self.prompts.take_over(dataclasses.replace(recipe, prompt=self.prompts.prompt.value))
+        added = self.prompts.take_over(picture, self.prompts.prompt.value)
         self.regions.take_over(recipe.prompt.split(" | "), recipe.start, recipe.decoder_steps or 0)
-        self.say("took over prompts, seed and how it was drawn; ctrl+g draws it again")
+        self.say(f"took over prompts, seed, how it was drawn{added}; ctrl+g draws it again")
 
     def action_save_as(self) -> None:
         """Copy a candidate to a file."""

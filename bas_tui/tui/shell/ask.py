@@ -67,7 +67,6 @@ class Ask(ModalScreen[str | None]):
         ("escape", "dismiss", "Cancel"), ("down", "choices", "Choices"),
     ]  # fmt: skip
     DEFAULT_CSS = """
-    Ask Vertical#ask.dialog { width: 72; max-width: 92%; }
     Ask .dialog-title { width: 100%; }
     Ask Input { margin: 1 0 0 0; }
     Ask #remark { color: $faint; height: auto; }

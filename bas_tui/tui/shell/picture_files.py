@@ -11,8 +11,10 @@ from typing import TypeVar
 
 from PIL import Image
 
+from bas_tui import client
 from engine.core.errors import UserError
 from engine.runs.folder import RunDir, edited_photo_file, region_file
+from engine.runs.requests import Additions
 
 MAX_LISTED = 400
 _N = TypeVar("_N", int, float)
@@ -74,16 +76,16 @@ class Recipe:
             words += [f"presence {self.score:.2f}"]
         return " · ".join(words)
 
-    def drawn_with(self) -> str:
-        """The added files and runs, for a person who has to name them again; else empty."""
-        added = ", ".join(filter(None, (self.loras, self.embeddings, self.others)))
-        return f"; it was drawn with {added}: A adds files" if added else ""
+    @property
+    def additions(self) -> Additions:
+        """The added files and runs, by name."""
+        return Additions.read(self.loras, self.embeddings, self.others)
 
     def command(self, folder: Path | None = None) -> str:
         """The command that draws the same picture, as far as its file tells.
 
-        `folder`: where the picture lies, and beside it an edit's photo and regions; without them
-        they are for the person to name, as the folders of added files are.
+        `folder`: where the picture lies, and beside it an edit's photo and regions and the places
+        of added files; without them they are for the person to name.
         """
         words = ["bas", "gen", shlex.quote(self.prompt)]
         run = ["--run", shlex.quote(self.run)] if self.run else []
@@ -112,8 +114,9 @@ class Recipe:
             words += [f"--{flag}", str(value)] if value is not None else []
         words += ["--guidance", f"{self.guidance:g}"] if self.guidance is not None else []
         words += ["--strength", f"{strength:g}"] if strength is not None else []
-        for flag, added in self._added():
-            words += [f"--{flag}", shlex.quote(added)]
+        added = self.additions if folder is None else client.located(self.additions, folder)
+        for flag, value in client.addition_options(added):
+            words += [flag, shlex.quote(value)]
         words += ["--negative", shlex.quote(self.negative)] if self.negative else []
         return " ".join(words) + nearly
 
@@ -128,16 +131,7 @@ class Recipe:
 
     def _may_vary(self) -> bool:
         """Whether `bas vary` has all that the picture was drawn with."""
-        return self.strength is None and not self._added()
-
-    def _added(self) -> list[tuple[str, str]]:
-        """Options that add files and runs, with their values."""
-        told = (("lora", self.loras), ("embedding", self.embeddings), ("with", self.others))
-        found = [(flag, one) for flag, text in told for one in text.split(", ") if one]
-        # An embedding has no strength; its file's text gave it one.
-        return [
-            (flag, one.removesuffix(":1") if flag == "embedding" else one) for flag, one in found
-        ]
+        return self.strength is None and not self.additions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,35 @@
+"""Where the LoRA and embedding files lie that pictures were drawn with, kept beside the pictures.
+
+A picture itself tells their names alone: it may be shown to anybody.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from engine.files.atomic import write_atomic
+from engine.runs.folder import added_files
+from engine.runs.requests import Additions
+
+
+def keep_added(additions: Additions, pictures: Path) -> None:
+    """Take note of the files; raises OSError where that cannot be written."""
+    files = {one.source for kind in (additions.loras, additions.embeddings) for one in kind}
+    known = _known(pictures)
+    if not files <= known:
+        text = json.dumps(sorted(known | files), indent=1, ensure_ascii=False)
+        write_atomic(added_files(pictures), f"{text}\n".encode())
+
+
+def find_added(name: str, pictures: Path) -> Path | None:
+    """The file of that name; None where it is gone, or where there are several."""
+    found = [path for path in map(Path, _known(pictures)) if path.name == name and path.is_file()]
+    return found[0] if len(found) == 1 else None
+
+
+def _known(pictures: Path) -> set[str]:
+    try:
+        return set(map(str, json.loads(added_files(pictures).read_bytes())))
+    except (OSError, ValueError, TypeError):
+        return set()
