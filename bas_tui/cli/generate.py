@@ -187,6 +187,8 @@ def finish(request: GenerationRequest, *, images: stdout.Images, as_json: bool) 
     from bas_tui import client
 
     client.check_request(request)
+    if unnamed := client.unnamed_places(request):
+        stderr.note("warning", unnamed, "name it or leave its --place out")
     with client.Generator() as generator:
         drawn = draw(generator, request, images=images, as_json=as_json)
     raise typer.Exit(drawn.code)

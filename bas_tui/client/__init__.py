@@ -24,6 +24,7 @@ from bas_tui.client.prompt_checks import (
     check_prompt,
     check_request,
     token_names,
+    unnamed_places,
 )
 from engine.runs.requests import GenerationRequest, PhotoEdit, ThingPlace
 
@@ -54,6 +55,7 @@ __all__ = [
     "start_host",
     "tidy",
     "token_names",
+    "unnamed_places",
     "wait_until_gone",
     "with_one_more",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.core.errors import UserError
+from engine.core.prompt_grammar import TOKEN
 from engine.models.additions import Vocabulary, vocabulary
 from engine.runs.description import describe
 from engine.runs.folder import RunDir, has_concepts
@@ -44,6 +45,23 @@ def check_request(request: GenerationRequest) -> None:
             "draw from noise alone: bas gen without --place, or bas vary --strength 1",
         )
     request.check()
+
+
+def unnamed_places(request: GenerationRequest) -> str:
+    """What is placed and not named in the prompt, so that it may turn into anything; else empty.
+
+    Raises UserError for an unknown token.
+    """
+    concepts = read_manifest(request.run).concepts
+    known = vocabulary(concepts, request.additions)
+    named = _tokens(request.prompt, known)
+    places = (place.token for place in request.places)
+    unnamed = [token for token in places if not _tokens(token, known) <= named]
+    return f"not in the prompt: {', '.join(unnamed)}" if unnamed else ""
+
+
+def _tokens(text: str, known: Vocabulary) -> set[str]:
+    return set(TOKEN.findall(resolve_prompt(text, known.concepts, words=known.unread)))
 
 
 def _check_prompts(prompts: Sequence[str], known: Vocabulary) -> None:

@@ -181,6 +181,8 @@ def test_gen_prints_paths_or_events(bas: Bas, fake: Fake, desk: Path, tmp_path: 
         assert result.exit_code == 2 and "there is a <teapot> already" in result.stderr
         result = bas(*command, "--negative", "an <owl>")
         assert result.exit_code == 2 and "unknown token <owl>" in result.stderr
+    result = bas("gen", "a photo of snow", "--place", "teapot=10,10")
+    assert "not in the prompt: <teapot> - name it or leave its --place out" in result.stderr
     (find_run("r").scene / "image.png").unlink()
     for command in (("vary", "r"), ("gen", "<teapot>", "--place", "teapot=10,10")):
         result = bas(*command)

@@ -56,6 +56,13 @@ async def test_things_are_placed_by_mouse_and_by_keys(
         await pilot.mouse_up(offset=cell(0.5, 0.3))
         spot = places.layout_now[1]
         assert abs(spot.x - 50) < 8 and abs(spot.y - 30) < 8
+        # A drag is one step of undo, and so are keys that go on with the same.
+        await pilot.press("u")
+        assert places.layout_now[1].y == 50
+        await pilot.press("ctrl+y", "tab", "left", "left", "plus", "D", "u", "u", "ctrl+z")
+        assert places.layout_now[0].x == 25 and places.layout_now[1] == spot
+        await pilot.press("U", "right", "U", "u", "u", "tab")
+        assert places.layout_now[0].x == 25 and places.layout_now[1] == spot
         # By keys the teapot is moved against the edge, made larger, and swapped to the right.
         await pilot.press("tab", *["left"] * 20, "plus", "s", "less_than_sign")
         moved = places.layout_now[0]
@@ -66,6 +73,7 @@ async def test_things_are_placed_by_mouse_and_by_keys(
         await pilot.press("g")
         await until(pilot, lambda: len(asked) == 1, "the request")
         request = asked[0]
+        assert "not in the prompt" not in message_of(app_of(pilot))
         assert request.noise == 0.6 and [one.token for one in request.places] == [
             "<penguin>", "<teapot>",
         ]  # fmt: skip
@@ -76,6 +84,11 @@ async def test_things_are_placed_by_mouse_and_by_keys(
         # What is left out is in no request; what a picture was drawn with comes back with it.
         await pilot.press("D")
         assert [one.token for one in places.chosen] == ["<penguin>"]
+        screen.queue.current = None
+        screen.prompts.prompt.value = "<asset0> in the snow"
+        await pilot.press("g")
+        told = "not in the prompt: <penguin> - name it or leave it out (D)"
+        await until(pilot, lambda: told in message_of(app_of(pilot)), "what is not named")
         recipe = {"prompt": "<teapot>", "noise": 0.7, "place": " ".join(texts), "run": "tea"}
         path = save_generated(image, run.pictures, "placed", recipe)
         picture = read_picture(path)

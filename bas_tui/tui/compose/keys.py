@@ -108,6 +108,14 @@ KEYS = (
         help="Put all things back as in the scene.",
     ),
     Key(
+        id="places.undo", keys="u,ctrl+z", action="undo", label="Undo", show=True,
+        help="Take the last change of the layout back; there is no limit.",
+    ),
+    Key(
+        id="places.redo", keys="U,ctrl+r,ctrl+y", action="redo", label="Redo",
+        help="Make the last undone change again.",
+    ),
+    Key(
         id="places.less", keys="less_than_sign", action="loosen(-1)", label="Keep more",
         help="Redraw the collage less freely: things stay more surely.",
     ),

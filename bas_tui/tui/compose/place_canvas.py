@@ -6,7 +6,8 @@ smaller copy of the scene. Shape legend: N things, H and W pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from textual.message import Message
 
 from bas_tui import client
 from bas_tui.tui.compose.keys import KEYS
+from bas_tui.tui.compose.layout import Layout, LayoutHistory, Spot
 from bas_tui.tui.drawing import mask_render
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.drawing.halfblock import picture_cells
@@ -38,17 +40,6 @@ GROWTH = 1.1
 """A step of the size."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spot:
-    """Where a thing stands, in percent of the picture, to a tenth."""
-
-    x: float
-    y: float
-    width: float = 0.0
-    """0: as in the scene."""
-    out: bool = False
-
-
 class _Things(NamedTuple):
     run: str
     image: Pixels
@@ -63,8 +54,8 @@ class PlaceCanvas(QuietFocus):
     HELP_TEXT = (
         "Where the things shall stand: pictures begin with this collage under noise. Drag a thing "
         "with the mouse, or pick one with tab and move it with the arrows; + and - change its "
-        "size, D leaves it out, s swaps left and right, o puts all back. < and > say how freely "
-        "the collage is redrawn: the less, the more surely a thing stays."
+        "size, D leaves it out, s swaps left and right, o puts all back, u takes a step back. < "
+        "and > say how freely the collage is redrawn: the less, the more surely a thing stays."
     )
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "places"))
 
@@ -89,18 +80,19 @@ class PlaceCanvas(QuietFocus):
         super().__init__(id=id)
         self.active = False
         """Whether pictures begin with the layout."""
-        self.loose = LOOSE
         self.picked = 0
         self.problem: BasError | None = None
         """Why there is nothing to place of the run's scene."""
         self._things: _Things | None = None
         self._wanted = ""
-        self._layouts: dict[str, dict[int, Spot]] = {}
-        """By run: what stands where, the last in front."""
+        self._layouts: dict[str, LayoutHistory] = {}
+        """By run."""
         self._taken: tuple[str, float | None] | None = None
         """A picture's layout that waits for the scene."""
-        self._grip: tuple[float, float] | None = None
+        self._grip: Point | None = None
         """From the pointer to the middle of the thing that is dragged, percent."""
+        self._drags = 0
+        """How often a thing was taken; each time is a step of undo."""
 
     def use(self, run: RunDir, manifest: Manifest) -> None:
         """Read the things of a run's scene; its layout of before comes back."""
@@ -132,7 +124,7 @@ class PlaceCanvas(QuietFocus):
             return
         self._things = message.things
         self.picked = 0
-        self._layouts.setdefault(self._wanted, self._scene_layout())
+        self._layouts.setdefault(self._wanted, LayoutHistory(Layout(self._scene_layout())))
         if self._taken is not None:
             taken, self._taken = self._taken, None
             self.take_over(*taken)
@@ -148,9 +140,20 @@ class PlaceCanvas(QuietFocus):
             self.active = False
 
     @property
-    def layout_now(self) -> dict[int, Spot]:
+    def _history(self) -> LayoutHistory:
+        """Of the run in use; of nothing while its scene is read."""
+        found = self._layouts.get(self._wanted) if self._things is not None else None
+        return found or LayoutHistory(Layout({}))
+
+    @property
+    def layout_now(self) -> Mapping[int, Spot]:
         """What stands where; empty while the scene is read."""
-        return self._layouts.get(self._wanted, {}) if self._things is not None else {}
+        return self._history.now.spots
+
+    @property
+    def loose(self) -> float:
+        """How freely the collage is redrawn."""
+        return self._history.now.loose
 
     @property
     def chosen(self) -> tuple[client.ThingPlace, ...]:
@@ -201,8 +204,7 @@ class PlaceCanvas(QuietFocus):
                 )
         if all(spot.out for spot in layout.values()):
             layout = self._scene_layout()  # Of another run's things.
-        self._layouts[self._wanted] = layout
-        self.loose = noise or LOOSE
+        self._history.put(Layout(layout, noise or LOOSE))
         self.draw()
 
     def _scene_layout(self) -> dict[int, Spot]:
@@ -252,7 +254,7 @@ class PlaceCanvas(QuietFocus):
             cells.write(rows // 2, 1, "reading the scene ...", self.ink("faint"))
         self.paint(cells)
 
-    def _words(self, things: _Things, layout: dict[int, Spot]) -> str:
+    def _words(self, things: _Things, layout: Mapping[int, Spot]) -> str:
         spot = layout[self.picked]
         where = "left out" if spot.out else f"{spot.x:g},{spot.y:g}"
         if not spot.out and spot.width:
@@ -265,17 +267,17 @@ class PlaceCanvas(QuietFocus):
 
     # Changing
 
-    def _put(self, spot: Spot, *, front: bool = True) -> None:
-        assert self._things is not None
-        layout, side = self.layout_now, self._things.image.shape[0]
+    def _put(self, spot: Spot, kind: object = None) -> None:
+        """The picked thing stands there, in front; changes of one kind are one step of undo."""
+        side = self.layout_side
         # Where it really stands: what is moved against the edge turns back at once.
         top, left, bottom, right = self._box(self.picked, spot)
         low_x, low_y = 50 * (right - left) / side, 50 * (bottom - top) / side
         x = min(max(spot.x, low_x), 100 - low_x)
         y = min(max(spot.y, low_y), 100 - low_y)
-        if front:
-            layout.pop(self.picked)
-        layout[self.picked] = replace(spot, x=round(x, 1), y=round(y, 1))
+        rest = {index: one for index, one in self.layout_now.items() if index != self.picked}
+        spot = replace(spot, x=round(x, 1), y=round(y, 1))
+        self._history.put(Layout({**rest, self.picked: spot}, self.loose), kind)
         self.draw()
 
     def action_pick(self, steps: int) -> None:
@@ -288,7 +290,8 @@ class PlaceCanvas(QuietFocus):
         """Move the picked thing by percents."""
         if self.layout_now:
             spot = self.layout_now[self.picked]
-            self._put(replace(spot, x=spot.x + dx, y=spot.y + dy, out=False))
+            moved = replace(spot, x=spot.x + dx, y=spot.y + dy, out=False)
+            self._put(moved, ("move", self.picked))
 
     def action_size(self, steps: int) -> None:
         """A larger or smaller one."""
@@ -298,7 +301,8 @@ class PlaceCanvas(QuietFocus):
             side = self.layout_side
             width = 100 * (right - left) / side * GROWTH**steps
             most = 100 * (right - left) / max(bottom - top, right - left)
-            self._put(replace(spot, width=round(min(max(width, 5.0), most), 1), out=False))
+            sized = replace(spot, width=round(min(max(width, 5.0), most), 1), out=False)
+            self._put(sized, ("size", self.picked))
 
     @property
     def layout_side(self) -> int:
@@ -316,21 +320,32 @@ class PlaceCanvas(QuietFocus):
 
     def action_swap(self) -> None:
         """What stands left stands right."""
-        layout = self.layout_now
-        for index, spot in layout.items():
-            layout[index] = replace(spot, x=round(100 - spot.x, 1))
+        spots = self.layout_now.items()
+        swapped = {index: replace(spot, x=round(100 - spot.x, 1)) for index, spot in spots}
+        self._history.put(Layout(swapped, self.loose))
         self.draw()
 
     def action_as_in_scene(self) -> None:
         """All things at their own places."""
         if self._things is not None:
-            self._layouts[self._wanted] = self._scene_layout()
+            self._history.put(Layout(self._scene_layout(), self.loose))
             self.draw()
 
     def action_loosen(self, steps: int) -> None:
         """Redraw the collage more or less freely."""
         near = min(range(len(LOOSES)), key=lambda index: abs(LOOSES[index] - self.loose))
-        self.loose = LOOSES[min(max(near + steps, 0), len(LOOSES) - 1)]
+        loose = LOOSES[min(max(near + steps, 0), len(LOOSES) - 1)]
+        self._history.put(Layout(self.layout_now, loose), "loose")
+        self.draw()
+
+    def action_undo(self) -> None:
+        """One step back."""
+        self._history.undo()
+        self.draw()
+
+    def action_redo(self) -> None:
+        """One step forth."""
+        self._history.redo()
         self.draw()
 
     def action_leave(self) -> None:
@@ -355,10 +370,11 @@ class PlaceCanvas(QuietFocus):
         self.focus()
         side = self.layout_side
         x, y = at.x * side / 100, at.y * side / 100
-        for index, spot in reversed(self.layout_now.items()):
+        for index, spot in reversed(list(self.layout_now.items())):
             top, left, bottom, right = self._box(index, spot)
             if not spot.out and left <= x < right and top <= y < bottom:
-                self.picked, self._grip = index, (spot.x - at.x, spot.y - at.y)
+                self._drags += 1
+                self.picked, self._grip = index, Point(spot.x - at.x, spot.y - at.y)
                 self.capture_mouse()
                 break
         self.draw()
@@ -367,8 +383,8 @@ class PlaceCanvas(QuietFocus):
         """Drag it."""
         at = self._percent(event)
         if at is not None and self._grip is not None:
-            dx, dy = self._grip
-            self._put(replace(self.layout_now[self.picked], x=at.x + dx, y=at.y + dy))
+            grip, spot = self._grip, self.layout_now[self.picked]
+            self._put(replace(spot, x=at.x + grip.x, y=at.y + grip.y), ("drag", self._drags))
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         """Let go."""

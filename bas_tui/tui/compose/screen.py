@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Input
 
+from bas_tui import client
 from bas_tui.tui.compose.drawing_queue import DrawingQueue
 from bas_tui.tui.compose.drawing_state import Drawing
 from bas_tui.tui.compose.gallery import Gallery
@@ -195,6 +196,8 @@ class ComposeScreen(BasScreen):
             self.bas.show_error(error)
             return
         self.queue.start(request)
+        if unnamed := client.unnamed_places(request):
+            self.say(f"{unnamed} - name it or leave it out (D)", "warning")
         self._show_drawing()
         # The gallery stays at the picture that was chosen; the new ones are what one waits for.
         self.gallery.action_move_to(0)

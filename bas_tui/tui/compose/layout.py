@@ -1,0 +1,66 @@
+"""Where a run's things stand on the placing canvas, and what stood where before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from engine.runs.requests import LOOSE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spot:
+    """Where a thing stands, in percent of the picture, to a tenth."""
+
+    x: float
+    y: float
+    width: float = 0.0
+    """0: as in the scene."""
+    out: bool = False
+
+
+class Layout(NamedTuple):
+    """What stands where by the thing's number, the last in front, and how freely it is redrawn."""
+
+    spots: Mapping[int, Spot]
+    loose: float = LOOSE
+
+    def same(self, other: Layout) -> bool:
+        """Whether nothing would be seen of a step from one to the other."""
+        mine, theirs = (list(one.spots.items()) for one in (self, other))
+        return mine == theirs and self.loose == other.loose
+
+
+class LayoutHistory:
+    """The layout of now; undo and redo without limit."""
+
+    def __init__(self, first: Layout) -> None:
+        self.now = first
+        self._done: list[Layout] = []
+        self._undone: list[Layout] = []
+        self._kind: object = None
+
+    def put(self, layout: Layout, kind: object = None) -> None:
+        """Another layout; changes of one kind in a row, other than None, are one step."""
+        if layout.same(self.now):
+            return
+        if kind is None or kind != self._kind:
+            self._done.append(self.now)
+        self.now, self._kind = layout, kind
+        self._undone.clear()
+
+    def undo(self) -> bool:
+        """One step back; whether there was one."""
+        return self._step(self._done, self._undone)
+
+    def redo(self) -> bool:
+        """One step forth; whether there was one."""
+        return self._step(self._undone, self._done)
+
+    def _step(self, source: list[Layout], target: list[Layout]) -> bool:
+        if not source:
+            return False
+        target.append(self.now)
+        self.now, self._kind = source.pop(), None
+        return True
