@@ -2,18 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.core.errors import BasError
-from engine.files.atomic import force_to_disk, new_file
+from engine.files.atomic import new_file
 
-SHARD_BYTES = 512 * 2**20
+SHARD_BYTES = 256 * 2**20
 """Tensors of an accelerator pass through main memory by so much at a time."""
+PIECE_ALIGNMENT = 64
+"""Of a tensor in a shared piece of memory, bytes."""
+
+
+class Shard(NamedTuple):
+    """Named tensors that share a file."""
+
+    name: str
+    """Of the file."""
+    tensors: Mapping[str, torch.Tensor]
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk, but for its header."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    def copied(self) -> Shard:
+        """The same with tensors of its own in main memory, which nothing else changes."""
+        # In one piece, which goes back to the system as a whole: what many small ones leave behind
+        # stays with the process.
+        starts: dict[str, int] = {}
+        end = 0
+        for key, tensor in self.tensors.items():
+            starts[key] = -(-end // PIECE_ALIGNMENT) * PIECE_ALIGNMENT
+            end = starts[key] + tensor.nbytes
+        piece = torch.empty(end, dtype=torch.uint8)
+        held: dict[str, torch.Tensor] = {}
+        for key, tensor in self.tensors.items():
+            place = piece[starts[key] : starts[key] + tensor.nbytes]
+            held[key] = place.view(tensor.dtype).view(tensor.shape)
+            held[key].copy_(tensor.detach())
+        return Shard(self.name, held)
+
+    def write(self, folder: Path) -> None:
+        """Write the file; raises OSError.
+
+        For a folder that is itself filled under another name: `new_folder` forces its files to
+        disk.
+        """
+        here = all(t.is_cpu and t.is_contiguous() for t in self.tensors.values())
+        _save(folder / self.name, (self if here else self.copied()).tensors)
+
+
+class StoredTensors(Mapping[str, torch.Tensor]):
+    """The tensors of files by name, each read when it is asked for and then forgotten."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = {name: path for path in paths for name in tensor_names(path)}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        path = self._paths[name]
+        try:
+            with safe_open(path, "pt") as file:
+                return file.get_tensor(name)
+        except (OSError, SafetensorError) as error:
+            raise _unreadable(path, error) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def save_tensors(
@@ -30,27 +93,29 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise BasError(
-            f"cannot read {path}: {error}", "the file is damaged: make it again"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
-def save_shards(
-    folder: Path, stem: str, tensors: Mapping[str, torch.Tensor], limit: int = SHARD_BYTES
-) -> None:
-    """Write named tensors as `STEM-00.safetensors`, `STEM-01.safetensors` ... of at most `limit`.
+def make_shards(
+    stem: str, tensors: Mapping[str, torch.Tensor], limit: int = SHARD_BYTES
+) -> list[Shard]:
+    """Named tensors as files `STEM-00.safetensors`, `STEM-01.safetensors` ... of at most `limit`.
 
-    For a folder that is itself filled under another name: the files are forced to disk, not
-    renamed. A tensor above the limit has a file of its own.
+    A tensor above the limit has a file of its own; without tensors there is one empty file.
     """
-    for number, shard in enumerate(_shards(tensors, limit)):
-        path = folder / f"{stem}-{number:02d}.safetensors"
-        _save(path, shard)
-        force_to_disk(path)
+    parts: list[dict[str, torch.Tensor]] = [{}]
+    size = 0
+    for key, tensor in tensors.items():
+        if parts[-1] and size + tensor.nbytes > limit:
+            parts.append({})
+            size = 0
+        parts[-1][key] = tensor
+        size += tensor.nbytes
+    return [Shard(f"{stem}-{k:02d}.safetensors", part) for k, part in enumerate(parts)]
 
 
 def load_shards(folder: Path, stem: str) -> Iterator[dict[str, torch.Tensor]]:
-    """The tensors of `save_shards`, file by file; a single `STEM.safetensors` is read too."""
+    """The tensors of `make_shards`, file by file; a single `STEM.safetensors` is read too."""
     for path in shard_paths(folder, stem):
         yield load_tensors(path)
 
@@ -66,9 +131,7 @@ def tensor_names(path: Path) -> list[str]:
         with safe_open(path, "pt") as file:
             return list(file.keys())
     except (OSError, SafetensorError) as error:
-        raise BasError(
-            f"cannot read {path}: {error}", "the file is damaged: make it again"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
 def _save(
@@ -82,13 +145,5 @@ def _save(
         raise OSError(f"cannot write {path}: {error}") from error
 
 
-def _shards(tensors: Mapping[str, torch.Tensor], limit: int) -> Iterator[dict[str, torch.Tensor]]:
-    shard: dict[str, torch.Tensor] = {}
-    size = 0
-    for key, tensor in tensors.items():
-        if shard and size + tensor.nbytes > limit:
-            yield shard
-            shard, size = {}, 0
-        shard[key] = tensor
-        size += tensor.nbytes
-    yield shard
+def _unreadable(path: Path, error: Exception) -> BasError:
+    return BasError(f"cannot read {path}: {error}", "the file is damaged: make it again")

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,14 +22,18 @@ from torch import nn, optim
 from engine.core.errors import BasError
 from engine.files.atomic import checksum, force_to_disk, new_folder
 from engine.files.weights_io import (
+    Shard,
+    StoredTensors,
     load_shards,
     load_tensors,
-    save_shards,
+    make_shards,
     save_tensors,
     shard_paths,
     tensor_names,
 )
 
+WEIGHTS, MOMENTS, GENERATORS = "weights", "optimizer", "generators.safetensors"
+"""Its files; the first two are beginnings of names."""
 STEP = re.compile(r"step-(\d{6,})")
 DAMAGED = "damaged-"
 """Begins the name of a checkpoint that was passed over; the next one removes it."""
@@ -79,35 +84,41 @@ def gather_checkpoint(
     return Checkpoint(step, phase, weights, moments, generators)
 
 
-def copy_to_host(checkpoint: Checkpoint) -> Checkpoint:
-    """The same with tensors of its own in main memory, which training no longer changes."""
+class Filling(NamedTuple):
+    """A checkpoint that is being written: its folder under another name, and its files."""
 
-    def copied(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+    folder: Path
+    shards: list[Shard]
 
-    weights, moments = copied(checkpoint.weights), copied(checkpoint.moments)
-    return checkpoint._replace(weights=weights, moments=moments)
+    def weights(self) -> StoredTensors:
+        """Its weights, once their files are written."""
+        return StoredTensors(shard_paths(self.folder, WEIGHTS))
 
 
-def write_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write a checkpoint and drop all but the newest `keep`; returns its folder.
+@contextmanager
+def new_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Iterator[Filling]:
+    """A checkpoint to fill: every shard is to be written into the folder within the block.
 
-    Raises OSError where it cannot be written; the older ones are then still there.
+    It then gets its checksums, is forced to disk and appears; all but the newest `keep` are
+    dropped. Raises OSError where it cannot be written; the older ones are then still there.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    folder = root / f"step-{checkpoint.step:06d}"
-    with new_folder(folder) as temporary:
-        save_shards(temporary, "weights", checkpoint.weights)
-        save_shards(temporary, "optimizer", checkpoint.moments)
-        save_tensors(temporary / "generators.safetensors", checkpoint.generators)
+    shards = make_shards(WEIGHTS, checkpoint.weights) + make_shards(MOMENTS, checkpoint.moments)
+    with new_folder(folder_of(root, checkpoint.step)) as temporary:
+        yield Filling(temporary, shards)
+        save_tensors(temporary / GENERATORS, checkpoint.generators)
+        names = sorted([GENERATORS, *(shard.name for shard in shards)])
         record = {
             "step": checkpoint.step,
             "phase": checkpoint.phase,
-            "checksums": {path.name: checksum(path) for path in sorted(temporary.iterdir())},
+            "checksums": {name: checksum(temporary / name) for name in names},
         }
         (temporary / "state.json").write_text(json.dumps(record))
     prune(root, keep)
-    return folder
+
+
+def folder_of(root: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return root / f"step-{step:06d}"
 
 
 def prune(root: Path, keep: int) -> None:
@@ -161,18 +172,18 @@ def read_state(folder: Path) -> CheckpointState:
                 raise BasError(f"{name} is not what was written", "an earlier one is taken")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BasError(_word(error), "an earlier one is taken") from error
-    return CheckpointState(folder, step, phase, load_tensors(folder / "generators.safetensors"))
+    return CheckpointState(folder, step, phase, load_tensors(folder / GENERATORS))
 
 
 def weight_names(folder: Path) -> set[str]:
     """Names of the weights that a checkpoint holds; reads no weights."""
-    return {name for path in shard_paths(folder, "weights") for name in tensor_names(path)}
+    return {name for path in shard_paths(folder, WEIGHTS) for name in tensor_names(path)}
 
 
 def load_weights(folder: Path, parameters: Mapping[str, nn.Parameter]) -> None:
     """Copy the checkpoint's weights into the parameters of the same names."""
     with torch.no_grad():
-        for stored in load_shards(folder, "weights"):
+        for stored in load_shards(folder, WEIGHTS):
             for name, value in stored.items():
                 if name not in parameters or parameters[name].shape != value.shape:
                     raise BasError(
@@ -190,7 +201,7 @@ def load_optimizer(
     A run may be resumed with another `phase2.train`: moments of what is trained no longer are left
     out, what was not trained before starts with none.
     """
-    for stored in load_shards(folder, "optimizer"):
+    for stored in load_shards(folder, MOMENTS):
         for key, value in stored.items():
             name, _, entry = key.rpartition("/")
             if name not in parameters:

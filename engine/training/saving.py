@@ -1,15 +1,18 @@
-"""When a run is saved, and how: in the background where memory allows, never on a full disk.
+"""When a run is saved, and how: as much in the background as memory allows, never on a full disk.
 
-A save is a checkpoint and the concepts as they are at that step. It copies what is trained into
-main memory and is written by a thread, so that training goes on; where memory is short, training
-waits and the tensors pass through memory a part at a time.
+A save is a checkpoint and the concepts as they are at that step. Up to `HELD_BYTES` of it, and
+never more than half of the free memory, is copied into main memory and written by a thread while
+training goes on. What is above that goes to its files first, a part at a time, while training
+waits. The thread also does what needs no tensor of the run: the concepts, which it makes from the
+files, the checksums, and waiting for the disk.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,22 +22,27 @@ from torch import nn
 from engine.core.errors import UserError
 from engine.files.atomic import remove_leftovers
 from engine.files.space import MARGIN, free_bytes, free_memory, is_full, say_bytes
+from engine.files.weights_io import Shard
 from engine.runs.events import CheckpointSaved, Event, Notice, RunEnded
 from engine.runs.folder import RunDir
 from engine.runs.library import drop_checkpoints
 from engine.training.checkpoints import (
     Checkpoint,
     CheckpointState,
-    copy_to_host,
+    folder_of,
     list_checkpoints,
+    new_checkpoint,
     newest_whole,
     prune,
-    write_checkpoint,
 )
 
 SaveConcepts = Callable[[Mapping[str, torch.Tensor]], None]
 """Writes the concepts from the named weights of a checkpoint."""
 RETRY_SECONDS = 2.0
+HELD_BYTES = 4 * 2**30
+"""Of a save, held in main memory at most. With the base weights of what moves (4.6 GB where every
+weight of SD 2.1 does), the parked autoencoder (0.3 GB), PyTorch on a GPU (some 1.5 GB) and what the
+allocator keeps (0.5 GB), a run of that size stays under 12 GB."""
 
 
 class Blocked(NamedTuple):
@@ -59,11 +67,13 @@ class Saver:
         keep_after: bool,
         moment_bytes: int = 8,
         first: bool = True,
+        held_bytes: int = HELD_BYTES,
     ) -> None:
         """`every`: steps between saves in phase 1, and in phase 2 where `minutes` is 0."""
         self._run, self._first = run, first
         self._every, self._minutes, self._keep = every, minutes, keep
         self._keep_after, self._moment_bytes = keep_after, moment_bytes
+        self._held_bytes = held_bytes
         self._saved_step = -1
         self._saved_at = self._tried_at = time.monotonic()
         self._thread: threading.Thread | None = None
@@ -136,18 +146,17 @@ class Saver:
         if checkpoint.step == self._saved_step and not last:
             return
         whole = not last or self._keep_after
-        copy = checkpoint.bytes if whole else 0
+        wanted = (checkpoint.bytes if whole else 0) + concept_bytes + MARGIN
         # A save that waited for room is tried where its outcome is seen at once.
-        background = not last and self.blocked is None and 2 * copy + MARGIN < free_memory()
-        if background:
-            checkpoint = copy_to_host(checkpoint)
-        wanted = copy + concept_bytes + MARGIN
-        work = (self._run, checkpoint, concepts, whole, wanted)
+        background = not last and self.blocked is None
+        room = min(self._held_bytes, (free_memory() - MARGIN) // 2) if background else 0
         self.blocked = None
+        work = self._guarded(self._run, checkpoint, concepts, whole=whole, wanted=wanted, room=room)
+        next(work, None)
         if not background:
-            self._write(*work)
+            _exhaust(work)
             return
-        self._thread = threading.Thread(target=self._write, args=work, name="checkpoint")
+        self._thread = threading.Thread(target=_exhaust, args=(work,), name="checkpoint")
         self._thread.start()
 
     def worth_a_try(self) -> bool:
@@ -196,14 +205,17 @@ class Saver:
             self._thread.join()
             self._thread = None
 
-    def _write(
+    def _guarded(
         self,
         run: RunDir,
         checkpoint: Checkpoint,
         concepts: SaveConcepts,
+        *,
         whole: bool,
         wanted: int,
-    ) -> None:
+        room: int,
+    ) -> Iterator[None]:
+        """Write a save, with its outcome; training may go on after the first yield."""
         try:
             if whole and len(list_checkpoints(run.checkpoints)) > 1:
                 # One whole one stays; with the new one there are again two, never three.
@@ -211,11 +223,12 @@ class Saver:
             if (free := free_bytes(run.path)) < wanted:
                 self._outcomes.append(_full(run, wanted, free))
                 return
-            concepts(checkpoint.weights)
             if whole:
-                folder = write_checkpoint(run.checkpoints, checkpoint, keep=self._keep)
-                path = str(folder.relative_to(run.path))
+                yield from self._write(run, checkpoint, concepts, room)
+                path = str(folder_of(run.checkpoints, checkpoint.step).relative_to(run.path))
                 self._outcomes.append(CheckpointSaved(step=checkpoint.step, path=path))
+            else:
+                concepts(checkpoint.weights)
             self._saved_step, self._saved_at = checkpoint.step, time.monotonic()
         except OSError as error:
             if is_full(error):
@@ -226,6 +239,31 @@ class Saver:
                 self._outcomes.append(Blocked(message, remedy, 0))
         except BaseException as error:
             self._outcomes.append(error)
+
+    def _write(
+        self, run: RunDir, checkpoint: Checkpoint, concepts: SaveConcepts, room: int
+    ) -> Iterator[None]:
+        """Write a checkpoint, then the concepts from its files; then it appears."""
+        with new_checkpoint(run.checkpoints, checkpoint, keep=self._keep) as filling:
+            held = deque[Shard]()
+            for shard in filling.shards:
+                if shard.bytes <= room:
+                    room -= shard.bytes
+                    held.append(shard)
+                else:
+                    shard.write(filling.folder)
+            # Only now, so that memory never holds a part that passes through beside them.
+            for _ in range(len(held)):
+                held.append(held.popleft().copied())
+            yield
+            while held:
+                held.popleft().write(filling.folder)
+            concepts(filling.weights())
+
+
+def _exhaust(work: Iterator[None]) -> None:
+    for _ in work:
+        pass
 
 
 def _full(run: RunDir, wanted: int, free: int) -> Blocked:

@@ -14,7 +14,14 @@ import torch
 
 from engine.core.errors import BasError
 from engine.files.atomic import checksum, new_folder, remove_leftovers, write_atomic, write_new
-from engine.files.weights_io import load_shards, load_tensors, save_shards, save_tensors
+from engine.files.weights_io import (
+    StoredTensors,
+    load_shards,
+    load_tensors,
+    make_shards,
+    save_tensors,
+    shard_paths,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,9 +89,57 @@ def test_a_file_is_old_or_new(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_nothing_gets_its_name_before_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut relies on: bytes and entries are forced, then renamed, then the rename."""
+    forced: list[Path] = []
+    named: list[Path] = []
+    sync, rename, replace = os.fsync, Path.rename, os.replace
+
+    def seen(handle: int) -> None:
+        sync(handle)
+        forced.append(Path(os.readlink(f"/proc/self/fd/{handle}")))
+
+    def check(old: Path, new: Path) -> None:
+        assert {old, *(old.iterdir() if old.is_dir() else ())} <= set(forced)
+        forced.clear()
+        named.append(new)
+
+    def renamed(old: Path, new: Path) -> Path:
+        check(old, new)
+        return rename(old, new)
+
+    def replaced(old: Path, new: Path) -> None:
+        check(old, new)
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(os, "replace", replaced)
+    with new_folder(tmp_path / "folder") as folder:
+        for shard in make_shards("weights", {"a": torch.ones(2)}):
+            shard.write(folder)
+        (folder / "state.json").write_text("{}")
+    assert named == [tmp_path / "folder"] and forced == [tmp_path]
+    write_atomic(tmp_path / "file", b"x")
+    assert named[1:] == [tmp_path / "file"] and forced == [tmp_path]
+
+
 def test_shards_bring_every_tensor_back(tmp_path: Path) -> None:
     tensors = {f"t{k}": torch.randn(k + 1, 100) for k in range(7)} | {"n": torch.tensor(3)}
-    save_shards(tmp_path, "weights", tensors, limit=1000)
+    tensors |= {
+        "flag": torch.tensor([True]),
+        "none": torch.zeros(0, 4),
+        "across": torch.ones(2, 3).T,
+    }
+    copies = [shard.copied() for shard in make_shards("weights", tensors, limit=1000)]
+    kept = {name: tensor.clone() for name, tensor in tensors.items()}
+    for tensor in tensors.values():
+        tensor.zero_()
+    tensors = kept
+    for shard in copies:
+        shard.write(tmp_path)
     assert len(list(tmp_path.iterdir())) > 3
     back = {k: v for shard in load_shards(tmp_path, "weights") for k, v in shard.items()}
     assert back.keys() == tensors.keys()
@@ -92,7 +147,11 @@ def test_shards_bring_every_tensor_back(tmp_path: Path) -> None:
     save_tensors(tmp_path / "old" / "weights.safetensors", tensors)
     (single,) = load_shards(tmp_path / "old", "weights")
     assert single.keys() == tensors.keys()
-    save_shards(tmp_path / "old", "none", {})
+    stored = StoredTensors(shard_paths(tmp_path, "weights"))
+    assert len(stored) == len(tensors) and set(stored) == set(tensors)
+    assert all(torch.equal(stored[name], tensors[name]) for name in tensors)
+    (empty,) = make_shards("none", {})
+    empty.write(tmp_path / "old")
     assert list(load_shards(tmp_path / "old", "none")) == [{}]
     (tmp_path / "cut.safetensors").write_bytes(b"\x00" * 20)
     with pytest.raises(BasError, match="damaged"):

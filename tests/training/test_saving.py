@@ -16,6 +16,9 @@ import torch
 from engine.core.errors import UserError
 from engine.core.settings import build_config
 from engine.families.stable_diffusion import StableDiffusion
+from engine.files.atomic import checksum
+from engine.files.space import MARGIN
+from engine.files.weights_io import Shard
 from engine.results.concepts import load_concepts
 from engine.runs.commands import Command, CommandQueue
 from engine.runs.events import (
@@ -23,6 +26,7 @@ from engine.runs.events import (
     Event,
     Notice,
     Paused,
+    PhaseStarted,
     Resumed,
     RunEnded,
     StepDone,
@@ -30,7 +34,12 @@ from engine.runs.events import (
 from engine.runs.folder import RunDir
 from engine.scenes.scene import Scene
 from engine.training import saving
-from engine.training.checkpoints import Checkpoint, list_checkpoints, newest_whole, write_checkpoint
+from engine.training.checkpoints import (
+    Checkpoint,
+    list_checkpoints,
+    new_checkpoint,
+    newest_whole,
+)
 from engine.training.loop import train
 from engine.training.saving import Saver
 from tests.engine_fixtures import FAST
@@ -98,18 +107,24 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     assert events[-1] == RunEnded(step=6, outcome="finished")
 
 
+def write(checkpoint: Checkpoint, root: Path) -> None:
+    with new_checkpoint(root, checkpoint, keep=2) as filling:
+        for shard in filling.shards:
+            shard.write(filling.folder)
+
+
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_every_damage_is_noticed(tmp_path: Path, kind: str) -> None:
     values = {"a": torch.randn(50, 50)}
     generator = {"steps0": torch.Generator().get_state()}
     for step in (1, 2):
-        write_checkpoint(tmp_path, Checkpoint(step, 2, values, values, generator), keep=2)
+        write(Checkpoint(step, 2, values, values, generator), tmp_path)
     DAMAGE[kind](tmp_path / "step-000002")
     state, wrong = newest_whole(tmp_path)
     assert state is not None and state.step == 1
     assert len(wrong) == 1 and "\n" not in wrong[0] and "step-000002" in wrong[0]
     assert newest_whole(tmp_path)[1] == [], "it is noticed once"
-    write_checkpoint(tmp_path, Checkpoint(3, 2, values, values, generator), keep=2)
+    write(Checkpoint(3, 2, values, values, generator), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000001", "step-000003"]
 
 
@@ -222,29 +237,39 @@ def test_minutes_rule_phase_two(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not saver.due(20, 2)
 
 
-@pytest.mark.parametrize("memory", [0, 2**50])
-def test_saved_in_the_background_or_in_parts_it_is_the_same(
-    fresh_family: Load, scene: Scene, tmp_path: Path, memory: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("held", ["nothing", "the weights", "everything"])
+def test_held_in_memory_or_written_at_once_it_is_the_same(
+    fresh_family: Load, scene: Scene, tmp_path: Path, held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saving, "free_memory", lambda: memory)
-    names: list[str] = []
-    write = saving.write_checkpoint
+    """Training goes on and changes what was not copied; every save is that of its step."""
+    written: list[tuple[str, str]] = []
+    write = Shard.write
 
-    def slowly(*arguments: Any, **options: Any) -> Path:
-        names.append(threading.current_thread().name)
+    def slowly(shard: Shard, folder: Path) -> None:
+        written.append((shard.name.split("-")[0], threading.current_thread().name))
         time.sleep(0.05)
-        return write(*arguments, **options)
+        write(shard, folder)
 
-    monkeypatch.setattr(saving, "write_checkpoint", slowly)
-    run = RunDir(tmp_path / "run")
+    def memory() -> int:
+        # Moments are twice the weights, and the thread gets half of what is free.
+        return {"nothing": 0, "the weights": MARGIN + 3 * weights, "everything": 2**50}[held]
+
+    monkeypatch.setattr(Shard, "write", slowly)
+    monkeypatch.setattr(saving, "free_memory", memory)
+    run, weights = RunDir(tmp_path / "run"), 0
     settings = SIX | {"checkpoint_keep_after": True, "checkpoint_keep": 9}
-    list(train(fresh_family(), scene, build_config(FAST, settings), run=run))
-    assert ("checkpoint" in names) == bool(memory)
+    for event in train(fresh_family(), scene, build_config(FAST, settings), run=run):
+        if isinstance(event, PhaseStarted):
+            weights = 4 * event.trained_parameters
+    behind = {part for part, thread in written if thread == "checkpoint"}
+    assert behind == {"nothing": set(), "the weights": {"weights"}}.get(
+        held, {"weights", "optimizer"}
+    )
     saved = list_checkpoints(run.checkpoints)
     assert len(saved) == 6
     sums = [json.loads((folder / "state.json").read_text())["checksums"] for folder in saved]
+    sums += [{path.name: checksum(path) for path in run.concepts.glob("*.safetensors")}]
     reference = tmp_path.parent / "sums.json"
-    monkeypatch.undo()
     if not reference.exists():
         reference.write_text(json.dumps(sums))
     assert json.loads(reference.read_text()) == sums
