@@ -47,6 +47,16 @@ STAGE_STATUS: dict[str, Status] = {
     "save": "saving",
 }
 """A stage that is no key here (a preview, say) leaves the status as it is."""
+STAGE_WORDS = {
+    "download": "downloading the base model",
+    "load": "loading the base model",
+    "words": "looking for start words",
+    "encode": "encoding the scene",
+    "prior": "drawing prior pictures",
+    "preview": "drawing a preview",
+    "generate": "drawing",
+    "save": "saving",
+}
 
 ENDED: frozenset[Status] = frozenset({"finished", "stopped", "failed", "interrupted", "new"})
 LOSS_PARTS = ("loss", "masked", "attention", "prior")
@@ -90,6 +100,11 @@ class Stage(NamedTuple):
     label: str
     done: int
     total: int
+
+    @property
+    def words(self) -> str:
+        """What is being done."""
+        return STAGE_WORDS.get(self.name, self.name)
 
 
 class Gap(NamedTuple):

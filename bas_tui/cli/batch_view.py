@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from bas_tui.cli import stderr, stdout
+from bas_tui.cli import driven, stderr, stdout
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from engine.batch.folder import BatchDir
     from engine.batch.status import Row, Status
 
-POLL_SECONDS = 1.0
 BAR = 20
 COLORS = {"finished": "green", "failed": "bold red", "training": "cyan", "starting": "cyan"}
 COLUMNS = ("scene", "state", "progress", "loss", "run")
@@ -23,19 +23,8 @@ def follow(folder: BatchDir) -> None:
     from engine.batch.status import status
     from engine.runs.description import Descriptions
 
-    if not sys.stderr.isatty():
-        _follow_in_lines(folder)
-        return
     describe = Descriptions()
-    from rich.live import Live
-
-    with Live(console=stderr.console(), refresh_per_second=2, transient=True) as live:
-        while True:
-            now = status(folder, describe)
-            live.update(_table(now, stderr.console().height - 4))
-            if not now.driven:
-                return
-            time.sleep(POLL_SECONDS)
+    driven.follow(lambda: status(folder, describe), _table, _News())
 
 
 def show(now: Status) -> None:
@@ -44,40 +33,36 @@ def show(now: Status) -> None:
     stdout.table(COLUMNS, rows, ("bold", "", "cyan", "", "dim"))
 
 
-def _follow_in_lines(folder: BatchDir) -> None:
-    from engine.batch.status import status
-    from engine.runs.description import Descriptions
+class _News:
+    """A line for each scene that has another state."""
 
-    said: dict[str, str] = {}
-    describe = Descriptions()
-    while True:
-        now = status(folder, describe)
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+
+    def __call__(self, now: Status) -> Iterator[str]:
         for row in now.rows:
-            state = row.state
-            if said.get(row.scene.name, "waiting") != state and state not in ("new", "starting"):
-                said[row.scene.name] = state
+            name, state = row.scene.name, row.state
+            if self._said.get(name, "waiting") != state and state not in ("new", "starting"):
+                self._said[name] = state
                 reason = f": {row.message}" if row.message else ""
-                stderr.say(f"{row.scene.name} {state}{reason} ({now.headline})")
-        if not now.driven:
-            return
-        time.sleep(POLL_SECONDS)
+                yield f"{name} {state}{reason} ({now.headline})"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     share = row.step / row.total_steps if row.total_steps else 0.0
-    full = round(share * BAR)
-    progress = f"{'━' * full}{'╌' * (BAR - full)} {row.step}/{row.total_steps}"
+    progress = f"{driven.bar(share, BAR)} {row.step}/{row.total_steps}"
     loss = f"{row.loss:.4f}" if row.loss is not None else "-"
     return row.scene.name, row.state, progress, loss, row.scene.run_name
 
 
-def _table(now: Status, room: int) -> Any:
-    """At most `room` scenes, those that are at work first."""
+def _table(now: Status) -> RenderableType:
+    """The scenes that there is room for, those that are at work first."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     order = {"training": 0, "starting": 0, "paused": 0, "failed": 1, "waiting": 2}
+    room = stderr.console().height - 4
     rows = sorted(now.rows, key=lambda row: order.get(row.state, 3))
     shown = rows if len(rows) <= room else rows[: max(1, room - 1)]
     grid = Table(box=None, pad_edge=False, header_style="bold")

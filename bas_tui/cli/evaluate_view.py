@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bas_tui.cli import stderr, stdout
+from bas_tui.cli import driven, stdout
 from engine.core.durations import say_seconds
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from engine.evaluate.status import Status
     from engine.evaluate.tables import Tables
 
-POLL_SECONDS = 1.0
 PLOT_ROWS, PLOT_COLUMNS = 14, 56
 
 
@@ -25,25 +23,18 @@ def follow(folder: EvaluationDir) -> None:
     """Show progress until the driver is gone: live on a terminal, a line a job elsewhere."""
     from engine.evaluate.status import status
 
-    if not sys.stderr.isatty():
-        said = -1
-        while True:
-            now = status(folder)
-            if now.done + now.failed != said:
-                said = now.done + now.failed
-                stderr.say(headline(now))
-            if not now.driven:
-                return
-            time.sleep(POLL_SECONDS)
-    from rich.live import Live
+    said = -1
 
-    with Live(console=stderr.console(), refresh_per_second=2, transient=True) as live:
-        while True:
-            now = status(folder)
-            live.update("\n".join((bar(now), *(f"  {line}" for line in now.running))))
-            if not now.driven:
-                return
-            time.sleep(POLL_SECONDS)
+    def news(now: Status) -> Iterator[str]:
+        nonlocal said
+        if now.done + now.failed != said:
+            said = now.done + now.failed
+            yield headline(now)
+
+    def block(now: Status) -> str:
+        return "\n".join((bar(now), *(f"  {line}" for line in now.running)))
+
+    driven.follow(lambda: status(folder), block, news)
 
 
 def headline(now: Status) -> str:
@@ -58,8 +49,7 @@ def headline(now: Status) -> str:
 
 def bar(now: Status, width: int = 30) -> str:
     """A bar with the headline."""
-    full = round(now.share * width)
-    return f"{'━' * full}{'╌' * (width - full)} {now.share:4.0%}  {headline(now)}"
+    return f"{driven.bar(now.share, width)} {now.share:4.0%}  {headline(now)}"
 
 
 def show_tables(tables: Tables) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bas_tui.cli import stderr
 from bas_tui.run_health import Warned, warnings_of
-from bas_tui.run_state import RunState
+from bas_tui.run_state import STAGE_STATUS, RunState
 from engine.core.durations import clock
 from engine.core.plain_text import plain
 from engine.runs.events import (
@@ -26,14 +26,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PLAIN_SECONDS = 10.0
-STATUS_WORDS = {
-    "starting": "starting",
-    "downloading": "downloading the base model",
-    "loading": "loading the base model",
-    "encoding": "encoding the scene",
-    "prior": "drawing prior pictures",
-    "saving": "saving",
-}
 
 
 class Display(Protocol):
@@ -97,7 +89,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._next = 0.0
-        self._status = ""
+        self._stage = ""
         self._warned: set[tuple[str, str]] = set()
 
     def show(self, state: RunState, event: Event) -> None:
@@ -108,10 +100,12 @@ class Lines:
             stderr.note(event.level, event.message, event.remedy)
         for warned in fresh_warnings(state, event, self._warned):
             stderr.note("warning", warned.message, warned.remedy)
-        if state.status != self._status:
-            self._status = state.status
-            if state.status in STATUS_WORDS and state.status != "starting":
-                stderr.say(STATUS_WORDS[state.status])
+        stage = state.stage if state.stage is None or state.stage.name in STAGE_STATUS else None
+        name = stage.name if stage is not None else ""
+        if name != self._stage:
+            self._stage = name
+            if stage is not None:
+                stderr.say(stage.words)
         elif isinstance(event, StepDone) and time.monotonic() >= self._next:
             self._next = time.monotonic() + PLAIN_SECONDS
             stderr.say(standing(state))
@@ -211,7 +205,7 @@ class _LiveDisplay:
             )
         if state.stage is not None and not state.over:
             stage = state.stage
-            label = stage.label or STATUS_WORDS.get(state.status, stage.name)
+            label = stage.label or stage.words
             count = f"{stage.done}/{stage.total}" if stage.total else ""
             total = stage.total or None
             bars.add_row(

@@ -8,13 +8,6 @@ from bas_tui.tui.train.pane import Pane
 from engine.core.durations import clock
 
 PHASE_NAMES = {1: "tokens", 2: "weights"}
-STAGE_NAMES = {
-    "download": "downloading the base model", "load": "loading the base model",
-    "words": "looking for start words", "encode": "encoding the scene",
-    "prior": "drawing prior pictures",
-    "preview": "drawing a preview", "generate": "drawing", "save": "saving",
-}  # fmt: skip
-
 PENDING = {
     "starting": "starting the host",
     "pausing": "pausing after this step",
@@ -64,9 +57,7 @@ class PhaseBar(Pane):
             right = PENDING.get(self.pending, self.pending)
             stage = None if stage is not None and stage.name in PASSING else stage
         if stage is not None and stage.name in PASSING:
-            right = STAGE_NAMES[stage.name] + (
-                f" {stage.done}/{stage.total}" if stage.total else ""
-            )
+            right = stage.words + (f" {stage.done}/{stage.total}" if stage.total else "")
             stage = None
         if stage is not None:
             right = self._paint_stage(cells, stage, right)
@@ -76,9 +67,8 @@ class PhaseBar(Pane):
         self.paint(cells)
 
     def _paint_stage(self, cells: Cells, stage: Stage, right: str) -> str:
-        name = STAGE_NAMES.get(stage.name, stage.name)
         counted = f" {stage.done}/{stage.total}" if stage.total else ""
-        text = f" {name}{counted}"
+        text = f" {stage.words}{counted}"
         if stage.label:
             text += f" - {stage.label}"
         room = cells.chars.shape[1] - len(right) - 2
