@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
@@ -22,6 +21,7 @@ from engine.adapters.full import other_change
 from engine.adapters.masters import Masters, in_half
 from engine.core.errors import BasError
 from engine.families.contract import Family
+from engine.families.low_rank import LowRankTerm
 from engine.families.placement import place
 from engine.families.unet_targets import plain_name
 from engine.files.weights_io import load_tensors, save_tensors
@@ -110,7 +110,8 @@ class LowRankChange:
         used = self.parameters() if self._masters is None else self._masters.computing
         for name, layer in self._layers.items():
             a, b = used[f"lora/{name}/A"], used[f"lora/{name}/B"]
-            self._handles.append(layer.register_forward_hook(self._hook(a, b)))
+            term = LowRankTerm(a, b, lambda: self.strength)
+            self._handles.append(layer.register_forward_hook(term))
 
     def detach(self) -> None:
         """Take the hooks off: the family is the base model again."""
@@ -168,20 +169,6 @@ class LowRankChange:
             for side, ending in (("A", A), ("B", B)):
                 tensors[name + ending] = weights[f"lora/{name}/{side}"].detach().half()
         save_tensors(folder / FILE, tensors)
-
-    def _hook(self, a: nn.Parameter, b: nn.Parameter) -> Any:
-        def add_change(layer: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> Any:
-            if self.strength == 0:
-                return None
-            x = given[0]
-            if isinstance(layer, nn.Conv2d):
-                low = F.conv2d(x, a.to(x.dtype), None, layer.stride, layer.padding)
-                change = F.conv2d(low, b.to(x.dtype))
-            else:
-                change = F.linear(F.linear(x, a.to(x.dtype)), b.to(x.dtype))
-            return out + (change if self.strength == 1 else change * self.strength)
-
-        return add_change
 
 
 def every_layer(family: Family) -> dict[str, nn.Module]:

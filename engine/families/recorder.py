@@ -16,6 +16,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
 
 from engine.core.errors import UserError
+from engine.families.joined_projections import JoinedAttention
 
 
 def attention_grids(unet: UNet2DConditionModel, latent_size: int) -> dict[str, int]:
@@ -96,11 +97,14 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         self._before = dict(self._unet.attn_processors)
-        recording = _RecordingProcessor(self)
         other = AttnProcessor()
         chosen: dict[str, Any] = {
-            name: recording if name in self._layers else (other if self._plain else processor)
-            for name, processor in self._before.items()
+            name: (
+                _RecordingProcessor(self, before)
+                if name in self._layers
+                else (other if self._plain else before)
+            )
+            for name, before in self._before.items()
         }
         self._unet.set_attn_processor(chosen)
         return self
@@ -139,8 +143,10 @@ class Recorder:
 class _RecordingProcessor:
     """Cross-attention that can hand out probabilities; plain softmax(QK^T / sqrt(d)) V."""
 
-    def __init__(self, owner: Recorder) -> None:
+    def __init__(self, owner: Recorder, before: Any) -> None:
+        """`before`: the processor in whose place it stands."""
         self._owner = owner
+        self._joined = before if isinstance(before, JoinedAttention) else None
 
     def __call__(
         self,
@@ -154,10 +160,15 @@ class _RecordingProcessor:
         assert encoder_hidden_states is not None, "only cross-attention layers are recorded"
         assert attention_mask is None, "SD's UNet passes no attention mask"
         assert attn.to_k is not None and attn.to_v is not None and attn.to_out is not None
-        heads = attn.heads
-        query_BHQD = _split_heads(attn.to_q(hidden_states), heads)
-        key_BHLD = _split_heads(attn.to_k(encoder_hidden_states), heads)
-        value_BHLD = _split_heads(attn.to_v(encoder_hidden_states), heads)
+        heads, joined = attn.heads, self._joined
+        if joined is None:
+            states_BLE = encoder_hidden_states
+            projected = attn.to_q(hidden_states), attn.to_k(states_BLE), attn.to_v(states_BLE)
+        else:
+            projected = joined.project(attn, hidden_states, encoder_hidden_states)
+        query_BHQD, key_BHLD, value_BHLD = (
+            x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in projected
+        )
         columns_BK = self._owner._columns_BK
         if columns_BK is None:
             out_BHQD = F.scaled_dot_product_attention(
@@ -172,6 +183,8 @@ class _RecordingProcessor:
             if self._owner._sink is not None:
                 self._owner._sink.append(picked_BHQK)
             out_BHQD = probs_BHQL.to(value_BHLD.dtype) @ value_BHLD
+        if joined is not None:
+            return joined.output(out_BHQD)
         out_BQE = out_BHQD.transpose(1, 2).flatten(2)
         out_BQE = attn.to_out[1](attn.to_out[0](out_BQE))
         if attn.residual_connection:
@@ -186,8 +199,3 @@ def _scores(query_BHQD: torch.Tensor, key_BHLD: torch.Tensor, scale: float) -> t
         return query_BHQD @ key_BHDL * scale
     with torch.autocast(query_BHQD.device.type, enabled=False):
         return (query_BHQD.float() * scale) @ key_BHDL.float()
-
-
-def _split_heads(x_BLE: torch.Tensor, heads: int) -> torch.Tensor:
-    batch, length, width = x_BLE.shape
-    return x_BLE.view(batch, length, heads, width // heads).transpose(1, 2)

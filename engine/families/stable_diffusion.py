@@ -22,6 +22,7 @@ from engine.families.components import (
 )
 from engine.families.contract import Conditioning
 from engine.families.discrete_noise import DiscreteNoise
+from engine.families.joined_projections import join_projections
 from engine.families.load_request import LoadRequest
 from engine.families.quiet import quiet_libraries
 from engine.families.recorder import CrossAttentionMaps
@@ -54,6 +55,7 @@ class StableDiffusion:
         for model in (unet, text_encoder, vae):
             model.requires_grad_(False).eval()
             model.to(device)
+        join_projections(unet, (text_encoder,))
         self.noise = DiscreteNoise(scheduler_config, device)
         self.text = ClipText(tokenizer, text_encoder)
         self.codec = VaeCodec(vae, device)

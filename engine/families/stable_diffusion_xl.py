@@ -22,6 +22,7 @@ from engine.families.components import (
 )
 from engine.families.contract import Conditioning
 from engine.families.discrete_noise import DiscreteNoise
+from engine.families.joined_projections import join_projections
 from engine.families.load_request import LoadRequest
 from engine.families.quiet import quiet_libraries
 from engine.families.recorder import CrossAttentionMaps
@@ -147,6 +148,7 @@ class StableDiffusionXL:
         for model in (unet, text_encoder, text_encoder_2, vae):
             model.requires_grad_(False).eval()
             model.to(device)
+        join_projections(unet, (text_encoder, text_encoder_2))
         self.noise = DiscreteNoise(scheduler_config, device)
         self.text = TwoClipTexts(
             (tokenizer, tokenizer_2), (text_encoder, text_encoder_2), zero_empty=zero_empty
