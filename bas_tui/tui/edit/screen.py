@@ -342,7 +342,7 @@ class EditScreen(BasScreen):
         recipe = picture.recipe
         added = self.prompts.take_over(picture, self.prompts.prompt.value)
         self.regions.take_over(recipe.prompt.split(" | "), recipe.start, recipe.decoder_steps or 0)
-        self.say(f"took over prompts, seed, how it was drawn{added}; ctrl+g draws it again")
+        self.say(f"took over prompts, seed, settings{added}; ctrl+g draws")
 
     def action_save_as(self) -> None:
         """Copy a candidate to a file."""
