@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from engine.adapters.choose import choose_adapter
 from engine.adapters.contract import Adapter
 from engine.core.method_config import LoraConfig, OptimizerConfig
-from engine.families.contract import Family, Geometry, Recording
+from engine.families.contract import Conditioning, Family, Geometry, Recording
 from engine.families.devices import half_type, make_accelerator
 from engine.training.batches import Batch, DrawnBatch, DrawnRow
 from engine.training.optimizer_step import OptimizerStep
@@ -158,6 +158,22 @@ def count(base: str, part: str, precision: str, *, halved: bool, less: bool) -> 
         )
 
 
+def count_drawing(base: str, precision: str) -> str:
+    """A line for a denoising step of one picture, both sides of the guidance in one batch."""
+    with emulated_cuda("meta") as gpu:
+        made = make_part(base, "none", torch.device("cuda"), precision, less=False)
+        batch = made.batch.to(torch.device("cuda"))
+        with torch.no_grad():
+            one = made.family.text.encode(batch.input_ids_BEL)
+            given = (
+                torch.cat([batch.noise_BCHW] * 2), torch.cat([batch.levels_B] * 2),
+                Conditioning.join([one, one]), torch.cat([batch.geometry_BG] * 2),
+            )  # fmt: skip
+            with gpu.region("drawing") as counts:
+                made.family.predict(*given)
+    return f"  a denoising step {'half':22} {kernels(counts):8} {counts.casts:7}"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -183,6 +199,8 @@ def main() -> None:
                 line = count(base, part, chosen.precision, halved=halved, less=chosen.checkpointing)
                 print(f"{line} {done:6.2f}", flush=True)
                 gc.collect()
+        print(count_drawing(base, chosen.precision), flush=True)
+        gc.collect()
 
 
 if __name__ == "__main__":
