@@ -1,10 +1,12 @@
-"""Room on a disk: how much is free, and whether a failed write means that it is full."""
+"""Room on a disk and in memory: how much is free, and whether a failed write means a full disk."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -40,6 +42,16 @@ def say_bytes(count: float) -> str:
             value = count / size
             return f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"
     return f"{max(1, round(count / 1e3)) if count else 0} kB"
+
+
+def give_memory_back() -> None:
+    """Let the system have what this process has freed.
+
+    GNU's C library keeps small pieces (up to 32 MB) that a thread took, also when it has ended; of
+    the concepts of Stable Diffusion 2.1 they were 2 GB. Others give back by themselves.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory() -> int:

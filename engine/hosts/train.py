@@ -31,7 +31,16 @@ from engine.runs.commands import Command, CommandQueue
 from engine.runs.control import ControlServer
 from engine.runs.description import describe
 from engine.runs.event_log import EventLog
-from engine.runs.events import Event, Notice, Paused, Progress, Resumed, RunEnded, StepDone
+from engine.runs.events import (
+    Event,
+    Notice,
+    Paused,
+    PhaseStarted,
+    Progress,
+    Resumed,
+    RunEnded,
+    StepDone,
+)
 from engine.runs.folder import RunDir
 from engine.runs.library import drop_checkpoints
 from engine.runs.liveness import process_start, socket_path
@@ -144,8 +153,9 @@ class _Host:
                 )
                 return
             if is_out_of_memory(error):
+                where = STAGES.get(self._stage, f"before step {self._last_step + 1}")
                 self._fail(
-                    f"out of memory {STAGES.get(self._stage, '')}".strip(),
+                    f"out of memory {where}",
                     f"close other programs, then bas resume {self._run.name}, or with less: --set "
                     "gradient_checkpointing=true --set phase2.train=cross-attention",
                 )
@@ -162,6 +172,8 @@ class _Host:
             self._last_step, self._stage = event.step, ""
         if isinstance(event, Progress):
             self._stage = event.stage
+        if isinstance(event, PhaseStarted):
+            self._stage = ""
         if isinstance(event, RunEnded):
             self._outcome = event.outcome
         self._log.append(event)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -173,8 +174,7 @@ class _Trainer:
         except Stopped:
             yield RunEnded(step=self.step, outcome="stopped")
             return
-        family.codec.park(parked=True)
-        try:
+        with _without_autoencoder(family):
             if config.gradient_checkpointing:
                 family.checkpoint_activations()
             small = family.codec.size(self.resolution) <= PLAIN_ATTENTION_LATENTS
@@ -194,8 +194,6 @@ class _Trainer:
                     if stopped:
                         yield self.saver.stopped(self.step)
                         return
-        finally:
-            family.codec.park(parked=False)
         yield RunEnded(step=self.step, outcome="finished")
         self.saver.tidy()
 
@@ -385,3 +383,17 @@ class _Trainer:
         size = 2 * session.trained_count
         self.saver.save(checkpoint, write_concepts, concept_bytes=size, last=last)
         yield from self.saver.news()
+
+
+@contextmanager
+def _without_autoencoder(family: Family) -> Iterator[None]:
+    """Within the block the autoencoder is parked; steps do not use it."""
+    family.codec.park(parked=True)
+    try:
+        yield
+    except BaseException:
+        # The device may be full, and then it is not its way back that must be heard of.
+        with suppress(RuntimeError):
+            family.codec.park(parked=False)
+        raise
+    family.codec.park(parked=False)

@@ -21,7 +21,14 @@ from torch import nn
 
 from engine.core.errors import UserError
 from engine.files.atomic import remove_leftovers
-from engine.files.space import MARGIN, free_bytes, free_memory, is_full, say_bytes
+from engine.files.space import (
+    MARGIN,
+    free_bytes,
+    free_memory,
+    give_memory_back,
+    is_full,
+    say_bytes,
+)
 from engine.files.weights_io import Shard
 from engine.runs.events import CheckpointSaved, Event, Notice, RunEnded
 from engine.runs.folder import RunDir
@@ -41,8 +48,8 @@ SaveConcepts = Callable[[Mapping[str, torch.Tensor]], None]
 RETRY_SECONDS = 2.0
 HELD_BYTES = 4 * 2**30
 """Of a save, held in main memory at most. With the base weights of what moves (4.6 GB where every
-weight of SD 2.1 does), the parked autoencoder (0.3 GB), PyTorch on a GPU (some 1.5 GB) and what the
-allocator keeps (0.5 GB), a run of that size stays under 12 GB."""
+weight of SD 2.1 does), the parked autoencoder (0.3 GB) and PyTorch on a GPU (some 1.5 GB), a run of
+that size stays under 12 GB."""
 
 
 class Blocked(NamedTuple):
@@ -259,6 +266,7 @@ class Saver:
             while held:
                 held.popleft().write(filling.folder)
             concepts(filling.weights())
+        give_memory_back()
 
 
 def _exhaust(work: Iterator[None]) -> None:

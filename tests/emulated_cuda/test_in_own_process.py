@@ -36,5 +36,10 @@ def test_resumed_in_half_precision() -> None:
 
 
 @pytest.mark.emulated
+def test_too_little_memory_at_every_stage() -> None:
+    walk("walk_memory.py")
+
+
+@pytest.mark.emulated
 def test_what_is_measured_on_a_card() -> None:
     walk("walk_bench.py")
