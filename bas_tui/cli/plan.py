@@ -32,7 +32,9 @@ def plan(
     Example:  bas plan desk.jpg --masks masks/ --base sd21
 
     Nothing is written or downloaded. The first line is the run as it would start; the others
-    change one setting. Figures are estimates; the last line says what they rest on.
+    change one setting. Figures are estimates; the last line says what they rest on. Memory is the
+    device's; with a GPU, main memory is told too: what a run needs of it, and what it takes where
+    there is room.
     """
     from bas_tui import client
     from bas_tui.cli.train import ask_and_load, merge_settings, say_base, say_scene
@@ -52,7 +54,7 @@ def plan(
     loaded = ask_and_load(scene, masks or (), grid=grid, inverted=masks_inverted)
     device = guess_device(config.device)
     free = free_bytes(runs_dir())
-    memory = free_memory() / 1e9 if device.kind == "cpu" else None
+    memory, on_cpu = free_memory() / 1e9, device.kind == "cpu"
     found = plans.options(recorded, config, device, plans.past_step_seconds(recorded, device.kind))
     if as_json:
         for option in found:
@@ -61,37 +63,45 @@ def plan(
     say_scene(loaded)
     say_base(chosen, by_default=base is None)
     first = found[0].estimate
-    rows = [_row(words or "as it is", each, free, memory) for words, each in found]
-    stdout.table(
-        ("settings", "time", "prior pictures", "memory", "disk", "kept"),
-        rows,
-        ("bold", "", "dim", "cyan", "cyan", "dim"),
-    )
+    rows = [_row(words or "as it is", each, free, memory, on_cpu=on_cpu) for words, each in found]
+    head = ["settings", "time", "prior pictures", "memory", "disk", "kept", "main memory"]
+    styles = ["bold", "", "dim", "cyan", "cyan", "dim", "cyan"]
+    if not any(row[-1] for row in rows):
+        # It is the device's own.
+        for columns in (head, styles, *rows):
+            columns.pop()
+    stdout.table(head, rows, styles)
     have = f"{device.kind}, {device.name}; {say_bytes(free)} of disk are free"
-    have += f", {memory:.1f} GB of memory" if memory is not None else ""
+    have += f", {memory:.1f} GB of {'' if on_cpu else 'main '}memory"
     stderr.say(f"here: {have}", "dim")
     stderr.say(f"estimate: {first.source}", "dim")
     if first.warning:
         stderr.note("warning", first.warning)
 
 
-def _row(words: str, found: Estimate, free: int, memory: float | None) -> tuple[str, ...]:
+def _row(words: str, found: Estimate, free: int, memory: float, *, on_cpu: bool) -> list[str]:
     from engine.core.durations import say_seconds
     from engine.files.space import say_bytes
 
     gigabytes = "unknown"
     if found.gigabytes is not None:
         gigabytes = f"{found.gigabytes[0]:.0f}-{found.gigabytes[1]:.0f} GB"
-        if memory is not None and found.gigabytes[0] > memory:
+        if on_cpu and found.gigabytes[0] > memory:
             gigabytes += " (too much)"
     disk = "unknown" if found.disk is None else say_bytes(found.disk)
     if found.disk is not None and found.disk > free:
         disk += " (too much)"
-    return (
+    beside = ""
+    if found.main_memory is not None:
+        beside = f"{found.main_memory[0]:.0f}-{found.main_memory[1]:.0f} GB"
+        if found.main_memory[0] > memory:
+            beside += " (too much)"
+    return [
         words,
         "unknown" if found.seconds is None else say_seconds(found.seconds),
         "" if found.prior_seconds is None else f"+ {say_seconds(found.prior_seconds)}, once",
         gigabytes,
         disk,
         "" if found.disk_after is None else say_bytes(found.disk_after),
-    )
+        beside,
+    ]

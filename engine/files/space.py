@@ -13,6 +13,11 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 MARGIN = 64 * 2**20
 """Kept free beside what is written: logs, previews, the file system's own needs."""
 
+HELD_BYTES = 4 * 2**30
+"""Of a save, held in main memory at most. With the base weights of what moves (4.6 GB where every
+weight of SD 2.1 does), the parked autoencoder (0.3 GB) and PyTorch on a GPU (some 1.5 GB), a run of
+that size stays under 12 GB."""
+
 
 def free_bytes(path: Path) -> int:
     """Free bytes of the disk that holds a path, which need not exist yet."""

@@ -17,7 +17,7 @@ from engine.core.config import TrainConfig
 from engine.core.durations import PHASE2_COST
 from engine.core.errors import UserError
 from engine.core.settings import build_config, flatten
-from engine.files.space import MARGIN
+from engine.files.space import HELD_BYTES, MARGIN
 from engine.models.device_guess import Device
 from engine.models.facts import FEW_STEPS_WARNING, base_facts, prefers_half
 from engine.models.sizes import KNOWN, Sizes, base_sizes
@@ -64,6 +64,8 @@ XL_ROW_GB, XL_CHECKPOINTED_ROW_GB = 7.7, 0.7
 XL_TEXT_AND_UNET = 2e9
 """A model with more weights than this counts as one of SDXL's kind."""
 CONTEXT_GB = 0.8
+HOST_GB = 0.6, 1.5
+"""Main memory of a host without tensors: measured on a CPU; allowed for on a GPU."""
 LOW = 0.85
 """The low end of a figure from a formula."""
 
@@ -78,6 +80,9 @@ class Estimate:
     """Prior pictures, made once and then cached."""
     gigabytes: tuple[float, float] | None
     """Peak memory of the device."""
+    main_memory: tuple[float, float] | None
+    """GB beside it in main memory: what it must have, and what it takes where there is room; None
+    where that is the device's memory."""
     disk: int | None
     """Bytes on disk while the run trains: two checkpoints, the concepts twice."""
     disk_after: int | None
@@ -142,6 +147,7 @@ def estimate(
         seconds=_total(times, (config.phase1.steps, config.phase2.steps)) if times else None,
         prior_seconds=prior if prior and prior[1] >= 1 else None,
         gigabytes=_memory(base, config, device, sizes),
+        main_memory=_main_memory(base, config, device, sizes),
         disk=disk,
         disk_after=after,
         source=source,
@@ -254,7 +260,8 @@ def _memory(
     """Peak GB: weights, gradients, the optimiser's moments, activations, context.
 
     On accelerators every weight computes in half precision, and what is trained has an fp32 master
-    beside it; elsewhere all are fp32. The peak is that of the backward pass, where activations lie
+    beside it; elsewhere all are fp32, and what is fully tuned stands beside its base values, from
+    which the change is told. The peak is that of the backward pass, where activations lie
     beside the moments, or of the update, where the gradients are wide.
     """
     if base == "pocket":
@@ -268,6 +275,8 @@ def _memory(
     weights = width * (sizes.all / 1e9 + (moved if adapter else 0.0))
     moments = config.optimizer.moment_bytes
     lasting = weights + ((4 if half else 0) + moments) * moved
+    if device.kind == "cpu":
+        lasting += 4 * _base_kept(config, sizes) / 1e9
     large = sizes.all > XL_TEXT_AND_UNET
     side = config.resolution or base_facts(base).shape.resolution
     plain, spared = (XL_ROW_GB, XL_CHECKPOINTED_ROW_GB) if large else (ROW_GB, CHECKPOINTED_ROW_GB)
@@ -281,6 +290,26 @@ def _memory(
     loading = 0.0 if prefers_half(config) else 4 * sizes.all / 1e9
     high = max(backward, update, loading) + 4 * sizes.vae / 1e9 + CONTEXT_GB
     return LOW * high, high
+
+
+def _main_memory(
+    base: str, config: TrainConfig, device: Device, sizes: Sizes | None
+) -> tuple[float, float] | None:
+    """GB on the machine of an accelerator: the base values of what is fully tuned, the parked
+    autoencoder, and beside them the concepts or what a save holds; or the model as it is loaded."""
+    if device.kind == "cpu" or base == "pocket" or sizes is None:
+        return None
+    loading = (2 if prefers_half(config) else 4) * sizes.all
+    lasting = 4 * _base_kept(config, sizes) + 4 * sizes.vae
+    moved = sizes.moved(config)
+    needed = max(loading, lasting + 2 * moved)
+    held = min(HELD_BYTES, (4 + config.optimizer.moment_bytes) * moved)
+    return HOST_GB[0] + needed / 1e9, HOST_GB[1] + max(needed, lasting + held) / 1e9
+
+
+def _base_kept(config: TrainConfig, sizes: Sizes) -> int:
+    """Weights whose base values stay in main memory."""
+    return 0 if config.phase2.train == "lora" else sizes.moved(config)
 
 
 def _disk(config: TrainConfig, sizes: Sizes | None) -> tuple[int | None, int | None]:

@@ -22,6 +22,7 @@ from torch import nn
 from engine.core.errors import UserError
 from engine.files.atomic import remove_leftovers
 from engine.files.space import (
+    HELD_BYTES,
     MARGIN,
     free_bytes,
     free_memory,
@@ -46,10 +47,6 @@ from engine.training.checkpoints import (
 SaveConcepts = Callable[[Mapping[str, torch.Tensor]], None]
 """Writes the concepts from the named weights of a checkpoint."""
 RETRY_SECONDS = 2.0
-HELD_BYTES = 4 * 2**30
-"""Of a save, held in main memory at most. With the base weights of what moves (4.6 GB where every
-weight of SD 2.1 does), the parked autoencoder (0.3 GB) and PyTorch on a GPU (some 1.5 GB), a run of
-that size stays under 12 GB."""
 
 
 class Blocked(NamedTuple):

@@ -22,12 +22,12 @@ import torch
 
 from engine.adapters.full import FILE, FullChange
 from engine.files.atomic import new_folder
-from engine.files.space import say_bytes
+from engine.files.space import HELD_BYTES, say_bytes
 from engine.files.weights_io import save_tensors
 from engine.runs.events import CheckpointSaved
 from engine.runs.folder import RunDir
 from engine.training.checkpoints import Checkpoint
-from engine.training.saving import HELD_BYTES, Saver
+from engine.training.saving import Saver
 from tests.bench.shapes import SD21, build_family
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from engine.runs.events import CheckpointSaved, StepDone
 from engine.runs.folder import RunDir
 from engine.runs.liveness import host_pid
 from tests.faults.nursery import ROOT, Nursery
-from tests.faults.runs import STEPS, outcome, step_of
+from tests.faults.runs import SETTINGS, STEPS, make_run, outcome, step_of
 
 
 def run_kills(kills: int, seed: int) -> subprocess.CompletedProcess[str]:
@@ -63,6 +64,45 @@ def test_two_hosts_at_once(nursery: Nursery, run: RunDir) -> None:
     assert steps == list(range(1, STEPS + 1))
     (line,) = [line for line in run.log.read_text().splitlines() if line.startswith("error")]
     assert "already has a host" in line or "is finished" in line
+    # As a host leaves it that was killed between its last word and the removal.
+    (run.checkpoints / f"step-{STEPS:06d}").mkdir(parents=True)
+    assert nursery.start(run).wait() == 2 and not run.checkpoints.exists()
+
+
+@pytest.mark.faults
+def test_ends_before_the_first_step(nursery: Nursery, tiny_pipeline: Path, tmp_path: Path) -> None:
+    """Told to stop and killed while it loads and encodes, killed while it draws prior pictures."""
+    settings = SETTINGS | {"loss.prior_images": 3, "loss.prior_steps": 60}
+    run = make_run(tmp_path / "run", tiny_pipeline, settings)
+    cache = nursery.home / "cache" / "prior"
+
+    def pictures() -> dict[Path, int]:
+        found = cache.rglob("*.safetensors")
+        return {path: path.stat().st_mtime_ns for path in found if path not in others}
+
+    def told(run: RunDir) -> str:
+        return run.events.read_text() if run.events.exists() else ""
+
+    others = set(cache.rglob("*.safetensors"))
+    for stage, number in (
+        ("load", signal.SIGTERM), ("load", signal.SIGKILL), ("encode", signal.SIGKILL),
+    ):  # fmt: skip
+        word = f'"stage":"{stage}"'
+        begun = told(run).count(word)
+        host = nursery.start(run)
+        assert host.wait_until(lambda word=word, begun=begun: told(run).count(word) > begun)
+        host.signal(number)
+        assert host.wait() == (0 if number == signal.SIGTERM else -number)
+    host = nursery.start(run)
+    assert host.wait_until(lambda: len(pictures()) > 0)
+    host.signal(signal.SIGKILL)
+    assert host.wait() == -signal.SIGKILL and describe(run).state == "interrupted"
+    kept = pictures()
+    assert len(kept) < 3, "the kill came too late to be one"
+    assert nursery.start(run).wait() == 0 and describe(run).state == "finished"
+    assert len(pictures()) == 3 and kept.items() <= pictures().items(), "none is drawn again"
+    steps = [event.step for event in read_events(run) if isinstance(event, StepDone)]
+    assert steps == list(range(1, STEPS + 1))
 
 
 @pytest.mark.faults

@@ -140,9 +140,13 @@ def test_a_disk_that_fills_up_at_any_moment(
 
 @pytest.mark.faults
 def test_a_disk_that_is_full_before(nursery: Nursery, run: RunDir, disk: SmallDisk) -> None:
-    """It says so and starts nothing."""
+    """It says so in one line and starts nothing."""
+    log = run.path.parent.parent / "host.log"
+    run.log.symlink_to(log)
     ballast = disk.fill()
     assert nursery.start(run).wait() == 1
+    (line,) = log.read_text().splitlines()
+    assert line.startswith("error") and "No space left" in line and "bas resume" in line
     ballast.unlink()
     assert describe(run).state == "new"
     assert nursery.start(run).wait() == 0 and describe(run).state == "finished"
@@ -158,3 +162,25 @@ def test_a_folder_that_cannot_be_written(nursery: Nursery, run: RunDir, disk: Sm
     assert line.startswith("error") and "Read-only" in line
     subprocess.run(["mount", "-o", "remount,rw", str(disk.path)], check=True)
     assert nursery.start(run).wait() == 0
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("step", [4, 10], ids=["a checkpoint", "the switch"])
+def test_checkpoints_that_cannot_be_written(
+    nursery: Nursery, run: RunDir, undisturbed: dict[str, object], step: int
+) -> None:
+    """Their folder becomes read-only beneath the run: it waits, and goes on by itself."""
+    host = nursery.start(run)
+    assert host.wait_until(lambda: step_of(run) >= step)
+    viewer = Viewer(run)
+    host.signal(signal.SIGSTOP)
+    mount(run.checkpoints, 2**20)
+    subprocess.run(["mount", "-o", "remount,ro", str(run.checkpoints)], check=True)
+    host.signal(signal.SIGCONT)
+    assert host.wait_until(lambda: "paused" in viewer.kinds)
+    assert any("cannot be saved" in text for text in viewer.texts)
+    stood = step_of(run)
+    assert host.poll() is None and stood < STEPS
+    subprocess.run(["umount", "-l", str(run.checkpoints)], check=True)
+    assert host.wait() == 0 and describe(run).state == "finished"
+    assert outcome(run) == undisturbed

@@ -27,6 +27,7 @@ FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 SETTING = re.compile(r"(?<![\w.])((?:phase[12]|loss|data|lora|optimizer|sampling|preview)\.\w+)=")
 FILE = re.compile(r"(?:engine|bas_tui|tests|docs|\.ci)/[\w/.-]+\.(?:py|md|toml|tcss|png|json)")
+TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)[^)]*\)")
 GENERATED = ("settings.md", "commands.md")
 """Pages that `make docs` makes of the code (docs/reference_pages.py)."""
@@ -72,6 +73,11 @@ def test_what_a_page_names_exists(page: Path) -> None:
     wrong = [said for line in commands_in(text) if (said := complaint(line))]
     wrong += [key for key in SETTING.findall(text) if key not in {*setting_keys(), *TO_BE_ADDED}]
     wrong += [name for name in FILE.findall(text) if not (ROOT / name).exists()]
+    wrong += [
+        f"{file}::{name}"
+        for file, name in TEST.findall(text)
+        if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
     wrong += [
         link
         for link in LINK.findall(text)

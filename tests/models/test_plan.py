@@ -58,6 +58,28 @@ def test_a_checkpoint_of_all_weights_has_its_counted_size() -> None:
     assert lora.disk is not None and lora.disk < 2e9
 
 
+def test_main_memory_beside_a_card() -> None:
+    """What moves has its base values there, and a save holds no more than its bound."""
+
+    def beside(base: str, train: str, device: Device = CARD) -> tuple[float, float]:
+        found = estimate(base, build_config({"phase2.train": train}), device).main_memory
+        assert found is not None
+        return found
+
+    full, lora = beside("sd21", "all"), beside("sd21", "lora")
+    # A host of that size took .52 GB and its 1155.7 M numbers (tests.bench.saving).
+    assert 0.52 + 4.62 + 2.31 < full[0] < full[1] < 12 and full[1] > 0.52 + 4.62 + 4.29
+    assert lora[1] < full[0]
+    assert beside("sdxl", "all")[0] > 4 * 3.28
+    config = build_config({})
+    processor = Device("cpu", "2 cores")
+    alone = estimate("sd21", config, processor)
+    assert alone.main_memory is None and alone.gigabytes is not None
+    # Weights, their base values, two moments, gradients.
+    assert alone.gigabytes[1] > 5 * 4.62
+    assert estimate("pocket", config, CARD).main_memory is None
+
+
 def test_folders_and_files_get_figures_of_their_own(tiny_pipeline: Path) -> None:
     import torch
 
