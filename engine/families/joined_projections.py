@@ -24,7 +24,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.clip.modeling_clip import CLIPAttention
+from transformers.models.clip.modeling_clip import CLIPAttention, eager_attention_forward
 
 from engine.families.low_rank import LowRankTerm, rows
 
@@ -89,8 +89,6 @@ class JoinedLayers:
         """The low-rank terms, none or one of every layer; None: the layers must be called."""
         if not self.compute_in(x.dtype):
             return None
-        if torch.is_inference_mode_enabled():  # What it lays out could not be trained later.
-            return None
         hooks = [tuple(layer._forward_hooks.values()) for layer in self.layers]
         terms = [hook for each in hooks for hook in each if isinstance(hook, LowRankTerm)]
         alone = all(len(each) == 1 for each in hooks) and len(terms) == len(hooks)
@@ -117,6 +115,12 @@ class _SideBySide:
         """All of them along the first axis, detached; None where there are none."""
         if not self.parameters or (self._joined is not None and self._lie_there(self._joined)):
             return self._joined
+        # What is made in inference mode could not be trained later.
+        with torch.inference_mode(False):
+            self._lay_out()
+        return self._joined
+
+    def _lay_out(self) -> None:
         self._joined = torch.cat([parameter.detach() for parameter in self.parameters])
         parts = self._joined.split([len(parameter) for parameter in self.parameters])
         for parameter, part in zip(self.parameters, parts, strict=True):
@@ -126,7 +130,6 @@ class _SideBySide:
                 torch.utils.swap_tensors(parameter, made)
             else:
                 parameter.data = part
-        return self._joined
 
     def _lie_there(self, joined: torch.Tensor) -> bool:
         place = joined.data_ptr()
@@ -223,21 +226,22 @@ class _SharedInputs:
         self._text = JoinedLayers([layer for attn in readers for layer in (attn.to_k, attn.to_v)])
         self._time = JoinedLayers([block.time_emb_proj for block in timed])
         self._nonlinearity = timed[0].nonlinearity if timed else None
-        self._outputs: dict[nn.Module, torch.Tensor] = {}
-        self.activated: torch.Tensor | None = None
-        """The time embedding behind its nonlinearity; None where each block computes its own."""
+        self._outputs: dict[nn.Module, tuple[torch.Tensor, torch.Tensor]] = {}
+        """Of layers: the very input that was given, and what they make of it."""
+        self._activated: tuple[torch.Tensor, torch.Tensor] | None = None
+        """The time embedding, and the same behind its nonlinearity."""
         blocks[0].register_forward_pre_hook(self._read_time, with_kwargs=True)
         if reading:
             reading[0].register_forward_pre_hook(self._read_text, with_kwargs=True)
 
     def _read_time(self, _block: nn.Module, given: Any, named: Any) -> None:
         self._outputs.clear()
-        self.activated = None
+        self._activated = None
         time_BE = named["temb"] if "temb" in named else given[1]
         if self._nonlinearity is not None and self._time.compute_in(time_BE.dtype):
             activated_BE = self._nonlinearity(time_BE)
             self._compute(self._time, activated_BE)
-            self.activated = activated_BE
+            self._activated = time_BE, activated_BE
 
     def _read_text(self, _block: nn.Module, _given: Any, named: Any) -> None:
         states_BLE = named.get("encoder_hidden_states")
@@ -245,12 +249,18 @@ class _SharedInputs:
             self._compute(self._text, states_BLE)
 
     def _compute(self, joined: JoinedLayers, x: torch.Tensor) -> None:
-        self._outputs.update(zip(joined.layers, joined(x), strict=True))
+        outputs = ((x, out) for out in joined(x))
+        self._outputs.update(zip(joined.layers, outputs, strict=True))
 
     def of(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """The layer's output for the shared input `x`."""
+        """The layer's output for the input `x`; another one than the shared is no less right."""
         found = self._outputs.get(layer)
-        return layer(x) if found is None else found
+        return layer(x) if found is None or found[0] is not x else found[1]
+
+    def activated(self, time_BE: torch.Tensor) -> torch.Tensor | None:
+        """The time embedding behind its nonlinearity; None where the block computes its own."""
+        found = self._activated
+        return None if found is None or found[0] is not time_BE else found[1]
 
 
 class JoinedAttention:
@@ -305,7 +315,7 @@ class _ResidualBlock(ResnetBlock2D):
 
     def forward(self, input_tensor: torch.Tensor, temb: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         x_BCHW = self.conv1(self.nonlinearity(self.norm1(input_tensor)))
-        activated = self.shared.activated
+        activated = self.shared.activated(temb)
         if activated is None:
             activated = self.nonlinearity(temb)
         assert self.time_emb_proj is not None
@@ -333,7 +343,8 @@ class _TextAttention(CLIPAttention):
             x_BLE.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for x_BLE in self.joined(hidden_states)
         ]
-        attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
+        chosen = self.config._attn_implementation or "eager"
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(chosen, eager_attention_forward)
         out_BLHD, weights = attend(
             self, *heads, attention_mask, scaling=self.scale, dropout=0.0, **kwargs
         )

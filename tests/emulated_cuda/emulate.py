@@ -62,6 +62,10 @@ def _never_called(*_: torch.Tensor) -> torch.Tensor:
     raise AssertionError("operations of CudaTensors go to the mode")
 
 
+def _plain_mode(mode: bool = True) -> Any:
+    return torch.no_grad() if mode else torch.enable_grad()
+
+
 @contextlib.contextmanager
 def emulated_cuda(
     values: Literal["cpu", "meta"] = "cpu", capability: tuple[int, int] = (9, 0)
@@ -92,7 +96,7 @@ def emulated_cuda(
             mock.patch.object(torch.nn.utils.clip_grad, "_has_foreach_support", lambda *_: True)
         )
         # A view of a normal tensor in inference mode cannot be a wrapper.
-        stack.enter_context(mock.patch.object(torch, "inference_mode", torch.no_grad))
+        stack.enter_context(mock.patch.object(torch, "inference_mode", _plain_mode))
         inside: Any = torch._C
         # `torch.tensor(..., device="cuda")` must reach the mode before it moves.
         stack.callback(inside._set_only_lift_cpu_tensors, inside._only_lift_cpu_tensors())

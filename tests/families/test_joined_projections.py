@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from engine.adapters.lora import LowRankChange
-from engine.families.contract import Conditioning, Family, Geometry
+from engine.families.contract import Family, Geometry
 from engine.families.loading import load_folder
 
 CPU = torch.device("cpu")
@@ -30,20 +30,22 @@ def loaded(folder: Path) -> Family:
     return family
 
 
+def predicted(family: Family) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    noised = torch.randn(2, 4, 16, 16, generator=generator, dtype=torch.float64)
+    text = family.text.encode(family.text.tokenize(["a photo of a cat", "the teapot in snow"]))
+    geometry = torch.tensor([Geometry.whole(64)] * 2, dtype=torch.float64)
+    return family.predict(noised, torch.tensor([3, 700]), text, geometry)
+
+
 def outcome(family: Family, prepare: Callable[[Family], dict[str, nn.Parameter]]) -> Result:
     """The prediction and all gradients of one forward and backward pass, recorded maps included."""
     trained = prepare(family)
-    generator = torch.Generator().manual_seed(3)
-    noised = torch.randn(2, 4, 16, 16, generator=generator, dtype=torch.float64)
-    ids = family.text.tokenize(["a photo of a cat", "the teapot in snow"])
     layers = family.maps.layers(family.resolution, family.maps.default_grid(family.resolution))
-    geometry = torch.tensor([Geometry.whole(64)] * 2, dtype=torch.float64)
     with family.maps.recorder(layers, plain_attention=False) as recorder:
         columns = torch.tensor([[1, 2], [3, 1]])
         with recorder.capture(columns) as maps:
-            text = family.text.encode(ids)
-            conditioning = Conditioning(text.states_BLD, text.extra)
-            out = family.predict(noised, torch.tensor([3, 700]), conditioning, geometry)
+            out = predicted(family)
         (out.square().mean() + sum(one.square().mean() for one in maps)).backward()
     found = {f"gradient of {name}": p.grad for name, p in trained.items()}
     assert found and all(gradient is not None for gradient in found.values())
@@ -94,15 +96,18 @@ def test_equal_to_the_layers(folder: Path, prepare: Any, less: bool) -> None:
 
 
 def test_weights_stay_what_they_are(folder: Path) -> None:
-    """Names, values and objects; moved ones are joined anew, changed ones are used as they are."""
+    """Names, values and objects; moved ones are joined anew, changed ones are used as they are.
+
+    What drawing has joined is trained as it is.
+    """
     family, fresh = loaded(folder), loaded(folder)
     before = dict(family.targets.weights())
-    outcome(family, every_weight)
-    attention: Any = next(
-        m for m in family.targets.networks["unet"].modules() if hasattr(m, "to_q")
-    )
+    with torch.inference_mode():
+        drawn = predicted(family)
+    attention, cross = attentions(family)[:2]
     query, key = attention.to_q.weight, attention.to_k.weight
     assert key.data_ptr() == query.data_ptr() + query.nbytes  # They were joined at all.
+    assert torch.allclose(outcome(family, every_weight)["out"], drawn, rtol=1e-4, atol=1e-6)
     for name, weight in family.targets.weights().items():
         assert weight is before[name] and torch.equal(weight, fresh.targets.weights()[name])
     for network in family.targets.networks.values():
@@ -114,3 +119,18 @@ def test_weights_stay_what_they_are(folder: Path) -> None:
     called_alone(fresh)
     first, second = outcome(family, every_weight), outcome(fresh, every_weight)
     assert torch.allclose(first["out"], second["out"], rtol=1e-9, atol=1e-12)
+    # A text that is not the last pass's.
+    x, text = (torch.randn(1, 4, layer.in_features).double() for layer in (cross.to_q, cross.to_k))
+    assert torch.allclose(cross(x, text), attentions(fresh)[1](x, text), rtol=1e-9, atol=1e-12)
+
+
+def attentions(family: Family) -> list[Any]:
+    return [m for m in family.targets.networks["unet"].modules() if hasattr(m, "to_q")]
+
+
+def test_other_attention_of_the_encoders(folder: Path) -> None:
+    family = loaded(folder)
+    usual = predicted(family)
+    for encoder in family.text.encoders:
+        encoder.set_attn_implementation("eager")  # type: ignore[operator]
+    assert torch.allclose(predicted(family), usual, rtol=1e-4, atol=1e-6)
