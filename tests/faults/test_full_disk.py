@@ -16,7 +16,7 @@ import pytest
 from bas_tui.client.host_process import connect
 from engine.runs.description import describe
 from engine.runs.event_reading import read_events
-from engine.runs.events import Paused, RunEnded, StepDone
+from engine.runs.events import Notice, Paused, RunEnded, StepDone
 from engine.runs.folder import RunDir
 from tests.faults.kills import MOMENTS
 from tests.faults.nursery import Host, Nursery
@@ -183,4 +183,24 @@ def test_checkpoints_that_cannot_be_written(
     assert host.poll() is None and stood < STEPS
     subprocess.run(["umount", "-l", str(run.checkpoints)], check=True)
     assert host.wait() == 0 and describe(run).state == "finished"
+    assert outcome(run) == undisturbed
+
+
+@pytest.mark.faults
+def test_a_preview_that_finds_no_room(
+    nursery: Nursery, tiny_pipeline: Path, tmp_path: Path, undisturbed: dict[str, object]
+) -> None:
+    """Each is a warning, and the run does not wait."""
+    run = make_run(tmp_path / "run", tiny_pipeline)
+    small = mount(run.previews, 2**14)
+    try:
+        small.fill()
+        assert nursery.start(run).wait() == 0
+        events = read_events(run)
+    finally:
+        unmount(small)
+    missing = [e for e in events if isinstance(e, Notice) and "no preview at step" in e.message]
+    assert len(missing) == STEPS // int(SETTINGS["preview.every"])
+    assert all("No space left" in each.message for each in missing)
+    assert not any(isinstance(event, Paused) for event in events)
     assert outcome(run) == undisturbed
