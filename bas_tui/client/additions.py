@@ -43,7 +43,9 @@ def with_one_more(run: RunDir, words: str, known: Additions) -> Additions:
     Raises UserError for what cannot be added.
     """
     name, _ = _strength(words.strip())
-    file = Path(name.partition("=")[2] or name).expanduser()
+    file = Path(name).expanduser()
+    if not file.exists():  # It may have a "=" of its own.
+        file = Path(name.partition("=")[2] or name).expanduser()
     if not (file.is_file() or file.suffix.lower() == ".safetensors" or "/" in name):
         manifest, other = read_manifest(run), _other(words.strip())
         guest = read_manifest(RunDir(Path(other.source)))
@@ -101,7 +103,8 @@ def recall_additions(
                 raise UserError(f"{words} is not where it was", "name its file")
             found = with_one_more(run, words, found)
         except UserError:
-            missing.append(Path(words.partition("=")[2] or words).name)
+            named = flag == "--embedding" and words.partition("=")[2]
+            missing.append(Path(named or words).name)
     return found, tuple(missing)
 
 

@@ -19,6 +19,8 @@ MAX_REGIONS = 16
 MAX_DECODER_STEPS = 1000
 BOX = re.compile(r"\d+(\.\d+)?(,\d+(\.\d+)?){3}")
 """A box in place of a mask file: four numbers, in percent."""
+TOLD = re.compile(r"(.+?):(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?:, |$)")
+"""An addition in a picture's recipe, of which several stand in a row; names may hold any sign."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,22 +111,16 @@ class Additions(NamedTuple):
     @classmethod
     def read(cls, loras: str, embeddings: str, others: str) -> Additions:
         """What `told` has told; sources are names without folders."""
-
-        def one(text: str, name: str = "") -> Addition:
-            source, _, number = text.rpartition(":")
-            try:
-                return Addition(source, float(number), name)
-            except ValueError:
-                return Addition(text, name=name)
-
-        texts = (told.split(", ") if told else [] for told in (loras, embeddings, others))
-        plain, named, runs = texts
-        words = [text.rpartition("=") for text in named]
-        return cls(
-            tuple(map(one, plain)),
-            tuple(one(text, name) for name, _, text in words),
-            tuple(map(one, runs)),
+        plain, named, runs = (
+            tuple(Addition(name, float(number)) for name, number in TOLD.findall(text))
+            for text in (loras, embeddings, others)
         )
+        words = tuple(
+            one._replace(name=name, source=source) if equals else one
+            for one in named
+            for name, equals, source in [one.source.partition("=")]
+        )
+        return cls(plain, words, runs)
 
     def told(self) -> dict[str, str]:
         """For a picture's recipe: names and strengths."""

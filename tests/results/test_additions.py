@@ -310,4 +310,6 @@ def test_a_request_keeps_its_additions_on_the_way(tmp_path: Path) -> None:
     assert additions.told() == told
     read = Additions.read(*told.values())
     assert read.told() == told and read.loras == (Addition("style.safetensors", 0.5),)
+    odd = Additions((Addition("a, b:2"), Addition("n=1", -0.25)), (Addition("c=d, e", name="w"),))
+    assert Additions.read(odd.told()["lora"], odd.told()["embedding"], "") == odd
     assert additions and not Additions()

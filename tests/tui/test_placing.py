@@ -121,7 +121,7 @@ def test_a_request_says_its_places() -> None:
 
 
 async def test_other_files_and_runs_are_added_and_taken_out(tmp_path: Path) -> None:
-    style, ink = tmp_path / "style.safetensors", tmp_path / "ink.safetensors"
+    style, ink = tmp_path / "ep=1.safetensors", tmp_path / "ink.safetensors"
     save_file({"emb_params": np.zeros((2, 768), np.float32)}, ink)
     parts = ("down", "up")
     lora = {f"lora_unet_a.lora_{part}.weight": np.zeros((4, 4), np.float32) for part in parts}
@@ -141,7 +141,7 @@ async def test_other_files_and_runs_are_added_and_taken_out(tmp_path: Path) -> N
         options = screen.command_values()["options"]
         assert f"--lora {style}:0.7 --embedding ink={ink} --with " in options
         await pilot.press("A")
-        await until(pilot, lambda: "take out: LoRA style.safetensors x0.7" in text(), "the list")
+        await until(pilot, lambda: "take out: LoRA ep=1.safetensors x0.7" in text(), "the list")
         app_of(pilot).screen.query_one(Input).value = f"{tmp_path}/none.safetensors"
         await pilot.press("enter")
         await until(pilot, lambda: "there is no file" in text(), "what is wrong")
@@ -164,4 +164,4 @@ async def test_other_files_and_runs_are_added_and_taken_out(tmp_path: Path) -> N
         style.unlink()
         screen._reuse(picture)
         assert screen.prompts.additions == left
-        assert "without style.safetensors:0.7: A adds it" in message_of(app_of(pilot))
+        assert "without ep=1.safetensors:0.7: A adds it" in message_of(app_of(pilot))
