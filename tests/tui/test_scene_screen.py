@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -328,7 +329,9 @@ async def test_the_plan_is_changed_by_keys_and_says_whose_estimate_it_is(masked:
         await pilot.app.workers.wait_for_complete()
         await pilot.pause()
         assert panel.outlook is not None and panel.outlook.source
-        assert "estimate" in str(panel.render())
+        assert "estimate" in str(panel.render()) and "main memory" not in str(panel.render())
+        panel.outlook = dataclasses.replace(panel.outlook, main_memory=(7.6, 10.9))
+        assert "8-11 GB of main memory" in str(panel.render())
         await pilot.press("e", "ctrl+u", *"nonsense", "enter")
         await pilot.pause()
         assert "key=value" in str(pilot.app.screen.query_one("#remark").render())

@@ -125,6 +125,9 @@ class PlanPanel(Widget, can_focus=True):
         if outlook.gigabytes is not None:
             low, high = outlook.gigabytes
             lines.append(self._plain("memory", f"about {low:.0f}-{high:.0f} GB"))
+        if outlook.main_memory is not None:
+            low, high = outlook.main_memory
+            lines.append(self._plain("", f"{low:.0f}-{high:.0f} GB of main memory", "$faint"))
         if outlook.disk is not None and outlook.disk >= 1e9:
             after = say_bytes(outlook.disk_after or 0)
             lines.append(self._plain("disk", f"{say_bytes(outlook.disk)}, {after} after"))
