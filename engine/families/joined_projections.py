@@ -66,7 +66,7 @@ class JoinedLayers:
     def __call__(self, x_BLE: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Each layer's output."""
         terms = self._terms(x_BLE)
-        if terms is None or len(self.layers) + len(terms) == 1:
+        if terms is None or len(self.layers) + len(terms) <= 1:
             return tuple(layer(x_BLE) for layer in self.layers)
         self._weights = self._weights.now([layer.weight for layer in self.layers])
         biases = [layer.bias for layer in self.layers if layer.bias is not None]
@@ -207,7 +207,8 @@ class _SharedInputs:
     """What many layers of one forward pass of a UNet make of the text and of the time.
 
     It is computed before the block that needs it first, thus outside what gradient checkpointing
-    runs again, and kept until the next forward pass.
+    runs again, and kept until the next forward pass. So with checkpointing the backward pass comes
+    before that; torch raises CheckpointError otherwise.
     """
 
     def __init__(self, unet: UNet2DConditionModel) -> None:

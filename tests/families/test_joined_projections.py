@@ -12,6 +12,7 @@ from torch import nn
 
 from engine.adapters.lora import LowRankChange
 from engine.families.contract import Family, Geometry
+from engine.families.joined_projections import JoinedLayers
 from engine.families.loading import load_folder
 
 CPU = torch.device("cpu")
@@ -128,9 +129,11 @@ def attentions(family: Family) -> list[Any]:
     return [m for m in family.targets.networks["unet"].modules() if hasattr(m, "to_q")]
 
 
-def test_other_attention_of_the_encoders(folder: Path) -> None:
+def test_other_attention(folder: Path) -> None:
+    """Encoders with another one; UNets with none that can be joined."""
     family = loaded(folder)
     usual = predicted(family)
     for encoder in family.text.encoders:
         encoder.set_attn_implementation("eager")  # type: ignore[operator]
     assert torch.allclose(predicted(family), usual, rtol=1e-4, atol=1e-6)
+    assert JoinedLayers([])(usual) == ()
