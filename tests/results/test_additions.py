@@ -22,7 +22,8 @@ from engine.results.exports.loaded import weights_of
 from engine.results.exports.lora_names import kohya_tensors, peft_tensors
 from engine.results.exports.low_rank import LowRank
 from engine.results.learned_model import LearnedModel, load_learned
-from engine.runs.folder import RunDir
+from engine.runs.added_files import find_added, keep_added
+from engine.runs.folder import RunDir, added_files
 from engine.runs.prompts import resolve_prompt
 from engine.runs.requests import Addition, Additions, GenerationRequest
 
@@ -313,3 +314,8 @@ def test_a_request_keeps_its_additions_on_the_way(tmp_path: Path) -> None:
     odd = Additions((Addition("a, b:2"), Addition("n=1", -0.25)), (Addition("c=d, e", name="w"),))
     assert Additions.read(odd.told()["lora"], odd.told()["embedding"], "") == odd
     assert additions and not Additions()
+    # Into a folder that has another file of the list's name.
+    added_files(tmp_path).write_text('{"a": 1}')
+    keep_added(additions, tmp_path)
+    assert added_files(tmp_path).read_text() == '{"a": 1}'
+    assert find_added("style.safetensors", tmp_path) is None
