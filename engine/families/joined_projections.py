@@ -26,21 +26,28 @@ from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.clip.modeling_clip import CLIPAttention, eager_attention_forward
 
-from engine.families.low_rank import LowRankTerm, rows
+from engine.families.low_rank import LowRankTerm
 
 
 def join_projections(unet: UNet2DConditionModel, encoders: Sequence[nn.Module]) -> None:
     """Let a UNet and CLIP text encoders compute so; once, when they are loaded."""
-    shared = _SharedInputs(unet)
+    attentions: dict[str, Any] = {
+        name: module
+        for name, module in unet.named_modules()
+        if isinstance(module, Attention) and _is_plain(module)
+    }
+    blocks: list[Any] = [
+        module for module in unet.modules() if type(module) is ResnetBlock2D and _is_usual(module)
+    ]
+    shared = _SharedInputs(unet, [*attentions.values()], blocks)
     processors = dict(unet.attn_processors)
-    module: Any
-    for name, module in unet.named_modules():
-        if isinstance(module, Attention) and _is_plain(module):
-            processors[f"{name}.processor"] = JoinedAttention(module, shared)
-        elif type(module) is ResnetBlock2D and _is_usual(module):
-            module.__class__ = _ResidualBlock
-            vars(module)["shared"] = shared
+    for name, attn in attentions.items():
+        processors[f"{name}.processor"] = JoinedAttention(attn, shared)
+    for block in blocks:
+        block.__class__ = _ResidualBlock
+        vars(block)["shared"] = shared
     unet.set_attn_processor(processors)
+    module: Any
     for encoder in encoders:
         for module in encoder.modules():
             if type(module) is CLIPAttention:
@@ -165,7 +172,7 @@ class _Product(torch.autograd.Function):
         weight, bias, a, sizes, ranks = together
         assert weight is not None
         b = own[len(own) - len(ranks) :]
-        flat_x = rows(x)
+        flat_x = _rows(x)
         out = F.linear(flat_x, weight, bias)
         low = None if a is None else F.linear(flat_x, a)
         if low is not None:
@@ -183,7 +190,7 @@ class _Product(torch.autograd.Function):
         x_needs, _, *own_need = ctx.needs_input_grad
         count = len(sizes)
         # Concatenating a single one would copy it.
-        out, flat_x = rows(torch.cat(grads, -1) if count > 1 else grads[0]), rows(x)
+        out, flat_x = _rows(torch.cat(grads, -1) if count > 1 else grads[0]), _rows(x)
         to_x = out @ weight if x_needs else None
         none: list[torch.Tensor | None] = [None] * count
         own: list[torch.Tensor | None] = []
@@ -211,19 +218,13 @@ class _SharedInputs:
     before that; torch raises CheckpointError otherwise.
     """
 
-    def __init__(self, unet: UNet2DConditionModel) -> None:
+    def __init__(
+        self, unet: UNet2DConditionModel, attentions: Sequence[Any], timed: Sequence[Any]
+    ) -> None:
+        """`attentions`, `timed`: the UNet's layers and residual blocks that are joined."""
         blocks: list[Any] = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
         reading = [block for block in blocks if getattr(block, "has_cross_attention", False)]
-        readers: list[Any] = [
-            module
-            for module in unet.modules()
-            if isinstance(module, Attention) and module.is_cross_attention and _is_plain(module)
-        ]
-        timed: list[Any] = [
-            module
-            for module in unet.modules()
-            if type(module) is ResnetBlock2D and _is_usual(module)
-        ]
+        readers = [attn for attn in attentions if attn.is_cross_attention]
         self._text = JoinedLayers([layer for attn in readers for layer in (attn.to_k, attn.to_v)])
         self._time = JoinedLayers([block.time_emb_proj for block in timed])
         self._nonlinearity = timed[0].nonlinearity if timed else None
@@ -373,3 +374,8 @@ def _is_usual(block: ResnetBlock2D) -> bool:
         and isinstance(block.time_emb_proj, nn.Linear)
         and block.time_embedding_norm in ("default", "scale_shift")
     )
+
+
+def _rows(x: torch.Tensor) -> torch.Tensor:
+    """All leading axes as one: (..., E) as (N, E)."""
+    return x.flatten(0, -2)

@@ -37,8 +37,3 @@ class LowRankTerm:
     def fits(self, x: torch.Tensor) -> bool:
         """Whether `B A x` needs neither a cast nor a factor."""
         return self.a.dtype == x.dtype and self.strength() == 1
-
-
-def rows(x: torch.Tensor) -> torch.Tensor:
-    """All leading axes as one: (..., E) as (N, E)."""
-    return x.flatten(0, -2)

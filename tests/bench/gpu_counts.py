@@ -169,6 +169,7 @@ def count_drawing(base: str, precision: str) -> str:
                 torch.cat([batch.noise_BCHW] * 2), torch.cat([batch.levels_B] * 2),
                 Conditioning.join([one, one]), torch.cat([batch.geometry_BG] * 2),
             )  # fmt: skip
+            made.family.predict(*given)  # Weights are laid side by side once.
             with gpu.region("drawing") as counts:
                 made.family.predict(*given)
     return f"  a denoising step {'half':22} {kernels(counts):8} {counts.casts:7}"
