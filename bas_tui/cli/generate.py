@@ -125,14 +125,22 @@ def gen(
             show_default=False,
         ),
     ] = None,
+    arrange: Annotated[
+        bool,
+        typer.Option(
+            "--arrange",
+            help="Put the named things side by side at new places, in every picture others, so "
+            "that they do not stand as in the photo.",
+        ),
+    ] = False,
     loose: Annotated[
         float,
         typer.Option(
             metavar="X",
             min=0.05,
             max=1.0,
-            help="With --place: how freely the collage is redrawn. More keeps fewer things in "
-            "their places.",
+            help="With --place or --arrange: how freely the things are redrawn. More keeps fewer "
+            "in their places.",
         ),
     ] = LOOSE,
     pick: Annotated[
@@ -154,6 +162,8 @@ def gen(
 
     Example:  bas gen "<asset0> and <asset1> in snow" -n 4 --seed 7
 
+    Example:  bas gen "<asset0> and <asset1> on a table" --arrange -n 8
+
     Example:  bas gen "<teapot> in <ink>" --lora style.safetensors:0.7 --embedding ink.safetensors
 
     stdout gets the path of every picture; on a terminal the pictures are shown, too.
@@ -174,7 +184,8 @@ def gen(
         guidance=guidance,
         strength=strength,
         places=places,
-        noise=loose if places else 1.0,
+        arrange=arrange,
+        noise=loose if places or arrange else 1.0,
         pick=pick or 0,
         additions=additions,
         device=device.value,

@@ -35,6 +35,10 @@ class Beginning(NamedTuple):
     """Its clean latents."""
     share: float
     """Share of the noise levels that is added to it, above 0; 1: nothing is left to be seen."""
+    held_HW: torch.Tensor | None = None
+    """Only these cells are the picture's, and only while the noise is at that share or above, as
+    the ground of Blended Latent Diffusion is (arXiv 2206.02779); the others begin as noise. None:
+    all are the picture's, and the steps above the share are left out."""
 
 
 class Denoised(NamedTuple):
@@ -215,10 +219,33 @@ def begin(
     """Latents to start from and the step that they have the level of."""
     if beginning is None:
         return solver.start(noise_BCHW), 0
+    if beginning.held_HW is not None:
+        started_BCHW = solver.start(noise_BCHW)
+        return hold(family, beginning, noise_BCHW, started_BCHW, solver.levels[0]), 0
     first = first_step(family.noise, solver, beginning.share)
     levels_B = torch.full((len(noise_BCHW),), solver.levels[first], device=noise_BCHW.device)
     clean_BCHW = beginning.latents_1CHW.expand_as(noise_BCHW)
     return family.noise.add(clean_BCHW, noise_BCHW, levels_B), first
+
+
+def hold(
+    family: Family,
+    beginning: Beginning | None,
+    noise_BCHW: torch.Tensor,
+    latents_BCHW: torch.Tensor,
+    level: int | None,
+) -> torch.Tensor:
+    """The latents with the held cells as the noised picture has them at this level."""
+    if beginning is None or beginning.held_HW is None or level is None:
+        return latents_BCHW
+    if level < beginning.share * family.noise.train_levels:
+        return latents_BCHW
+    levels_B = torch.full((len(noise_BCHW),), level, device=noise_BCHW.device)
+    clean_BCHW = beginning.latents_1CHW.expand_as(noise_BCHW)
+    picture_BCHW = family.noise.add(clean_BCHW, noise_BCHW, levels_B)
+    # In the latents' own memory layout, which decides the last bits of what follows.
+    held_BCHW = torch.where(beginning.held_HW, picture_BCHW, latents_BCHW)
+    return torch.empty_like(latents_BCHW).copy_(held_BCHW)
 
 
 def _draw_batch(
@@ -247,9 +274,13 @@ def _draw_batch(
         geometry_BG=whole_pictures(side, len(some), family.device),
         first=start,
     )
-    for step in work:
-        latents_BCHW = step.latents_BCHW
+    step = next(work)
+    while True:
+        latents_BCHW = hold(family, beginning, noise_BCHW, step.latents_BCHW, step.level)
         if on_step is not None:
             for row, latents_CHW in enumerate(latents_BCHW):
                 on_step(Denoised(first + row, step.done, latents_CHW[None]))
-    return latents_BCHW
+        try:
+            step = work.send(latents_BCHW)
+        except StopIteration as end:
+            return end.value

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from engine.core.errors import BasError
+from engine.core.prompt_grammar import TOKEN
 from engine.drawing.sampler import Cancelled, Denoised
 from engine.families.contract import Family
 from engine.families.devices import choose_device, free_memory_of_the_dead
@@ -30,7 +31,9 @@ from engine.hosts.picture_jobs import (
     OnJobStep,
     PhotoJob,
     PromptJob,
-    read_collage,
+    SceneThings,
+    Start,
+    StartOf,
     read_edit,
     read_square,
 )
@@ -115,9 +118,15 @@ class _GenerationHost:
         for text in (*request.prompts, request.negative):
             resolve_prompt(text, known.concepts, words=known.unread)
         photo = read_edit(request.edit) if request.edit is not None else None
-        start = read_square(request.picture) if request.picture is not None else None
+        start: Start | StartOf | None = None
+        if request.picture is not None:
+            start = Start(read_square(request.picture))
         if request.places:
-            start = read_collage(request.run, manifest.concepts, request.places)
+            start = SceneThings(request.run, manifest.concepts).placed(request.places)
+        if request.arrange:
+            named = resolve_prompt(request.prompt, known.concepts, words=known.unread)
+            things = SceneThings(request.run, manifest.concepts)
+            start = things.arranged({match.group(0) for match in TOKEN.finditer(named)})
         model = self._model(request.run, request)
         family, config = model.family, model.config
         concepts, words = model.concepts, model.words
@@ -137,7 +146,7 @@ class _GenerationHost:
                 opening=openings[0],
             )
         )  # fmt: skip
-        if request.places and config.data.compose == 0:
+        if (request.places or request.arrange) and config.data.compose == 0:
             self._emit(
                 Notice(
                     level="warning",
@@ -180,6 +189,7 @@ class _GenerationHost:
             told: dict[str, object] = {"seed": seeds[index]}
             told |= {} if math.isnan(one.score) else {"score": f"{one.score:.3f}"}
             told |= {"verdict": one.verdict} if one.verdict else {}
+            told |= {"place": one.place} if one.place else {}
             path = save_generated(one.pixels, out, f"{stem}-{seeds[index]}", recipe | told)
             self._emit(
                 PictureSaved(

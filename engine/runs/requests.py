@@ -205,6 +205,8 @@ class GenerationRequest:
     """Share of the noise levels that is added to it."""
     places: tuple[ThingPlace, ...] = ()
     """Begin with the run's things cut out and put here, in place of a picture."""
+    arrange: bool = False
+    """Put the things that the prompt names at places of chance, other ones in every picture."""
     pick: int = 0
     """Keep only so many of the pictures, those with the most complete things; 0: all."""
     additions: Additions = NOTHING
@@ -271,6 +273,8 @@ class GenerationRequest:
             raise UserError(f"the noise cannot be {self.noise}", "use above 0 to 1, 0.8 is usual")
         for place in self.places:
             place.check()
+        if self.arrange and (self.places or self.picture is not None):
+            raise UserError("things are placed already", "leave --arrange or the places out")
         if self.pick:
             self._check_pick()
         if not 1 <= self.count <= MAX_COUNT:

@@ -22,11 +22,23 @@ Box = tuple[int, int, int, int]
 FULL = 0.9
 """A thing is at most this share of the picture's side, and its share of the width of several."""
 
+CUT = 0.35
+"""A thing that touches the picture's edge with this share of its height or width is cut off by
+it, and not only near it."""
+
 
 def box_of(mask: Masks) -> Box:
     """The box around a mask that is not empty."""
     box = mask_box(mask)
     return box.y0, box.x0, box.y1, box.x1
+
+
+def cut_off(mask: Masks) -> tuple[bool, bool]:
+    """Whether the left or right edge, and the upper or lower one, cut a thing off (see `CUT`)."""
+    top, left, bottom, right = box_of(mask)
+    across = max(mask[:, 0].sum(), mask[:, -1].sum()) > CUT * (bottom - top)
+    along = max(mask[0].sum(), mask[-1].sum()) > CUT * (right - left)
+    return bool(across), bool(along)
 
 
 def movable(masks_NHW: Masks) -> tuple[int, ...]:
@@ -126,7 +138,15 @@ def _scale(mask: Masks, width: float) -> float:
     return min(scale, side / max(bottom - top, right - left))
 
 
-def collage(image: Pixels, masks_NHW: Masks, placings: Sequence[Placing]) -> Pixels:
+class Collage(NamedTuple):
+    """Things at new places on the scene's ground."""
+
+    image: Pixels
+    things_HW: Masks
+    """What is covered by a thing."""
+
+
+def collage(image: Pixels, masks_NHW: Masks, placings: Sequence[Placing]) -> Collage:
     """The scene's ground with cut-outs of its things where they are wanted, the last in front.
 
     A thing never leaves the picture: one that would is moved in, and made smaller where it must.
@@ -134,8 +154,12 @@ def collage(image: Pixels, masks_NHW: Masks, placings: Sequence[Placing]) -> Pix
     things = list(movable(masks_NHW))
     ground = painted_over(image, joined(masks_NHW[things])) if things else image
     placed: list[Cutout] = []
+    covered_HW = np.zeros(image.shape[:2], bool)
     for concept, x, y, width in placings:
         mask = masks_NHW[concept]
         cutout = cut(image, mask, _scale(mask, width))
-        placed.append(cutout._replace(box=standing(mask, x, y, width)))
-    return painted(ground, placed)
+        cutout = cutout._replace(box=standing(mask, x, y, width))
+        top, left, bottom, right = cutout.box
+        covered_HW[top:bottom, left:right] |= cutout.alpha > 0.5
+        placed.append(cutout)
+    return Collage(painted(ground, placed), covered_HW)

@@ -26,6 +26,7 @@ from engine.scenes.cutouts import (
     Pixels,
     box_of,
     cut,
+    cut_off,
     joined,
     movable,
     painted,
@@ -41,9 +42,6 @@ OVERLAP = 0.1
 PLACINGS = 30
 """Tries to place one thing before the whole composition is drawn anew."""
 COMPOSINGS = 50
-CUT = 0.35
-"""A thing that touches the picture's edge with this share of its height or width is cut off by
-it, and not only near it."""
 SWAY = 10
 """A plain ground's colour moves by this much (of 255) in each channel."""
 
@@ -154,8 +152,7 @@ def _place(
         scale = min(scale, side / together / wide)
     pixels, alpha, _ = cut(image, mask, scale)
     size = alpha.shape[1], alpha.shape[0]
-    cut_across = max(mask[:, 0].sum(), mask[:, -1].sum()) > CUT * high
-    cut_along = max(mask[0].sum(), mask[-1].sum()) > CUT * wide
+    cut_across, cut_along = cut_off(mask)
     for _ in range(PLACINGS):
         x = _on_grid(randint(side - size[0] + 1, generator), left, cell, side - size[0])
         # It stays near its height: things stand on a ground.

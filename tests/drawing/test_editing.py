@@ -11,7 +11,7 @@ import torch
 from engine.core.errors import UserError
 from engine.drawing.decoder_fit import decode_fitted
 from engine.drawing.editing import Region, blend, edit_photo, encoded, progressive, steps_of
-from engine.drawing.sampler import Beginning, Cancelled, Denoised, draw_latents
+from engine.drawing.sampler import Beginning, Cancelled, Denoised, draw_latents, starting_noise
 from engine.drawing.work_window import Pixels, pasted, soft_inside, work_window
 from engine.families.contract import Family
 from engine.families.loading import load_folder
@@ -85,6 +85,39 @@ def test_latents_outside_are_the_photos_and_a_full_mask_is_image_to_image(family
         family, ["a cat"], seeds=[5], steps=STEPS, guidance=3.0, beginning=Beginning(clean, 0.5)
     )
     assert (blended(np.ones_like(mask), 0.5) == from_photo).all()
+
+
+def test_held_cells_are_the_pictures_while_there_is_much_noise(family: Family) -> None:
+    side = family.resolution
+    clean = encoded(family, a_photo(side, side))
+    held = torch.zeros((family.codec.size(side),) * 2, dtype=torch.bool)
+    seen: list[torch.Tensor] = []
+
+    def drawn(beginning: Beginning | None) -> list[torch.Tensor]:
+        seen.clear()
+        (end,) = draw_latents(
+            family, ["a cat"], seeds=[5], steps=STEPS, guidance=3.0, beginning=beginning,
+            on_step=lambda done: seen.append(done.latents),
+        )  # fmt: skip
+        assert (seen[-1] == end).all()
+        return list(seen)
+
+    alone = drawn(None)
+    nothing = drawn(Beginning(clean, 0.4, held))
+    assert all((one == other).all() for one, other in zip(alone, nothing, strict=True))
+    held[1:3, 1:3] = True
+    steps = drawn(Beginning(clean, 0.4, held))
+    solver, noise = family.noise.solver("ddim", STEPS), starting_noise(family, [5], side)
+    high = [solver.level_after(index) for index in range(STEPS)]
+    high = [level for level in high if level and level >= 0.4 * family.noise.train_levels]
+    assert 0 < len(high) < STEPS - 1
+    for level, latents in zip(high, steps, strict=False):
+        picture = family.noise.add(clean, noise, torch.tensor([level]))
+        assert (latents == picture)[..., held].all()
+        assert (latents != picture)[..., ~held].any()
+    # What follows is free, and the cells beside have seen what stands there.
+    assert (steps[-1] != clean)[..., held].any()
+    assert (steps[-1] != alone[-1])[..., ~held].any()
 
 
 def test_a_decoder_is_fitted_and_the_models_own_is_not(family: Family) -> None:

@@ -33,6 +33,7 @@ from engine.runs.events import (
 )
 from engine.runs.folder import RunDir, edited_photo_file, region_file
 from engine.runs.manifest import ConceptEntry, Manifest, write_manifest
+from engine.runs.requests import ThingPlace
 from engine.scenes.mask_ops import mask_digest, picture_digest
 from engine.scenes.scene import Scene, save_scene
 from engine.training.loop import train
@@ -205,9 +206,25 @@ def test_complete_pictures_are_picked_and_the_scene_is_varied(run: RunDir, tmp_p
         | {"request": "put", "out": str(tmp_path / "put"), "count": 1, "noise": 0.75,
            "places": [{"token": "<penguin>", "x": 0.2, "y": 0.5}]},
         common | {"request": "no", "out": str(tmp_path), "places": owl},
+        common
+        | {"request": "new", "out": str(tmp_path / "new"), "count": 2, "noise": 0.75,
+           "arrange": True},
     )  # fmt: skip
-    assert len(of(placed, PictureSaved)) == 1
-    assert [event.outcome for event in of(placed, GenerationEnded)] == ["finished", "failed"]
+    outcomes = [event.outcome for event in of(placed, GenerationEnded)]
+    assert outcomes == ["finished", "failed", "finished"]
+    # Each picture tells its own places, and with them it is drawn again.
+    _, first, second = (Path(event.path) for event in of(placed, PictureSaved))
+    told = [getattr(Image.open(path), "text") for path in (first, second)]  # noqa: B009
+    assert told[0]["place"] != told[1]["place"] and told[0]["noise"] == "0.75"
+    places = [vars(ThingPlace.parse(text)) for text in told[1]["place"].split()]
+    assert {place["token"] for place in places} == {"<teapot>", "<penguin>"}
+    again = ask(
+        common
+        | {"request": "again", "out": str(tmp_path / "again"), "count": 1, "noise": 0.75,
+           "seed": int(told[1]["seed"]), "places": places},
+    )  # fmt: skip
+    (event,) = of(again, PictureSaved)
+    assert (np.asarray(Image.open(event.path)) == np.asarray(Image.open(second))).all()
     assert any("other places" in event.message for event in of(placed, Notice))
     saved: dict[str, list[PictureSaved]] = {}
     for event in of(events, PictureSaved):

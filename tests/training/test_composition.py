@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from engine.runs.requests import ThingPlace
+from engine.scenes.arrangement import arrangement
 from engine.scenes.cutouts import FULL, Placing, box_of, collage, movable, painted_over
 from engine.training.composition import (
     OVERLAP,
@@ -144,7 +146,7 @@ def test_nothing_to_paint_over_changes_nothing() -> None:
 
 def test_a_collage_has_things_where_they_are_wanted() -> None:
     image, masks = THREE
-    swapped = collage(image, masks, [Placing(2, 0.2, 0.5, 0.0), Placing(0, 1.0, 0.0, 0.5)])
+    swapped = collage(image, masks, [Placing(2, 0.2, 0.5, 0.0), Placing(0, 1.0, 0.0, 0.5)]).image
     # The third stands left, the first fills the upper right corner, the second is gone.
     assert tuple(swapped[32, 13]) == BLUE
     assert tuple(swapped[2, 62]) == RED
@@ -153,5 +155,33 @@ def test_a_collage_has_things_where_they_are_wanted() -> None:
     assert (top, right, right - left) == (0, 64, 32)
     assert not (swapped == GREEN).all(axis=2).any()
     # Too large for the picture: as large as it can be.
-    full = (collage(image, masks, [Placing(1, 0.5, 0.5, 1.0)]) == GREEN).all(axis=2)
+    full = (collage(image, masks, [Placing(1, 0.5, 0.5, 1.0)]).image == GREEN).all(axis=2)
     assert full.sum(axis=0).max() == 64
+
+
+def test_things_are_arranged_side_by_side_and_their_places_are_exact_in_words() -> None:
+    image, masks = THREE
+    orders = set()
+    for seed in range(24):
+        placings = arrangement(masks, (0, 1, 2), np.random.default_rng(seed))
+        assert placings == arrangement(masks, (0, 1, 2), np.random.default_rng(seed))
+        for one in placings:
+            place = ThingPlace(token="<a>", x=one.x, y=one.y, width=one.width)
+            assert ThingPlace.parse(place.text) == place
+        shown = collage(image, masks, placings)
+        colours = [(shown.image == colour).all(axis=2) for colour in (RED, GREEN, BLUE)]
+        assert all(colour.any() for colour in colours)
+        assert (shown.things_HW >= np.logical_or.reduce(colours)).all()
+        orders.add(tuple(np.argsort([np.nonzero(colour)[1].mean() for colour in colours])))
+        # Less than the whole scene: only these.
+        (alone,) = arrangement(masks, (1,), np.random.default_rng(seed))
+        assert alone.concept == 1 and alone.width == 0
+    assert len(orders) > 3
+    cut = np.zeros((2, 64, 64), bool)
+    cut[0, 20:40, :10], cut[1, 20:50, 30:40] = True, True
+    for seed in range(8):
+        placings = {
+            one.concept: one for one in arrangement(cut, (0, 1), np.random.default_rng(seed))
+        }
+        assert placings[0].x == pytest.approx(5 / 64, abs=1e-3), "its cut stays at the edge"
+        assert placings[1].x > 14 / 64

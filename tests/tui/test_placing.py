@@ -67,6 +67,12 @@ async def test_things_are_placed_by_mouse_and_by_keys(
         await pilot.press("tab", *["left"] * 20, "plus", "s", "less_than_sign")
         moved = places.layout_now[0]
         assert moved.width > 25 and moved.x > 84
+        await pilot.press("S")
+        assert {one.x for one in places.layout_now.values()} != {moved.x, spot.x}
+        assert [one.token for one in places.chosen] in (
+            ["<teapot>", "<penguin>"], ["<penguin>", "<teapot>"]
+        )  # fmt: skip
+        await pilot.press("u")
         await pilot.press("f2")
         await pilot.press("f5")
         assert places.layout_now[0] == moved, "the layout survives another screen"

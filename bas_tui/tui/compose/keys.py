@@ -41,7 +41,7 @@ KEYS = (
     ),
     Key(
         id="compose.place", keys="P", action="place", label="Place", show=True,
-        help="Begin with a collage of the scene's things where you want them, or with noise alone.",
+        help="Begin with the scene's things where you want them, or with noise alone.",
         command=GENERATE,
     ),
     Key(
@@ -104,6 +104,10 @@ KEYS = (
         help="Swap left and right.",
     ),
     Key(
+        id="places.shuffle", keys="S", action="shuffle", label="Shuffle", show=True,
+        help="Put the things side by side at places of chance.",
+    ),
+    Key(
         id="places.scene", keys="o", action="as_in_scene", label="As in scene", show=True,
         help="Put all things back as in the scene.",
     ),
@@ -117,11 +121,11 @@ KEYS = (
     ),
     Key(
         id="places.less", keys="less_than_sign", action="loosen(-1)", label="Keep more",
-        help="Redraw the collage less freely: things stay more surely.",
+        help="Redraw the things less freely: they stay more surely.",
     ),
     Key(
         id="places.more", keys="greater_than_sign", action="loosen(1)", label="Keep less",
-        help="Redraw the collage more freely.",
+        help="Redraw the things more freely.",
     ),
     Key(
         id="places.leave", keys="escape", action="leave", label="Back",

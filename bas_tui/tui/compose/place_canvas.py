@@ -29,7 +29,8 @@ from engine.core.errors import BasError, UserError
 from engine.runs.folder import RunDir
 from engine.runs.manifest import Manifest
 from engine.runs.requests import LOOSE
-from engine.scenes.cutouts import Masks, Pixels, Placing, box_of, collage, standing
+from engine.scenes.arrangement import arrangement
+from engine.scenes.cutouts import Masks, Pixels, Placing, box_of, collage, movable, standing
 from engine.scenes.pixel_box import Point
 from engine.scenes.scene import open_saved_scene, resize_scene
 
@@ -52,10 +53,11 @@ class PlaceCanvas(QuietFocus):
 
     SCOPE = "places"
     HELP_TEXT = (
-        "Where the things shall stand: pictures begin with this collage under noise. Drag a thing "
-        "with the mouse, or pick one with tab and move it with the arrows; + and - change its "
-        "size, D leaves it out, s swaps left and right, o puts all back, u takes a step back. < "
-        "and > say how freely the collage is redrawn: the less, the more surely a thing stays."
+        "Where the things shall stand: pictures begin with them here, and the prompt draws the "
+        "ground. Drag a thing with the mouse, or pick one with tab and move it with the arrows; + "
+        "and - change its size, D leaves it out, s swaps left and right, S is an order of chance, "
+        "o puts all back, u takes a step back. < and > say how freely things are redrawn: the "
+        "less, the more surely a thing stays."
     )
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_of(KEYS, "places"))
 
@@ -240,7 +242,7 @@ class PlaceCanvas(QuietFocus):
                 for index, spot in layout.items()
                 if not spot.out
             ]
-            picture = collage(things.image, things.masks_NHW, placings)
+            picture = collage(things.image, things.masks_NHW, placings).image
             pixels = mask_render.sample_picture(picture, view).copy()
             spot = layout[self.picked]
             if self.has_focus and not spot.out:
@@ -323,6 +325,25 @@ class PlaceCanvas(QuietFocus):
         spots = self.layout_now.items()
         swapped = {index: replace(spot, x=round(100 - spot.x, 1)) for index, spot in spots}
         self._history.put(Layout(swapped, self.loose))
+        self.draw()
+
+    def action_shuffle(self) -> None:
+        """The things that are not left out at places of chance, as `bas gen --arrange` has them."""
+        if self._things is None:
+            return
+        masks_NHW = self._things.masks_NHW
+        able = movable(masks_NHW)
+        shown = [i for i, spot in self.layout_now.items() if not spot.out and i in able]
+        if not shown:
+            return
+        spots = dict(self.layout_now)
+        for one in arrangement(masks_NHW, shown, np.random.default_rng()):
+            # Taken out and put back: the last one stands in front.
+            spot = spots.pop(one.concept)
+            spots[one.concept] = replace(
+                spot, x=_tenth(one.x), y=_tenth(one.y), width=_tenth(one.width)
+            )
+        self._history.put(Layout(spots, self.loose))
         self.draw()
 
     def action_as_in_scene(self) -> None:
