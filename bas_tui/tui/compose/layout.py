@@ -1,12 +1,19 @@
-"""Where a run's things stand on the placing canvas, and what stood where before."""
+"""Where a run's things stand on the placing canvas, and what stood where before.
+
+Shape legend: N things, H and W pixels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from engine.runs.requests import LOOSE
+from engine.scenes.arrangement import arrangement
+from engine.scenes.cutouts import Masks, box_of, movable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +37,38 @@ class Layout(NamedTuple):
         """Whether nothing would be seen of a step from one to the other."""
         mine, theirs = (list(one.spots.items()) for one in (self, other))
         return mine == theirs and self.loose == other.loose
+
+
+def tenth(share: float) -> float:
+    """A share of the side in percent, as a `Spot` has it."""
+    return round(100 * share, 1)
+
+
+def as_in_scene(masks_NHW: Masks) -> dict[int, Spot]:
+    """All things at their own places."""
+    side, found = masks_NHW.shape[1], {}
+    for index, mask in enumerate(masks_NHW):
+        top, left, bottom, right = box_of(mask)
+        found[index] = Spot(
+            x=tenth((left + right) / 2 / side), y=tenth((top + bottom) / 2 / side)
+        )  # fmt: skip
+    return found
+
+
+def shuffled(
+    spots: Mapping[int, Spot], masks_NHW: Masks, rng: np.random.Generator
+) -> dict[int, Spot]:
+    """The things that are not left out at places of chance, as `bas gen --arrange` has them."""
+    able = movable(masks_NHW)
+    shown = [index for index, spot in spots.items() if not spot.out and index in able]
+    found = dict(spots)
+    for one in arrangement(masks_NHW, shown, rng) if shown else ():
+        # Taken out and put back: the last one stands in front.
+        spot = found.pop(one.concept)
+        found[one.concept] = replace(
+            spot, x=tenth(one.x), y=tenth(one.y), width=tenth(one.width)
+        )  # fmt: skip
+    return found
 
 
 class LayoutHistory:

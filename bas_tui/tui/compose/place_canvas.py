@@ -17,7 +17,7 @@ from textual.message import Message
 
 from bas_tui import client
 from bas_tui.tui.compose.keys import KEYS
-from bas_tui.tui.compose.layout import Layout, LayoutHistory, Spot
+from bas_tui.tui.compose.layout import Layout, LayoutHistory, Spot, as_in_scene, shuffled, tenth
 from bas_tui.tui.drawing import mask_render
 from bas_tui.tui.drawing.cells import Cells
 from bas_tui.tui.drawing.halfblock import picture_cells
@@ -29,8 +29,7 @@ from engine.core.errors import BasError, UserError
 from engine.runs.folder import RunDir
 from engine.runs.manifest import Manifest
 from engine.runs.requests import LOOSE
-from engine.scenes.arrangement import arrangement
-from engine.scenes.cutouts import Masks, Pixels, Placing, box_of, collage, movable, standing
+from engine.scenes.cutouts import Masks, Pixels, Placing, collage, standing
 from engine.scenes.pixel_box import Point
 from engine.scenes.scene import open_saved_scene, resize_scene
 
@@ -201,9 +200,7 @@ class PlaceCanvas(QuietFocus):
             if name in things.names:
                 index = things.names.index(name)
                 layout.pop(index)
-                layout[index] = Spot(
-                    x=_tenth(place.x), y=_tenth(place.y), width=_tenth(place.width)
-                )
+                layout[index] = Spot(x=tenth(place.x), y=tenth(place.y), width=tenth(place.width))
         if all(spot.out for spot in layout.values()):
             layout = self._scene_layout()  # Of another run's things.
         self._history.put(Layout(layout, noise or LOOSE))
@@ -211,12 +208,7 @@ class PlaceCanvas(QuietFocus):
 
     def _scene_layout(self) -> dict[int, Spot]:
         assert self._things is not None
-        side, found = self._things.image.shape[0], {}
-        for index, mask in enumerate(self._things.masks_NHW):
-            top, left, bottom, right = box_of(mask)
-            found[index] = Spot(x=_tenth((left + right) / 2 / side),
-                                y=_tenth((top + bottom) / 2 / side))  # fmt: skip
-        return found
+        return as_in_scene(self._things.masks_NHW)
 
     # Drawing
 
@@ -328,23 +320,11 @@ class PlaceCanvas(QuietFocus):
         self.draw()
 
     def action_shuffle(self) -> None:
-        """The things that are not left out at places of chance, as `bas gen --arrange` has them."""
-        if self._things is None:
-            return
-        masks_NHW = self._things.masks_NHW
-        able = movable(masks_NHW)
-        shown = [i for i, spot in self.layout_now.items() if not spot.out and i in able]
-        if not shown:
-            return
-        spots = dict(self.layout_now)
-        for one in arrangement(masks_NHW, shown, np.random.default_rng()):
-            # Taken out and put back: the last one stands in front.
-            spot = spots.pop(one.concept)
-            spots[one.concept] = replace(
-                spot, x=_tenth(one.x), y=_tenth(one.y), width=_tenth(one.width)
-            )
-        self._history.put(Layout(spots, self.loose))
-        self.draw()
+        """Places of chance."""
+        if self._things is not None:
+            spots = shuffled(self.layout_now, self._things.masks_NHW, np.random.default_rng())
+            self._history.put(Layout(spots, self.loose))
+            self.draw()
 
     def action_as_in_scene(self) -> None:
         """All things at their own places."""
@@ -412,7 +392,3 @@ class PlaceCanvas(QuietFocus):
         event.stop()
         self._grip = None
         self.release_mouse()
-
-
-def _tenth(share: float) -> float:
-    return round(100 * share, 1)
