@@ -162,7 +162,7 @@ def gen(
 
     Example:  bas gen "<asset0> and <asset1> in snow" -n 4 --seed 7
 
-    Example:  bas gen "<asset0> and <asset1> on a table" --arrange -n 8
+    Example:  bas gen "<asset0> and <asset1> in the snow" --arrange -n 8
 
     Example:  bas gen "<teapot> in <ink>" --lora style.safetensors:0.7 --embedding ink.safetensors
 
