@@ -11,7 +11,7 @@ import typer
 
 from bas_tui.cli import options, stderr, stdout
 from engine.core.plain_text import plain
-from engine.runs.requests import LOOSE
+from engine.runs.requests import LOOSE, LOOSEST
 
 if TYPE_CHECKING:
     from bas_tui.client import GenerationRequest, Generator
@@ -138,7 +138,7 @@ def gen(
         typer.Option(
             metavar="X",
             min=0.05,
-            max=1.0,
+            max=LOOSEST,
             help="With --place or --arrange: how freely the things are redrawn. More keeps fewer "
             "in their places.",
         ),

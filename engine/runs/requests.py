@@ -139,6 +139,8 @@ NOTHING = Additions()
 
 LOOSE = 0.65
 """Share of the noise levels that is usually added to a collage of placed things."""
+LOOSEST = 0.95
+"""The most that leaves them a place: pictures begin with noise alone where it is 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,6 +273,11 @@ class GenerationRequest:
             raise UserError("the prompt is empty", 'try "a photo of <asset0>"')
         if not 0 < self.noise <= 1:
             raise UserError(f"the noise cannot be {self.noise}", "use above 0 to 1, 0.8 is usual")
+        if (self.places or self.arrange) and self.noise > LOOSEST:
+            raise UserError(
+                f"at a noise of {self.noise:g} nothing has a place",
+                f"use up to {LOOSEST}, {LOOSE} is usual",
+            )
         for place in self.places:
             place.check()
         if self.arrange and (self.places or self.picture is not None):

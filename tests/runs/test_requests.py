@@ -45,3 +45,10 @@ def test_a_place_is_a_middle_and_perhaps_a_width(text: str) -> None:
         ThingPlace.parse(text)
     place = ThingPlace(token="<cup>", x=0.3, y=0.6, width=0.4)
     assert ThingPlace.parse("<cup>=30,60,40") == place == ThingPlace.parse("cup = 30, 60,40")
+
+
+def test_what_begins_with_noise_alone_has_no_places(tmp_path: Path) -> None:
+    placed = {"run": RunDir(tmp_path), "out": tmp_path, "prompt": "<cup>", "arrange": True}
+    GenerationRequest(**placed, noise=0.95).check()
+    with pytest.raises(UserError, match="nothing has a place"):
+        GenerationRequest(**placed).check()

@@ -28,14 +28,14 @@ from bas_tui.tui.shell.quiet_focus import QuietFocus
 from engine.core.errors import BasError, UserError
 from engine.runs.folder import RunDir
 from engine.runs.manifest import Manifest
-from engine.runs.requests import LOOSE
+from engine.runs.requests import LOOSE, LOOSEST
 from engine.scenes.cutouts import Masks, Pixels, Placing, collage, standing
 from engine.scenes.pixel_box import Point
 from engine.scenes.scene import open_saved_scene, resize_scene
 
 SIDE = 256
 """Pixels of the copy that is shown: more than any terminal has."""
-LOOSES = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1.0)
+LOOSES = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, LOOSEST)
 GROWTH = 1.1
 """A step of the size."""
 
