@@ -195,6 +195,10 @@ class DataConfig:
     crop_min_side: float = 0.6
     """Smallest side of such a crop, as a share of the picture's side."""
 
+    crop_beyond: float = 0.0
+    """How far such a crop may reach over the picture's left and right, as a share of its side: its
+    ground goes on mirrored there, and a thing from the left stands anywhere (not in the paper)."""
+
     cutouts: bool = False
     """Paste the sampled concepts on a random plain background (the baselines TI-m, DB-m, CD-m)."""
 
@@ -235,6 +239,7 @@ class DataConfig:
             "above 0, up to 1",
             self.crop_min_side,
         )
+        check(0 <= self.crop_beyond <= 1, "data.crop_beyond", "between 0 and 1", self.crop_beyond)
         check(self.variants >= 1, "data.variants", "1 or more", self.variants)
         check(0 <= self.compose <= 1, "data.compose", "between 0 and 1", self.compose)
         check(self.compositions >= 1, "data.compositions", "1 or more", self.compositions)

@@ -17,7 +17,7 @@ import torch
 
 from engine.families.contract import Family, Geometry
 from engine.method.union_sampling import chance, randint, sample_subset
-from engine.scenes.cutouts import box_of, movable
+from engine.scenes.cutouts import Box, box_of, cut_off, joined, movable, painted_over
 from engine.scenes.mask_grid import GridRule, mask_grid
 from engine.training.composition import without_others
 
@@ -58,6 +58,7 @@ class Window(NamedTuple):
 
     top: int
     left: int
+    """Below 0 where it reaches over the picture's edge."""
     size: int
 
 
@@ -83,7 +84,8 @@ class Picture(NamedTuple):
         if mirrored:
             left = side - left - size
         scale = side / size
-        return Geometry(original, original, top * scale, left * scale, side, side)
+        # A base model has met no crop that begins outside its picture.
+        return Geometry(original, original, top * scale, max(left, 0) * scale, side, side)
 
 
 class TrainingPictures(NamedTuple):
@@ -112,44 +114,73 @@ def cropped_pictures(
     min_side: float,
     generator: torch.Generator,
     *,
+    beyond: float = 0.0,
     erase: bool = False,
     union: bool = True,
 ) -> Iterator[Picture]:
     """Random square crops, resized back, that each hold at least one concept entirely.
 
-    With `erase` each shows one sampled subset of the concepts in it, the others painted over.
+    They reach over the picture's left and right by up to the share `beyond` of its side; there its
+    ground goes on as its mirror image, without things. With `erase` each shows one sampled subset
+    of the concepts in it, the others painted over.
     """
     side = image.shape[0]
+    reach = round(beyond * side)
     boxes = [box_of(mask) for mask in masks]
+    # What the picture's edge cuts off is not shown away from an edge: its cut is no outline.
+    edged = [cut_off(mask)[0] for mask in masks]
+    things = movable(masks)
     # Around a background there is nothing to crop.
-    anchors = movable(masks) or range(len(masks))
+    anchors = things or range(len(masks))
+    ground = painted_over(image, joined(masks[list(things)])) if reach else image
     for _ in range(count):
-        anchor = boxes[anchors[randint(len(anchors), generator)]]
-        need = max(anchor[2] - anchor[0], anchor[3] - anchor[1])
-        low = min(side, max(need, int(side * min_side)))
-        size = low + randint(side - low + 1, generator)
-        top = _offset(anchor[0], anchor[2], size, side, generator)
-        left = _offset(anchor[1], anchor[3], size, side, generator)
+        picked = anchors[randint(len(anchors), generator)]
+        window = _window(boxes[picked], side, min_side, 0 if edged[picked] else reach, generator)
+        top, left, size = window
+        over = left < 0 or left + size > side
         inside = tuple(
             index
             for index, (y0, x0, y1, x1) in enumerate(boxes)
             if y0 >= top and x0 >= left and y1 <= top + size and x1 <= left + size
-        )
+            and not (over and edged[index])
+        )  # fmt: skip
         source = image
         if erase:
             inside = sample_subset(inside, generator, union=union)
             source = without_others(image, masks, inside)
-        window = (slice(top, top + size), slice(left, left + size))
         scaling = cv2.INTER_AREA if size > side else cv2.INTER_CUBIC
-        crop = cv2.resize(source[window], (side, side), interpolation=scaling)
+        crop = cv2.resize(_seen(source, ground, window, reach), (side, side), interpolation=scaling)
+        nothing = np.zeros((side, side), np.uint8)
         small = [
-            cv2.resize(mask[window].astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
+            cv2.resize(_seen(mask.astype(np.uint8), nothing, window, reach), (side, side),
+                       interpolation=cv2.INTER_NEAREST)
             for mask in masks
-        ]
+        ]  # fmt: skip
         yield Picture(
-            crop, np.stack(small).astype(bool), inside, exact=erase, whole=False,
-            window=Window(top, left, size),
-        )  # fmt: skip
+            crop, np.stack(small).astype(bool), inside, exact=erase, whole=False, window=window
+        )
+
+
+def _window(
+    held: Box, side: int, min_side: float, reach: int, generator: torch.Generator
+) -> Window:
+    """A random square around a box, at most `reach` pixels over the picture's left or right."""
+    need = max(held[2] - held[0], held[3] - held[1])
+    low = min(side, max(need, int(side * min_side)))
+    size = low + randint(side - low + 1, generator)
+    top = _offset(held[0], held[2], size, side, generator)
+    left = _offset(held[1] + reach, held[3] + reach, size, side + 2 * reach, generator) - reach
+    return Window(top, left, size)
+
+
+def _seen(picture: np.ndarray, around: np.ndarray, window: Window, reach: int) -> np.ndarray:
+    """What of a picture the window shows; beside it is the mirror image of `around`."""
+    if reach:
+        wide = cv2.copyMakeBorder(around, 0, 0, reach, reach, cv2.BORDER_REFLECT_101)
+        wide[:, reach : reach + picture.shape[1]] = picture
+        picture = wide
+    top, left = window.top, window.left + reach
+    return picture[top : top + window.size, left : left + window.size]
 
 
 def cutout_pictures(

@@ -115,7 +115,7 @@ def encode_scene(
         if data.crop > 0:
             first += cropped_pictures(
                 image, masks, data.variants, data.crop_min_side, generator,
-                erase=data.erase, union=union,
+                beyond=data.crop_beyond, erase=data.erase, union=union,
             )  # fmt: skip
     composed = _composed(family, image, masks, data, stream(seed, "compositions"))
     erased = list(erased_pictures(image, masks, union=union)) if data.erase else []

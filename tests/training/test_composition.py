@@ -9,12 +9,14 @@ import torch
 from engine.runs.requests import ThingPlace
 from engine.scenes.arrangement import arrangement
 from engine.scenes.cutouts import FULL, Placing, box_of, collage, movable, painted_over
+from engine.scenes.mask_ops import grow
 from engine.training.composition import (
     OVERLAP,
     Composition,
     compositions,
     without_others,
 )
+from engine.training.pictures import Picture, cropped_pictures
 
 SIDE = 64
 RED, GREEN, BLUE = (220, 20, 20), (20, 220, 20), (20, 20, 220)
@@ -101,6 +103,45 @@ def test_a_thing_that_the_edge_cuts_off_stays_at_that_edge() -> None:
             assert box_of(one.masks_NHW[0])[1] == 0
         if 1 in one.concepts:
             assert box_of(one.masks_NHW[1])[2] == SIDE
+
+
+def crops_beyond(
+    scene: tuple[np.ndarray, np.ndarray], beyond: float, *, erase: bool = True
+) -> list[Picture]:
+    generator = torch.Generator().manual_seed(3)
+    return list(cropped_pictures(*scene, 60, 0.75, generator, beyond=beyond, erase=erase))
+
+
+def test_crops_beyond_the_picture_show_things_where_the_scene_never_has_them() -> None:
+    def middles(beyond: float) -> list[float]:
+        """Columns of the red thing, which stands at the left."""
+        boxes = [box_of(one.masks[0]) for one in crops_beyond(THREE, beyond) if 0 in one.concepts]
+        return [(left + right) / 2 for _, left, _, right in boxes]
+
+    assert max(middles(0.0)) < SIDE / 2
+    assert max(middles(0.5)) > 0.65 * SIDE
+    for one in crops_beyond(THREE, 0.5):
+        for index, colour in enumerate((RED, GREEN, BLUE)):
+            # The ground goes on without things: no colour is where no mask of a concept is.
+            there = (np.abs(one.image.astype(int) - colour) < 40).all(axis=2)
+            assert there.any() == (index in one.concepts)
+            assert not (there & ~grow(one.masks[index], 2)).any()
+
+
+def test_crops_beyond_keep_what_the_edge_cuts_off_at_its_edge() -> None:
+    for one in crops_beyond(drawing((20, 0, 40, 16), (20, 40, 40, 56)), 0.5):
+        if 0 in one.concepts:
+            assert one.window is not None
+            assert one.window.left == 0
+            assert box_of(one.masks[0])[1] == 0
+    assert any(one.window.left < 0 for one in crops_beyond(THREE, 0.5) if one.window)
+    assert all(one.geometry(SIDE, mirrored=False).left >= 0 for one in crops_beyond(THREE, 0.5))
+
+
+def test_a_background_alone_has_no_ground_to_go_on() -> None:
+    image, _ = THREE
+    ((first, *_),) = [crops_beyond((image, np.ones((1, SIDE, SIDE), bool)), 0.5)]
+    np.testing.assert_array_equal(first.image, image)
 
 
 def test_a_background_is_neither_moved_nor_erased() -> None:

@@ -33,6 +33,7 @@ TOKENS = ["<asset0>", "<asset1>"]
 
 EVERYTHING: dict[str, Any] = {
     "data.compose": 0.5, "data.compositions": 4, "data.erase": True, "data.crop": 0.4,
+    "data.crop_beyond": 0.3,
     "data.variants": 3, "loss.balanced": True, "loss.latent_mask": "grown",
     "loss.attention": "competing", "prompt_join": "comma", "prompt_article": True,
     "phase2.noise_high": 0.7,
@@ -93,6 +94,7 @@ def test_every_part_is_off_by_default() -> None:
     ("settings", "words"),
     [
         ({"data.compose": 1.5}, "between 0 and 1"),
+        ({"data.crop_beyond": -0.1}, "between 0 and 1"),
         ({"data.mask_rim": 9}, "between -8 and 8"),
         ({"data.grounds": ""}, "one colour or more"),
         ({"data.grounds": "white mauvelous"}, "'mauvelous' is no colour"),
