@@ -6,7 +6,7 @@ Shape legend: N concepts, C latent channels, H and W latent size, Q = grid * gri
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations, islice
 from types import MappingProxyType
 from typing import NamedTuple
@@ -120,9 +120,11 @@ def cropped_pictures(
 ) -> Iterator[Picture]:
     """Random square crops, resized back, that each hold at least one concept entirely.
 
-    They reach over the picture's left and right by up to the share `beyond` of its side; there its
-    ground goes on as its mirror image, without things. With `erase` each shows one sampled subset
-    of the concepts in it, the others painted over.
+    With `erase` each shows one sampled subset of the concepts in it, the others painted over.
+
+    With `beyond` they reach over the picture's left and right by up to that share of its side;
+    there its ground goes on as its mirror image, without things. Each is then made around a
+    sampled subset in place of one concept, for hardly any would hold several.
     """
     side = image.shape[0]
     reach = round(beyond * side)
@@ -134,8 +136,13 @@ def cropped_pictures(
     anchors = things or range(len(masks))
     ground = painted_over(image, joined(masks[list(things)])) if reach else image
     for _ in range(count):
-        picked = anchors[randint(len(anchors), generator)]
-        window = _window(boxes[picked], side, min_side, 0 if edged[picked] else reach, generator)
+        if reach:
+            held = sample_subset(anchors, generator, union=union)
+        else:
+            held = (anchors[randint(len(anchors), generator)],)
+        allowed = 0 if any(edged[index] for index in held) else reach
+        hull = _hull([boxes[index] for index in held])
+        window = _window(hull, side, min_side, allowed, generator)
         top, left, size = window
         over = left < 0 or left + size > side
         inside = tuple(
@@ -146,7 +153,7 @@ def cropped_pictures(
         )  # fmt: skip
         source = image
         if erase:
-            inside = sample_subset(inside, generator, union=union)
+            inside = held if reach else sample_subset(inside, generator, union=union)
             source = without_others(image, masks, inside)
         scaling = cv2.INTER_AREA if size > side else cv2.INTER_CUBIC
         crop = cv2.resize(_seen(source, ground, window, reach), (side, side), interpolation=scaling)
@@ -159,6 +166,12 @@ def cropped_pictures(
         yield Picture(
             crop, np.stack(small).astype(bool), inside, exact=erase, whole=False, window=window
         )
+
+
+def _hull(boxes: Sequence[Box]) -> Box:
+    """The box around boxes."""
+    tops, lefts, bottoms, rights = zip(*boxes, strict=True)
+    return min(tops), min(lefts), max(bottoms), max(rights)
 
 
 def _window(
