@@ -218,6 +218,10 @@ class DataConfig:
     the whole picture: only they say that nothing else is there. The others have an unnamed ground
     and the masked loss."""
 
+    compose_reordered: bool = False
+    """Things of a composed picture stand in another order of left and right than the scene's. The
+    scene's own frames all show that one: so both are learned as often."""
+
     grounds: str = "white"
     """Colours of plain grounds, by names that the base model knows, such as `white gray blue`; one
     may be given as `gray=#8c8c8e`."""

@@ -11,6 +11,7 @@ Shape legend: N concepts, H and W picture size in pixels; masks are bool.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -40,8 +41,12 @@ LARGEST_OF_MANY = 1.1
 OVERLAP = 0.1
 """Boxes may overlap by this share of the thing that is placed."""
 PLACINGS = 30
-"""Tries to place one thing before the whole composition is drawn anew."""
+"""Tries to place one thing before all are placed anew."""
+STANDINGS = 20
+"""Tries to place all things of a subset before another subset is drawn: one that is given up early
+leaves large things alone in nearly all compositions."""
 COMPOSINGS = 50
+"""Subsets."""
 SWAY = 10
 """A plain ground's colour moves by this much (of 255) in each channel."""
 
@@ -69,20 +74,23 @@ def compositions(
     cell: int,
     union: bool,
     generator: torch.Generator,
+    reordered: bool = False,
 ) -> Iterator[Composition]:
     """Draw `count` compositions.
 
     A share of `plain` has a ground of a colour of `grounds` that the prompt names; the others have
     one that it does not name, or the scene's own with the things painted over. Places are
     multiples of `cell` pixels, a latent cell, from each thing's own place: an autoencoder's
-    latents of a thing depend on where it lies in the cell. Concepts that cannot be moved (see
-    `movable`) are in none; there are no compositions where no concept can.
+    latents of a thing depend on where it lies in the cell. With `reordered` at most half of the
+    pairs of a picture have the scene's left and right, where there is room for that. Concepts that
+    cannot be moved (see `movable`) are in none; there are no compositions where no concept can.
     """
     things = movable(masks_NHW)
     if not things:
         return
     empty = painted_over(image, joined(masks_NHW[list(things)]))
     colours = list(grounds)
+    scene = _Scene(image, masks_NHW, cell, reordered)
     for _ in range(count):
         named = chance(plain, generator)
         flat = chance(0.5, generator)
@@ -91,8 +99,10 @@ def compositions(
             ground = _plain_ground(grounds[colour], image.shape[0], generator)
         else:
             ground = empty
+        subset, placed = _compose(scene, things, union, generator)
+        masks = _visible(masks_NHW.shape, subset, placed)
         words = ground_phrase(colour) if named else ""
-        yield _compose(image, masks_NHW, things, ground, words, cell, union, generator)
+        yield Composition(painted(ground, placed), masks, subset, words)
 
 
 def without_others(image: Pixels, masks_NHW: Masks, kept: Sequence[int]) -> Pixels:
@@ -102,46 +112,74 @@ def without_others(image: Pixels, masks_NHW: Masks, kept: Sequence[int]) -> Pixe
     return painted_over(image, joined(masks_NHW[others]) & ~own, spare=own)
 
 
+class _Scene(NamedTuple):
+    """What is cut out, and how it is put anew."""
+
+    image: Pixels
+    masks_NHW: Masks
+    cell: int
+    reordered: bool
+
+
 def _compose(
-    image: Pixels,
-    masks_NHW: Masks,
-    things: Sequence[int],
-    ground: Pixels,
-    words: str,
-    cell: int,
-    union: bool,
-    generator: torch.Generator,
-) -> Composition:
+    scene: _Scene, things: Sequence[int], union: bool, generator: torch.Generator
+) -> tuple[tuple[int, ...], list[Cutout]]:
+    """A sampled subset that finds room, and its things in their places."""
     for _ in range(COMPOSINGS):
         subset = sample_subset(things, generator, union=union)
+        if placed := _stand(scene, subset, generator):
+            return subset, placed
+    # Things too large to stand beside each other: one alone always finds a place.
+    index = things[randint(len(things), generator)]
+    alone = _place(scene, index, 1, [], generator)
+    assert alone is not None
+    return (index,), [alone]
+
+
+def _stand(scene: _Scene, subset: Sequence[int], generator: torch.Generator) -> list[Cutout] | None:
+    """All things of a subset at places of chance; None where they find none."""
+    kept: list[Cutout] | None = None
+    for _ in range(STANDINGS):
         placed: list[Cutout] = []
         for index in subset:
-            cutout = _place(image, masks_NHW[index], len(subset), placed, cell, generator)
+            cutout = _place(scene, index, len(subset), placed, generator)
             if cutout is None:
                 break
             placed.append(cutout)
-        if len(placed) == len(subset):
-            masks = _visible(masks_NHW.shape, subset, placed)
-            # A thing may be hidden behind another entirely.
-            if masks[list(subset)].any(axis=(1, 2)).all():
-                return Composition(painted(ground, placed), masks, subset, words)
-    # Things too large to stand beside each other: one alone always finds a place.
-    index = things[randint(len(things), generator)]
-    alone = _place(image, masks_NHW[index], 1, [], cell, generator)
-    assert alone is not None
-    masks = _visible(masks_NHW.shape, (index,), [alone])
-    return Composition(painted(ground, [alone]), masks, (index,), words)
+        if len(placed) < len(subset):
+            continue
+        # A thing may be hidden behind another entirely.
+        visible = _visible(scene.masks_NHW.shape, subset, placed)[list(subset)]
+        if not visible.any(axis=(1, 2)).all():
+            continue
+        if not scene.reordered or _as_before(scene, subset, placed) <= 0.5:
+            return placed
+        kept = kept or placed
+    return kept
+
+
+def _as_before(scene: _Scene, subset: Sequence[int], placed: Sequence[Cutout]) -> float:
+    """Share of pairs that stand left and right of each other as in the scene; 0 for one thing."""
+    before = [_middle(box_of(scene.masks_NHW[index])) for index in subset]
+    now = [_middle(one.box) for one in placed]
+    pairs = list(combinations(range(len(subset)), 2))
+    same = sum((before[i] < before[j]) == (now[i] < now[j]) for i, j in pairs)
+    return same / max(len(pairs), 1)
+
+
+def _middle(box: Box) -> float:
+    return (box[1] + box[3]) / 2
 
 
 def _place(
-    image: Pixels,
-    mask: Masks,
+    scene: _Scene,
+    index: int,
     together: int,
     placed: Sequence[Cutout],
-    cell: int,
     generator: torch.Generator,
 ) -> Cutout | None:
     """Scale one thing and find it a place beside the others; None where there is none."""
+    image, mask, cell = scene.image, scene.masks_NHW[index], scene.cell
     side = image.shape[0]
     top, left, bottom, right = box_of(mask)
     high, wide = bottom - top, right - left

@@ -160,6 +160,7 @@ def _composed(
         cell=side // family.codec.size(side),
         union=data.union_sampling,
         generator=generator,
+        reordered=data.compose_reordered,
     )
     return [
         Picture(one.image, one.masks_NHW, one.concepts, exact=True, whole=False, ground=one.ground)

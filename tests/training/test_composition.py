@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -37,13 +40,15 @@ def drawing(*boxes: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
 THREE = drawing((20, 2, 36, 16), (30, 24, 50, 38), (24, 46, 44, 62))
 
 
-def made(count: int, *, plain: float = 0.5, seed: int = 0, scene=THREE) -> list[Composition]:
+def made(
+    count: int, *, plain: float = 0.5, seed: int = 0, scene=THREE, reordered: bool = False
+) -> list[Composition]:
     image, masks = scene
     generator = torch.Generator().manual_seed(seed)
     return list(
         compositions(
             image, masks, count, plain=plain, grounds=GROUNDS, cell=4, union=True,
-            generator=generator,
+            generator=generator, reordered=reordered,
         )
     )  # fmt: skip
 
@@ -71,6 +76,32 @@ def test_things_change_places_sizes_and_order() -> None:
             widths.add(right - left)
     assert len(order) >= 4
     assert min(widths) >= 12 and max(widths) > 20
+
+
+def kept_order(one: Composition, scene=THREE) -> list[bool]:
+    """For each pair of a composition: whether it stands as in the scene."""
+    before = [sum(box_of(mask)[1::2]) for mask in scene[1]]
+    now = {index: sum(box_of(one.masks_NHW[index])[1::2]) for index in one.concepts}
+    return [(before[i] < before[j]) == (now[i] < now[j]) for i, j in combinations(sorted(now), 2)]
+
+
+def test_composed_things_stand_in_another_order_where_that_is_asked_for() -> None:
+    free = [kept for one in made(60) for kept in kept_order(one)]
+    assert 0.25 < np.mean(free) < 0.75
+    others = [kept_order(one) for one in made(60, reordered=True)]
+    assert {len(pairs) for pairs in others} == {0, 1, 3}
+    assert all(sum(pairs) <= len(pairs) / 2 for pairs in others)
+    # What the edge cuts off stays there, whatever is asked for.
+    edged = drawing((20, 0, 40, 16), (24, 40, 40, 56))
+    pairs = [kept_order(one, edged) for one in made(30, scene=edged, reordered=True)]
+    assert [True] in pairs
+    assert [False] not in pairs
+
+
+def test_things_with_little_room_are_composed_together_as_often_as_others() -> None:
+    wide = drawing((20, 1, 40, 21), (24, 22, 44, 42), (24, 43, 44, 63))
+    sizes = Counter(len(one.concepts) for one in made(60, scene=wide))
+    assert min(sizes[1], sizes[2], sizes[3]) >= 14
 
 
 def test_boxes_hardly_overlap() -> None:

@@ -33,7 +33,7 @@ TOKENS = ["<asset0>", "<asset1>"]
 
 EVERYTHING: dict[str, Any] = {
     "data.compose": 0.5, "data.compositions": 4, "data.erase": True, "data.crop": 0.4,
-    "data.crop_beyond": 0.3,
+    "data.crop_beyond": 0.3, "data.compose_reordered": True,
     "data.variants": 3, "loss.balanced": True, "loss.latent_mask": "grown",
     "loss.attention": "competing", "prompt_join": "comma", "prompt_article": True,
     "phase2.noise_high": 0.7,
