@@ -138,7 +138,7 @@ def _compose(
 
 def _stand(scene: _Scene, subset: Sequence[int], generator: torch.Generator) -> list[Cutout] | None:
     """All things of a subset at places of chance; None where they find none."""
-    kept: list[Cutout] | None = None
+    best: tuple[float, list[Cutout]] | None = None
     for _ in range(STANDINGS):
         placed: list[Cutout] = []
         for index in subset:
@@ -152,10 +152,13 @@ def _stand(scene: _Scene, subset: Sequence[int], generator: torch.Generator) -> 
         visible = _visible(scene.masks_NHW.shape, subset, placed)[list(subset)]
         if not visible.any(axis=(1, 2)).all():
             continue
-        if not scene.reordered or _as_before(scene, subset, placed) <= 0.5:
+        same = _as_before(scene, subset, placed) if scene.reordered else 0.0
+        if same <= 0.5:
             return placed
-        kept = kept or placed
-    return kept
+        # Where an edge holds things no order may be new enough: then the newest that was found.
+        if best is None or same < best[0]:
+            best = same, placed
+    return best[1] if best else None
 
 
 def _as_before(scene: _Scene, subset: Sequence[int], placed: Sequence[Cutout]) -> float:

@@ -96,6 +96,11 @@ def test_composed_things_stand_in_another_order_where_that_is_asked_for() -> Non
     pairs = [kept_order(one, edged) for one in made(30, scene=edged, reordered=True)]
     assert [True] in pairs
     assert [False] not in pairs
+    # The others change places behind it.
+    edged = drawing((20, 0, 36, 12), (24, 20, 40, 32), (24, 40, 40, 52))
+    pairs = [kept_order(one, edged) for one in made(60, scene=edged, reordered=True)]
+    assert [pair for pair in pairs if len(pair) == 3].count([True, True, False]) > 10
+    assert [True, True, True] not in pairs
 
 
 def test_things_with_little_room_are_composed_together_as_often_as_others() -> None:
