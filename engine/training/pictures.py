@@ -124,7 +124,8 @@ def cropped_pictures(
 
     With `beyond` they reach over the picture's left and right by up to that share of its side;
     there its ground goes on as its mirror image, without things. Each is then made around a
-    sampled subset in place of one concept, for hardly any would hold several.
+    sampled subset in place of one concept, for hardly any would hold several; a background counts
+    as held by each.
     """
     side = image.shape[0]
     reach = round(beyond * side)
@@ -133,29 +134,29 @@ def cropped_pictures(
     edged = [cut_off(mask)[0] for mask in masks]
     things = movable(masks)
     # Around a background there is nothing to crop.
-    anchors = things or range(len(masks))
+    anchors = things or tuple(range(len(masks)))
     ground = painted_over(image, joined(masks[list(things)])) if reach else image
     for _ in range(count):
         if reach:
-            held = sample_subset(anchors, generator, union=union)
+            held = sample_subset(range(len(masks)), generator, union=union)
+            around = tuple(index for index in held if index in things)
         else:
-            held = (anchors[randint(len(anchors), generator)],)
-        allowed = 0 if any(edged[index] for index in held) else reach
-        hull = _hull([boxes[index] for index in held])
-        window = _window(hull, side, min_side, allowed, generator)
-        top, left, size = window
-        over = left < 0 or left + size > side
+            held = around = ()
+        around = around or (anchors[randint(len(anchors), generator)],)
+        allowed = 0 if any(edged[index] for index in around) else reach
+        window = _window(_hull([boxes[i] for i in around]), side, min_side, allowed, generator)
+        over = window.left < 0 or window.left + window.size > side
         inside = tuple(
             index
-            for index, (y0, x0, y1, x1) in enumerate(boxes)
-            if y0 >= top and x0 >= left and y1 <= top + size and x1 <= left + size
-            and not (over and edged[index])
-        )  # fmt: skip
+            for index, box in enumerate(boxes)
+            if (reach and index not in things)
+            or (_holds(window, box) and not (over and edged[index]))
+        )
         source = image
         if erase:
             inside = held if reach else sample_subset(inside, generator, union=union)
             source = without_others(image, masks, inside)
-        scaling = cv2.INTER_AREA if size > side else cv2.INTER_CUBIC
+        scaling = cv2.INTER_AREA if window.size > side else cv2.INTER_CUBIC
         crop = cv2.resize(_seen(source, ground, window, reach), (side, side), interpolation=scaling)
         nothing = np.zeros((side, side), np.uint8)
         small = [
@@ -184,6 +185,12 @@ def _window(
     top = _offset(held[0], held[2], size, side, generator)
     left = _offset(held[1] + reach, held[3] + reach, size, side + 2 * reach, generator) - reach
     return Window(top, left, size)
+
+
+def _holds(window: Window, box: Box) -> bool:
+    top, left, bottom, right = box
+    across = left >= window.left and right <= window.left + window.size
+    return across and top >= window.top and bottom <= window.top + window.size
 
 
 def _seen(picture: np.ndarray, around: np.ndarray, window: Window, reach: int) -> np.ndarray:

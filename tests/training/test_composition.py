@@ -180,6 +180,15 @@ def test_a_background_alone_has_no_ground_to_go_on() -> None:
     np.testing.assert_array_equal(first.image, image)
 
 
+def test_crops_beyond_show_a_background_as_often_as_a_thing() -> None:
+    image, masks = drawing((20, 10, 40, 24), (20, 40, 40, 54))
+    scene = image, np.concatenate([masks, ~masks.any(axis=0, keepdims=True)])
+    shown = Counter(index for one in crops_beyond(scene, 0.5) for index in one.concepts)
+    assert min(shown.values()) > 0.7 * max(shown.values())
+    assert any(one.concepts == (2,) for one in crops_beyond(scene, 0.5))
+    assert all(2 in one.concepts for one in crops_beyond(scene, 0.5, erase=False))
+
+
 def test_a_background_is_neither_moved_nor_erased() -> None:
     image, masks = drawing((20, 10, 40, 30), (20, 40, 40, 60))
     masks = np.concatenate([masks, ~masks.any(axis=0, keepdims=True)])
