@@ -203,7 +203,8 @@ class PlaceCanvas(QuietFocus):
                 layout[index] = Spot(x=tenth(place.x), y=tenth(place.y), width=tenth(place.width))
         if all(spot.out for spot in layout.values()):
             layout = self._scene_layout()  # Of another run's things.
-        self._history.put(Layout(layout, noise or LOOSE))
+        # Pictures of before may have been placed at 1.
+        self._history.put(Layout(layout, min(noise or LOOSE, LOOSEST)))
         self.draw()
 
     def _scene_layout(self) -> dict[int, Spot]:
