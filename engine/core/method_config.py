@@ -218,9 +218,10 @@ class DataConfig:
     the whole picture: only they say that nothing else is there. The others have an unnamed ground
     and the masked loss."""
 
-    compose_reordered: bool = False
-    """Things of a composed picture stand in another order of left and right than the scene's. The
-    scene's own frames all show that one: so both are learned as often."""
+    compose_reordered: float = 0.0
+    """Share of the composed pictures whose things stand in another order of left and right than the
+    scene's, and find room together more often. The scene's own frames all show that one: with 1
+    both are learned about as often."""
 
     grounds: str = "white"
     """Colours of plain grounds, by names that the base model knows, such as `white gray blue`; one
@@ -234,6 +235,9 @@ class DataConfig:
     """In a sample that does not name all concepts the others are painted over, so that they are
     not learned as part of what nobody named (not in the paper)."""
 
+    erase_up_to: int = 0
+    """Only in samples that name at most so many concepts; 0: in all that do not name every one."""
+
     def __post_init__(self) -> None:
         check(0 <= self.flip <= 1, "data.flip", "between 0 and 1", self.flip)
         check(0 <= self.crop <= 1, "data.crop", "between 0 and 1", self.crop)
@@ -246,6 +250,13 @@ class DataConfig:
         check(0 <= self.crop_beyond <= 1, "data.crop_beyond", "between 0 and 1", self.crop_beyond)
         check(self.variants >= 1, "data.variants", "1 or more", self.variants)
         check(0 <= self.compose <= 1, "data.compose", "between 0 and 1", self.compose)
+        check(
+            0 <= self.compose_reordered <= 1,
+            "data.compose_reordered",
+            "between 0 and 1",
+            self.compose_reordered,
+        )
+        check(self.erase_up_to >= 0, "data.erase_up_to", "0 or more", self.erase_up_to)
         check(self.compositions >= 1, "data.compositions", "1 or more", self.compositions)
         check(-8 <= self.mask_rim <= 8, "data.mask_rim", "between -8 and 8", self.mask_rim)
         check(

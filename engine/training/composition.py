@@ -73,23 +73,23 @@ def compositions(
     cell: int,
     union: bool,
     generator: torch.Generator,
-    reordered: bool = False,
+    reordered: float = 0.0,
 ) -> Iterator[Composition]:
     """Draw `count` compositions.
 
     A share of `plain` has a ground of a colour of `grounds` that the prompt names; the others have
     one that it does not name, or the scene's own with the things painted over. Places are
     multiples of `cell` pixels, a latent cell, from each thing's own place: an autoencoder's
-    latents of a thing depend on where it lies in the cell. With `reordered` at most half of the
-    pairs of a picture have the scene's left and right, where there is room for that. Concepts that
-    cannot be moved (see `movable`) are in none; there are no compositions where no concept can.
+    latents of a thing depend on where it lies in the cell. In a share of `reordered` at most half
+    of the pairs have the scene's left and right, where there is room for that. Concepts that cannot
+    be moved (see `movable`) are in none; there are no compositions where no concept can.
     """
     things = movable(masks_NHW)
     if not things:
         return
     empty = painted_over(image, joined(masks_NHW[list(things)]))
     colours = list(grounds)
-    scene = _Scene(image, masks_NHW, cell, reordered)
+    scene = _Scene(image, masks_NHW, cell, reordered=False)
     for _ in range(count):
         named = chance(plain, generator)
         flat = chance(0.5, generator)
@@ -98,7 +98,9 @@ def compositions(
             ground = _plain_ground(grounds[colour], image.shape[0], generator)
         else:
             ground = empty
-        subset, placed = _compose(scene, things, union, generator)
+        # Not drawn where the answer is known, so that other recipes keep their streams.
+        anew = reordered > 0 and (reordered >= 1 or chance(reordered, generator))
+        subset, placed = _compose(scene._replace(reordered=anew), things, union, generator)
         masks = _visible(masks_NHW.shape, subset, placed)
         words = ground_phrase(colour) if named else ""
         yield Composition(painted(ground, placed), masks, subset, words)

@@ -115,12 +115,13 @@ def cropped_pictures(
     generator: torch.Generator,
     *,
     beyond: float = 0.0,
-    erase: bool = False,
+    erase_up_to: int = 0,
     union: bool = True,
 ) -> Iterator[Picture]:
     """Random square crops, resized back, that each hold at least one concept entirely.
 
-    With `erase` each shows one sampled subset of the concepts in it, the others painted over.
+    Those for which a subset of at most `erase_up_to` concepts is sampled show it alone, the others
+    painted over.
 
     With `beyond` they reach over the picture's left and right by up to that share of its side;
     there its ground goes on as its mirror image, without things. Each is then made around a
@@ -152,10 +153,12 @@ def cropped_pictures(
             if (reach and index not in things)
             or (_holds(window, box) and not (over and edged[index]))
         )
-        source = image
-        if erase:
-            inside = held if reach else sample_subset(inside, generator, union=union)
-            source = without_others(image, masks, inside)
+        source, exact = image, False
+        if erase_up_to:
+            shown = held if reach else sample_subset(inside, generator, union=union)
+            if len(shown) <= erase_up_to:
+                inside, exact = shown, True
+                source = without_others(image, masks, shown)
         scaling = cv2.INTER_AREA if window.size > side else cv2.INTER_CUBIC
         crop = cv2.resize(_seen(source, ground, window, reach), (side, side), interpolation=scaling)
         nothing = np.zeros((side, side), np.uint8)
@@ -165,7 +168,7 @@ def cropped_pictures(
             for mask in masks
         ]  # fmt: skip
         yield Picture(
-            crop, np.stack(small).astype(bool), inside, exact=erase, whole=False, window=window
+            crop, np.stack(small).astype(bool), inside, exact=exact, whole=False, window=window
         )
 
 
@@ -214,10 +217,13 @@ def cutout_pictures(
         yield Picture(np.where(seen[:, :, None], image, colour), masks, subset, exact=True)
 
 
-def erased_pictures(image: np.ndarray, masks: np.ndarray, *, union: bool) -> Iterator[Picture]:
-    """The scene without the others, for the sets of concepts that samples may show; the smallest
-    sets first, as many as ERASED."""
-    sizes = range(1, len(masks)) if union else range(1, min(2, len(masks)))
+def erased_pictures(
+    image: np.ndarray, masks: np.ndarray, up_to: int, *, union: bool
+) -> Iterator[Picture]:
+    """The scene without the others, for the sets of at most `up_to` concepts that samples may show;
+    the smallest sets first, as many as ERASED."""
+    most = up_to if union else min(up_to, 1)
+    sizes = range(1, min(most + 1, len(masks)))
     subsets = chain.from_iterable(combinations(range(len(masks)), size) for size in sizes)
     for subset in islice(subsets, ERASED):
         yield Picture(without_others(image, masks, subset), masks, subset)

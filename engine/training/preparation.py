@@ -106,6 +106,7 @@ def encode_scene(
     image = scene.image
     masks = np.stack([concept.mask for concept in scene.concepts])
     union = data.union_sampling
+    erase_up_to = (data.erase_up_to or len(masks)) if data.erase else 0
     generator = stream(seed, "pictures")
     first: list[Picture] = []
     if data.cutouts:
@@ -115,10 +116,10 @@ def encode_scene(
         if data.crop > 0:
             first += cropped_pictures(
                 image, masks, data.variants, data.crop_min_side, generator,
-                beyond=data.crop_beyond, erase=data.erase, union=union,
+                beyond=data.crop_beyond, erase_up_to=erase_up_to, union=union,
             )  # fmt: skip
     composed = _composed(family, image, masks, data, stream(seed, "compositions"))
-    erased = list(erased_pictures(image, masks, union=union)) if data.erase else []
+    erased = list(erased_pictures(image, masks, erase_up_to, union=union))
     pictures = [*first, *composed, *erased]
     pairs: list[Pair] = []
     for index, picture in enumerate(pictures):

@@ -41,7 +41,7 @@ THREE = drawing((20, 2, 36, 16), (30, 24, 50, 38), (24, 46, 44, 62))
 
 
 def made(
-    count: int, *, plain: float = 0.5, seed: int = 0, scene=THREE, reordered: bool = False
+    count: int, *, plain: float = 0.5, seed: int = 0, scene=THREE, reordered: float = 0.0
 ) -> list[Composition]:
     image, masks = scene
     generator = torch.Generator().manual_seed(seed)
@@ -88,24 +88,27 @@ def kept_order(one: Composition, scene=THREE) -> list[bool]:
 def test_composed_things_stand_in_another_order_where_that_is_asked_for() -> None:
     free = [kept for one in made(60) for kept in kept_order(one)]
     assert 0.25 < np.mean(free) < 0.75
-    others = [kept_order(one) for one in made(60, reordered=True)]
+    others = [kept_order(one) for one in made(60, reordered=1.0)]
     assert {len(pairs) for pairs in others} == {0, 1, 3}
     assert all(sum(pairs) <= len(pairs) / 2 for pairs in others)
+    # Of a share of them: in between.
+    some = [kept for one in made(120, reordered=0.5) for kept in kept_order(one)]
+    assert np.mean([kept for pairs in others for kept in pairs]) < np.mean(some) < np.mean(free)
     # What the edge cuts off stays there, whatever is asked for.
     edged = drawing((20, 0, 40, 16), (24, 40, 40, 56))
-    pairs = [kept_order(one, edged) for one in made(30, scene=edged, reordered=True)]
+    pairs = [kept_order(one, edged) for one in made(30, scene=edged, reordered=1.0)]
     assert [True] in pairs
     assert [False] not in pairs
     # The others change places behind it.
     edged = drawing((20, 0, 36, 12), (24, 20, 40, 32), (24, 40, 40, 52))
-    pairs = [kept_order(one, edged) for one in made(60, scene=edged, reordered=True)]
+    pairs = [kept_order(one, edged) for one in made(60, scene=edged, reordered=1.0)]
     assert [pair for pair in pairs if len(pair) == 3].count([True, True, False]) > 10
     assert [True, True, True] not in pairs
 
 
 def test_things_with_little_room_are_reordered_together_as_often_as_others() -> None:
     wide = drawing((20, 1, 40, 21), (24, 22, 44, 42), (24, 43, 44, 63))
-    sizes = Counter(len(one.concepts) for one in made(60, scene=wide, reordered=True))
+    sizes = Counter(len(one.concepts) for one in made(60, scene=wide, reordered=1.0))
     assert min(sizes[1], sizes[2], sizes[3]) >= 14
 
 
@@ -142,10 +145,11 @@ def test_a_thing_that_the_edge_cuts_off_stays_at_that_edge() -> None:
 
 
 def crops_beyond(
-    scene: tuple[np.ndarray, np.ndarray], beyond: float, *, erase: bool = True
+    scene: tuple[np.ndarray, np.ndarray], beyond: float, *, erase_up_to: int = 3
 ) -> list[Picture]:
     generator = torch.Generator().manual_seed(3)
-    return list(cropped_pictures(*scene, 60, 0.75, generator, beyond=beyond, erase=erase))
+    crops = cropped_pictures(*scene, 60, 0.75, generator, beyond=beyond, erase_up_to=erase_up_to)
+    return list(crops)
 
 
 def test_crops_beyond_the_picture_show_things_where_the_scene_never_has_them() -> None:
@@ -186,7 +190,21 @@ def test_crops_beyond_show_a_background_as_often_as_a_thing() -> None:
     shown = Counter(index for one in crops_beyond(scene, 0.5) for index in one.concepts)
     assert min(shown.values()) > 0.7 * max(shown.values())
     assert any(one.concepts == (2,) for one in crops_beyond(scene, 0.5))
-    assert all(2 in one.concepts for one in crops_beyond(scene, 0.5, erase=False))
+    assert all(2 in one.concepts for one in crops_beyond(scene, 0.5, erase_up_to=0))
+
+
+@pytest.mark.parametrize("beyond", [0.0, 0.5])
+def test_crops_are_erased_up_to_a_number_of_things(beyond: float) -> None:
+    sizes = Counter()
+    for one in crops_beyond(THREE, beyond, erase_up_to=1):
+        sizes[len(one.concepts), one.exact] += 1
+        if one.exact:
+            for index, colour in enumerate((RED, GREEN, BLUE)):
+                there = (np.abs(one.image.astype(int) - colour) < 40).all(axis=2)
+                assert there.any() == (index in one.concepts)
+    assert {exact for size, exact in sizes if size > 1} == {False}
+    assert sizes[1, True] > 5
+    assert sizes[2, False] + sizes[3, False] > 5
 
 
 def test_a_background_is_neither_moved_nor_erased() -> None:

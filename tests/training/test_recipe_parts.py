@@ -19,6 +19,7 @@ from engine.runs.commands import CommandQueue
 from engine.runs.events import Event, StepDone
 from engine.runs.folder import RunDir
 from engine.scenes.background import with_background
+from engine.scenes.checks import SceneConcept
 from engine.scenes.mask_grid import GRID_RULES, mask_grid
 from engine.scenes.mask_ops import grow, shrink
 from engine.scenes.scene import Scene, with_rims
@@ -33,7 +34,7 @@ TOKENS = ["<asset0>", "<asset1>"]
 
 EVERYTHING: dict[str, Any] = {
     "data.compose": 0.5, "data.compositions": 4, "data.erase": True, "data.crop": 0.4,
-    "data.crop_beyond": 0.3, "data.compose_reordered": True,
+    "data.crop_beyond": 0.3, "data.compose_reordered": 0.5, "data.erase_up_to": 1,
     "data.variants": 3, "loss.balanced": True, "loss.latent_mask": "grown",
     "loss.attention": "competing", "prompt_join": "comma", "prompt_article": True,
     "phase2.noise_high": 0.7,
@@ -95,6 +96,8 @@ def test_every_part_is_off_by_default() -> None:
     [
         ({"data.compose": 1.5}, "between 0 and 1"),
         ({"data.crop_beyond": -0.1}, "between 0 and 1"),
+        ({"data.compose_reordered": 2}, "between 0 and 1"),
+        ({"data.erase_up_to": -1}, "0 or more"),
         ({"data.mask_rim": 9}, "between -8 and 8"),
         ({"data.grounds": ""}, "one colour or more"),
         ({"data.grounds": "white mauvelous"}, "'mauvelous' is no colour"),
@@ -180,6 +183,21 @@ def test_erased_samples_show_no_others(fresh_family: Load, scene: Scene) -> None
         assert torch.equal(batch.union_masks_B1HW[index], plain.union_masks_B1HW[index])
     for pair in pictures.others:
         assert pair.plain.exact
+
+
+def test_only_small_subsets_are_erased_where_that_is_asked_for(fresh_family: Load) -> None:
+    masks = np.zeros((3, 64, 64), bool)
+    for mask, left in zip(masks, (2, 24, 46), strict=True):
+        mask[20:40, left : left + 14] = True
+    seen = np.logical_or.reduce(masks)
+    image = np.where(seen[..., None], 200, 90).astype(np.uint8).repeat(3, axis=2)
+    concepts = tuple(SceneConcept(name, mask) for name, mask in zip("abc", masks, strict=True))
+    pictures = encoded(
+        fresh_family(), Scene(image=image, concepts=concepts), erase=True, erase_up_to=1
+    )
+    assert set(pictures.erased) == {frozenset({0}), frozenset({1}), frozenset({2})}
+    everyone = encoded(fresh_family(), Scene(image=image, concepts=concepts), erase=True)
+    assert {len(names) for names in everyone.erased} == {1, 2}
 
 
 @pytest.mark.parametrize("rule", GRID_RULES)
