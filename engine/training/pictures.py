@@ -35,7 +35,7 @@ class Variant(NamedTuple):
     concepts: tuple[int, ...]
     """Concepts that may be sampled from it."""
     exact: bool
-    """The picture shows these concepts and no others (cut-outs): take them all."""
+    """It is for just these concepts (cut-outs show no others): take them all."""
     whole: bool
     """In the scene's own frame, but for the mirroring; false for crops."""
     mirrored: bool
@@ -120,8 +120,8 @@ def cropped_pictures(
 ) -> Iterator[Picture]:
     """Random square crops, resized back, that each hold at least one concept entirely.
 
-    Those for which a subset of at most `erase_up_to` concepts is sampled show it alone, the others
-    painted over.
+    With `erase_up_to` each is for one sampled subset of the concepts in it; one of at most so many
+    is shown alone, the others painted over.
 
     With `beyond` they reach over the picture's left and right by up to that share of its side;
     there its ground goes on as its mirror image, without things. Each is then made around a
@@ -153,12 +153,11 @@ def cropped_pictures(
             if (reach and index not in things)
             or (_holds(window, box) and not (over and edged[index]))
         )
-        source, exact = image, False
+        source = image
         if erase_up_to:
-            shown = held if reach else sample_subset(inside, generator, union=union)
-            if len(shown) <= erase_up_to:
-                inside, exact = shown, True
-                source = without_others(image, masks, shown)
+            inside = held if reach else sample_subset(inside, generator, union=union)
+            if len(inside) <= erase_up_to:
+                source = without_others(image, masks, inside)
         scaling = cv2.INTER_AREA if window.size > side else cv2.INTER_CUBIC
         crop = cv2.resize(_seen(source, ground, window, reach), (side, side), interpolation=scaling)
         nothing = np.zeros((side, side), np.uint8)
@@ -168,7 +167,12 @@ def cropped_pictures(
             for mask in masks
         ]  # fmt: skip
         yield Picture(
-            crop, np.stack(small).astype(bool), inside, exact=exact, whole=False, window=window
+            crop,
+            np.stack(small).astype(bool),
+            inside,
+            exact=erase_up_to > 0,
+            whole=False,
+            window=window,
         )
 
 

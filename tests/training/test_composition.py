@@ -195,16 +195,19 @@ def test_crops_beyond_show_a_background_as_often_as_a_thing() -> None:
 
 @pytest.mark.parametrize("beyond", [0.0, 0.5])
 def test_crops_are_erased_up_to_a_number_of_things(beyond: float) -> None:
-    sizes = Counter()
+    unnamed: dict[int, list[bool]] = {1: [], 2: [], 3: []}
     for one in crops_beyond(THREE, beyond, erase_up_to=1):
-        sizes[len(one.concepts), one.exact] += 1
-        if one.exact:
-            for index, colour in enumerate((RED, GREEN, BLUE)):
-                there = (np.abs(one.image.astype(int) - colour) < 40).all(axis=2)
-                assert there.any() == (index in one.concepts)
-    assert {exact for size, exact in sizes if size > 1} == {False}
-    assert sizes[1, True] > 5
-    assert sizes[2, False] + sizes[3, False] > 5
+        assert one.exact
+        seen = {
+            index
+            for index, colour in enumerate((RED, GREEN, BLUE))
+            if (np.abs(one.image.astype(int) - colour) < 40).all(axis=2).any()
+        }
+        assert seen >= set(one.concepts)
+        unnamed[len(one.concepts)].append(seen > set(one.concepts))
+    assert not any(unnamed[1])
+    assert any(unnamed[2])
+    assert len(unnamed[1]) > 5
 
 
 def test_a_background_is_neither_moved_nor_erased() -> None:
